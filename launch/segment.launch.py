@@ -1,0 +1,50 @@
+"""Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+# Name, default and description of each argument.
+ARGUMENTS = (
+    ("image", "/camera/image_raw", "Camera topic; with image_transport:=compressed the node reads <image>/compressed"),
+    ("camera_info", "/camera/camera_info", "Camera info topic, republished beside the labels"),
+    (
+        "params_file",
+        PathJoinSubstitution([FindPackageShare("mpvss_ros"), "config", "segment.yaml"]),
+        "Parameters of the node; the arguments below win over it",
+    ),
+    ("model", "rooms-lite", "Mask2Former checkpoint: a shipped model's name, a directory, or a hub id"),
+    ("device", "auto", "auto, cpu, cuda or cuda:N"),
+    ("image_transport", "raw", "raw or compressed"),
+    ("namespace", "mpvss", "Namespace of the node and its topics"),
+    ("use_sim_time", "false", "Take the time from /clock"),
+    ("log_level", "info", "debug, info, warn, error or fatal"),
+    ("autostart", "true", "Configure and activate by itself; false leaves that to a lifecycle manager"),
+)
+STRING_PARAMETERS = ("model", "device", "image_transport")
+FLAG_PARAMETERS = ("use_sim_time", "autostart")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and the node."""
+    arguments = [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
+    parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in STRING_PARAMETERS}
+    parameters |= {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in FLAG_PARAMETERS}
+    node = Node(
+        package="mpvss_ros",
+        executable="segmentation_node",
+        name="segmentation",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        emulate_tty=True,
+        parameters=[LaunchConfiguration("params_file"), parameters],
+        remappings=[
+            ("image", LaunchConfiguration("image")),
+            ("camera_info_in", LaunchConfiguration("camera_info")),
+        ],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+    )
+    return LaunchDescription([*arguments, node])

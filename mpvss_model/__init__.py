@@ -1,0 +1,16 @@
+"""Video semantic segmentation by key frames and mask propagation (MPVSS), in plain PyTorch."""
+
+from mpvss_model.config import StreamConfig
+from mpvss_model.errors import CheckpointError, ConfigError, DataError, FrameError, MPVSSError
+from mpvss_model.video_segmentor import Segmentation, VideoSegmentor
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "FrameError",
+    "MPVSSError",
+    "Segmentation",
+    "StreamConfig",
+    "VideoSegmentor",
+]

@@ -1,0 +1,30 @@
+"""The exceptions that this package raises for input it cannot use."""
+
+__all__ = ["CheckpointError", "ConfigError", "DataError", "FrameError", "MPVSSError"]
+
+
+class MPVSSError(ValueError):
+    """Something the user gave cannot be used; the message names it, its value and the way out, in one line."""
+
+
+class ConfigError(MPVSSError):
+    """A configuration value is out of range or unknown."""
+
+
+class CheckpointError(MPVSSError):
+    """A model directory or weight file is missing, broken or of another architecture."""
+
+
+class DataError(MPVSSError):
+    """A bag or data set is missing, broken or not laid out as expected."""
+
+
+class FrameError(MPVSSError):
+    """One camera frame cannot be used; the stream can go on without it.
+
+    ``reason`` is a short constant (``"duplicate stamp"``, ``"short buffer"``) to count rejected frames by.
+    """
+
+    def __init__(self, reason: str, details: str) -> None:
+        super().__init__(f"{reason}: {details}")
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""Propagation of a key frame's masks to later frames."""

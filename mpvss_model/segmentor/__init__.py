@@ -1,0 +1,1 @@
+"""Key-frame segmentors. Nothing else in this project imports ``transformers``."""

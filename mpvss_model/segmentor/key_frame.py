@@ -1,0 +1,46 @@
+"""What a key frame leaves behind, and the interface of the segmentors that make it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mpvss_model.image import FramePadding
+
+__all__ = ["KeyFrame", "KeyFrameSegmentor"]
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """A segmented frame, as the reference that later frames are propagated from.
+
+    Attributes:
+        image: uint8 RGB ``[H, W, 3]``.
+        stamp_s: Of the image, in seconds.
+        padding: Geometry of the image in the network.
+        mask_logits: ``[Q, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image.
+        class_logits: ``[Q, C + 1]``, of the last decoder layer; the last column is "no object".
+        queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm.
+    """
+
+    image: np.ndarray
+    stamp_s: float
+    padding: FramePadding
+    mask_logits: torch.Tensor
+    class_logits: torch.Tensor
+    queries: torch.Tensor
+
+
+class KeyFrameSegmentor(Protocol):
+    """Segments single frames, at any cost in time."""
+
+    class_names: tuple[str, ...]
+    name: str
+    device: torch.device
+    dtype: str
+
+    def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+        """Segment a uint8 RGB frame ``[H, W, 3]``."""

@@ -1,0 +1,224 @@
+"""Labels for every frame of a video: segment key frames, propagate their masks to the frames in between."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mpvss_model.config import DEFAULT_MODEL, StreamConfig
+from mpvss_model.errors import ConfigError, FrameError
+from mpvss_model.image import check_frame
+from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
+from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
+from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+
+__all__ = ["Propagator", "Segmentation", "VideoSegmentor", "resolve_device"]
+
+WARM_UP_SIZE = (240, 320)
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+class Propagator(Protocol):
+    """Carries a key frame's masks to another frame."""
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """Mask logits ``[Q', H'/4, W'/4]`` of ``frame`` for the queries with the given indices."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result for one frame.
+
+    Attributes:
+        labels: uint8 ``[H, W]``, the class index of each pixel.
+        is_key_frame: Whether the frame itself was segmented.
+        key_frame_reason: Why it became a key frame; None if it was propagated.
+        stamp_s: Of the frame.
+        key_stamp_s: Of the key frame its masks come from.
+        freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
+        scores: ``[C, H, W]``, class scores that ``labels`` is the argmax of.
+    """
+
+    labels: np.ndarray
+    is_key_frame: bool
+    key_frame_reason: KeyFrameReason | None
+    stamp_s: float
+    key_stamp_s: float
+    freshness: float
+    scores: torch.Tensor
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Best class score times freshness, float32 ``[H, W]`` in 0..1; computed when first asked for."""
+        return confidence_map(self.scores) * np.float32(self.freshness)
+
+
+@dataclass
+class StreamState:
+    """All that one stream remembers between frames."""
+
+    key_frame: KeyFrame | None = None
+    queries: torch.Tensor | None = None
+    frames_since_key: int = 0
+    last_stamp_s: float | None = None
+    restart_reason: KeyFrameReason = KeyFrameReason.FIRST
+    key_frame_requested: bool = False
+
+
+class VideoSegmentor:
+    """Segments one video stream, frame by frame.
+
+    >>> import numpy as np
+    >>> segmentor = VideoSegmentor.from_pretrained()
+    >>> segmentor.class_names[:3]
+    ('wall', 'floor', 'ceiling')
+    >>> frame = np.zeros((240, 320, 3), np.uint8)
+    >>> segmentor.step(frame, stamp_s=0.0).is_key_frame, segmentor.step(frame, stamp_s=0.1).is_key_frame
+    (True, False)
+
+    Args:
+        segmentor: Makes key frames.
+        propagator: Carries their masks to other frames.
+        config: Key-frame interval and limits.
+    """
+
+    def __init__(self, *, segmentor: KeyFrameSegmentor, propagator: Propagator, config: StreamConfig) -> None:
+        self.segmentor = segmentor
+        self.config = config
+        self._propagator = propagator
+        self._state = StreamState()
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str = DEFAULT_MODEL, *, device: str = "auto", config: StreamConfig | None = None
+    ) -> VideoSegmentor:
+        """Build from a shipped model's name, a checkpoint directory or a hub id.
+
+        Raises:
+            CheckpointError: If the model cannot be loaded.
+            ConfigError: If the device does not exist.
+        """
+        # Loading transformers takes seconds, which `mpvss_model` spares those who bring their own segmentor.
+        from mpvss_model.motion.dense import DenseFlowPropagator
+        from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+
+        shipped = WEIGHTS_DIR / model
+        location = str(shipped) if "/" not in model and shipped.is_dir() else model
+        segmentor = Mask2FormerSegmentor.from_pretrained(location, device=resolve_device(device))
+        return cls(segmentor=segmentor, propagator=DenseFlowPropagator(), config=config or StreamConfig())
+
+    @property
+    def config(self) -> StreamConfig:
+        """May be replaced between two frames."""
+        return self._config
+
+    @config.setter
+    def config(self, config: StreamConfig) -> None:
+        self._config = config
+        self._schedule = KeyFrameSchedule(
+            interval_frames=config.interval_frames, max_interval_s=config.max_interval_s or config.max_key_age_s
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by class index."""
+        return self.segmentor.class_names
+
+    @torch.inference_mode()
+    def step(self, frame: np.ndarray, stamp_s: float) -> Segmentation:
+        """Label the next frame of the stream.
+
+        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. If this
+        raises, the stream is as it was before the call.
+
+        Args:
+            frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
+            stamp_s: When it was taken, in seconds of any clock.
+
+        Raises:
+            FrameError: If the frame or its stamp cannot be used; the next frame may be fine.
+        """
+        check_frame(frame)
+        state = self._continued_state(frame, stamp_s)
+        reason = self._key_frame_reason(state, stamp_s)
+        if reason is not None:
+            key_frame = self.segmentor.segment(frame, stamp_s)
+            state.key_frame = key_frame
+            state.queries = relevant_queries(key_frame.class_logits, self.config.query_tolerance)
+            state.frames_since_key = 0
+            state.key_frame_requested = False
+            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
+        else:
+            key_frame = state.key_frame
+            mask_logits = self._propagator.propagate(key_frame, frame, state.queries)
+            scores = class_scores(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
+        state.frames_since_key += 1
+        state.last_stamp_s = stamp_s
+        self._state = state
+        return Segmentation(
+            labels=label_map(scores),
+            is_key_frame=reason is not None,
+            key_frame_reason=reason,
+            stamp_s=stamp_s,
+            key_stamp_s=key_frame.stamp_s,
+            freshness=max(0.0, 1.0 - (stamp_s - key_frame.stamp_s) / self.config.max_key_age_s),
+            scores=scores,
+        )
+
+    def warm_up(self) -> None:
+        """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards."""
+        frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+        for i in range(2):
+            self.step(frame, stamp_s=float(i) * 1e-3)
+        self._state = StreamState()
+
+    def request_key_frame(self) -> None:
+        """Make the next frame a key frame."""
+        self._state.key_frame_requested = True
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame becomes a key frame."""
+        self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+
+    def _continued_state(self, frame: np.ndarray, stamp_s: float) -> StreamState:
+        """A copy of the state that fits the frame: the current one, or an empty one where the stream breaks."""
+        state = self._state
+        if not math.isfinite(stamp_s):
+            raise FrameError("invalid stamp", f"a stamp must be a finite number of seconds, got {stamp_s}")
+        if state.last_stamp_s is not None and stamp_s == state.last_stamp_s:
+            raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
+        if state.key_frame is not None:
+            elapsed_s = stamp_s - state.last_stamp_s
+            breaks = elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.key_frame.image.shape
+            if breaks:
+                return StreamState(restart_reason=KeyFrameReason.RESET)
+        return StreamState(**vars(state))
+
+    def _key_frame_reason(self, state: StreamState, stamp_s: float) -> KeyFrameReason | None:
+        if state.key_frame is None:
+            return state.restart_reason
+        if state.key_frame_requested:
+            return KeyFrameReason.REQUEST
+        return self._schedule.reason(
+            frames_since_key=state.frames_since_key, key_age_s=stamp_s - state.key_frame.stamp_s
+        )
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N`` as a torch device.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = ["cpu"] + ["cuda"] * torch.cuda.is_available() + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if device not in available:
+        raise ConfigError(f"device {device!r} does not exist; this machine has {', '.join(available)} (or give 'auto')")
+    return torch.device(device)
