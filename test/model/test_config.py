@@ -1,0 +1,22 @@
+import pytest
+
+from mpvss_model import ConfigError, StreamConfig
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("interval_frames", 0),
+        ("interval_frames", -3),
+        ("interval_frames", 2.5),
+        ("interval_frames", True),
+        ("max_interval_s", -1.0),
+        ("max_interval_s", float("nan")),
+        ("max_key_age_s", 0.0),
+        ("max_key_age_s", float("inf")),
+        ("query_tolerance", -0.1),
+    ],
+)
+def test_values_out_of_range_are_named(name, value):
+    with pytest.raises(ConfigError, match=f"{name} must be .*{value}"):
+        StreamConfig(**{name: value})

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from mpvss_model import FrameError
+from mpvss_model.image import FramePadding, check_frame, normalized
+
+
+@pytest.mark.parametrize("size", [(32, 64), (33, 64), (240, 320), (31, 1)])
+def test_unpadding_undoes_padding(size):
+    image = torch.randn(1, 3, *size)
+    padding = FramePadding(*size)
+    padded = padding.pad(image)
+    assert padded.shape[-2] % 32 == padded.shape[-1] % 32 == 0
+    assert tuple(padded.shape[-2:]) == padding.padded_size
+    torch.testing.assert_close(padding.unpad(padded), image)
+    assert padded.abs().sum() == pytest.approx(float(image.abs().sum()), rel=1e-5)
+
+
+def test_normalizing_uses_the_scale_of_bytes():
+    frame = np.full((2, 3, 3), (10, 20, 30), np.uint8)
+    mean = torch.tensor([10.0, 10.0, 10.0]).view(1, 3, 1, 1)
+    std = torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1, 1)
+    assert normalized(frame, mean, std)[0, :, 0, 0].tolist() == [0.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "frame, reason",
+    [
+        (np.zeros((32, 32, 3), np.float32), "wrong layout"),
+        (np.zeros((32, 32), np.uint8), "wrong layout"),
+        (np.zeros((3, 32, 32), np.uint8), "wrong layout"),
+        ([[1, 2, 3]], "wrong layout"),
+        (np.zeros((8, 32, 3), np.uint8), "too small"),
+    ],
+)
+def test_unusable_frames_are_refused_with_a_reason(frame, reason):
+    with pytest.raises(FrameError) as refusal:
+        check_frame(frame)
+    assert refusal.value.reason == reason

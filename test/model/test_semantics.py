@@ -1,0 +1,49 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpvss_model.image import FramePadding
+from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+
+PADDING = FramePadding(20, 30)
+
+
+def random_logits(seed, queries=9, classes=4):
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randn(queries, 8, 8, generator=generator) * 4
+    return masks, torch.randn(queries, classes + 1, generator=generator) * 4
+
+
+def test_a_query_paints_its_class_where_its_mask_is():
+    masks = torch.full((2, 8, 8), -20.0)
+    masks[0, :, :4] = 20.0
+    masks[1, :, 4:] = 20.0
+    classes = torch.full((2, 4), -20.0)
+    classes[0, 2] = classes[1, 0] = 20.0
+    scores = class_scores(masks, classes, FramePadding(32, 32))
+    labels = label_map(scores)
+    assert labels.shape == (32, 32) and labels.dtype == "uint8"
+    assert (labels[:, :15] == 2).all() and (labels[:, 17:] == 0).all()
+    assert confidence_map(scores)[:, :12].min() > 0.99
+
+
+def test_queries_without_an_object_paint_nothing():
+    classes = torch.full((9, 5), -20.0)
+    classes[:, -1] = 20.0
+    assert float(class_scores(random_logits(0)[0], classes, PADDING).max()) < 1e-6
+
+
+@given(seed=st.integers(0, 200), tolerance=st.sampled_from([0.0, 0.01, 0.1, 0.5]))
+def test_the_queries_left_out_change_no_score_by_more_than_the_tolerance(seed, tolerance):
+    masks, classes = random_logits(seed)
+    kept = relevant_queries(classes, tolerance)
+    assert len(kept) >= 1 and kept.tolist() == sorted(set(kept.tolist()))
+    difference = class_scores(masks, classes, PADDING) - class_scores(masks[kept], classes[kept], PADDING)
+    assert float(difference.abs().max()) <= tolerance + 1e-5
+
+
+def test_queries_of_no_object_are_left_out():
+    classes = torch.full((5, 4), -9.0)
+    classes[:, -1] = 9.0
+    classes[[1, 3], 0] = 12.0
+    assert relevant_queries(classes, 0.01).tolist() == [1, 3]
