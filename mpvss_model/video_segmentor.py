@@ -184,7 +184,8 @@ class VideoSegmentor:
 
     def reset(self) -> None:
         """Forget the stream; the next frame becomes a key frame."""
-        self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        if self._state.key_frame is not None:
+            self._state = StreamState(restart_reason=KeyFrameReason.RESET)
 
     def _continued_state(self, frame: np.ndarray, stamp_s: float) -> StreamState:
         """A copy of the state that fits the frame: the current one, or an empty one where the stream breaks."""

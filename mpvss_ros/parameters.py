@@ -14,6 +14,9 @@ from mpvss_model.config import DEFAULT_MODEL
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
 
 
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """One row of the table.
@@ -38,6 +41,9 @@ class Parameter:
 
     def check(self, value: Any) -> None:
         """Raise `ConfigError`, naming parameter, value and range, unless the value may be used."""
+        kind = type(self.default)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ConfigError(f"parameter {self.name!r} must be {KINDS[kind]}, got {value!r}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"parameter {self.name!r} must be one of {', '.join(self.choices)}, got {value!r}")
         if self.minimum is not None and not self.minimum <= value <= self.maximum:
@@ -45,7 +51,8 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         """For ``declare_parameter``."""
-        descriptor = ParameterDescriptor(name=self.name, description=self.description)
+        # rclpy's own check of types names neither parameter nor value, and refuses 2 where 2.0 is meant.
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, dynamic_typing=True)
         if self.choices:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
         if isinstance(self.default, float):
