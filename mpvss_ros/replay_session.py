@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
@@ -67,8 +68,8 @@ class SessionResult:
 class Collector(Node):
     """Listens to the camera and to the segmentation node, as any other node on the robot would."""
 
-    def __init__(self) -> None:
-        super().__init__("collector", namespace="mpvss")
+    def __init__(self, context: rclpy.Context) -> None:
+        super().__init__("collector", namespace="mpvss", context=context)
         self.progress = Progress()
         self.model_values: dict[str, str] = {}
         self._sent_s: dict[int, float] = {}
@@ -206,8 +207,12 @@ def run_session(
         ),
     ]
     _isolate()
-    rclpy.init(args=[])
-    collector = Collector()
+    # A context of its own works in a program that uses rclpy for other things, too.
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    executor = SingleThreadedExecutor(context=context)
+    collector = Collector(context)
+    executor.add_node(collector)
     try:
         with ChildProcess("segmentation_node", node_arguments) as node, ChildProcess("replay_node", replay_arguments) as replay:
 
@@ -221,7 +226,7 @@ def run_session(
                         raise SessionError(replay.complaint())
                     if time.monotonic() > deadline_s:
                         return False
-                    rclpy.spin_once(collector, timeout_sec=0.05)
+                    executor.spin_once(timeout_sec=0.05)
                     on_progress(collector.progress)
                 return True
 
@@ -232,8 +237,9 @@ def run_session(
             spin_while(lambda: collector.progress.labels_out < bag.count(topic), DRAIN_TIMEOUT_S)
         return collector.result()
     finally:
+        executor.shutdown()
         collector.destroy_node()
-        rclpy.shutdown()
+        rclpy.shutdown(context=context)
 
 
 def _parameter_arguments(parameters: dict[str, object]) -> list[str]:

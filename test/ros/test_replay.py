@@ -1,0 +1,121 @@
+"""Replay through the real node, against the evaluation straight from the file."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_ros.bag import Bag, BagWriter
+from mpvss_ros.cli import SAMPLE_BAG
+from mpvss_ros.evaluation import segmented_frames
+from mpvss_ros.replay_session import SessionError, run_session
+from mpvss_ros.report import write_report
+
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def short_recording(tmp_path_factory):
+    """The first frames of the shipped clip."""
+    path = tmp_path_factory.mktemp("recording") / "short"
+    with Bag(SAMPLE_BAG) as sample, BagWriter(path) as short:
+        for topic in sample.types_by_topic:
+            for _, message in zip(range(FRAMES), sample.messages(topic)):
+                stamp = message.header.stamp
+                short.write_compressed_image(
+                    topic,
+                    stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
+                    frame_id=message.header.frame_id,
+                    file_format=message.format,
+                    data=message.data.tobytes(),
+                )
+    return path
+
+
+@pytest.fixture(scope="module")
+def replayed(short_recording):
+    progress = []
+    with Bag(short_recording) as bag:
+        result = run_session(
+            bag=bag,
+            topic=bag.image_topic(),
+            node_parameters={"model": "rooms-lite", "threads": 1, "interval_frames": 4},
+            rate=0.0,
+            on_progress=lambda p: progress.append((p.frames_in, p.labels_out, p.key_frames)),
+        )
+    return result, progress
+
+
+def offline_labels(path, interval_frames):
+    config = StreamConfig(interval_frames=interval_frames)
+    with Bag(path) as bag:
+        segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
+        return {frame.stamp_ns: frame for frame in segmented_frames(bag, bag.image_topic(), segmentor)}
+
+
+def test_every_frame_of_a_replay_is_answered_in_order(replayed):
+    result, progress = replayed
+    stamps = list(result.answers)
+    assert len(stamps) == FRAMES and stamps == sorted(stamps)
+    assert [a.is_key_frame for a in result.answers.values()] == [i % 4 == 0 for i in range(FRAMES)]
+    assert all(a.latency_ms > 0 for a in result.answers.values())
+    assert progress[-1] == (FRAMES, FRAMES, FRAMES // 4) and progress == sorted(progress)
+    assert result.model == "rooms-lite" and result.class_names[0] == "wall"
+
+
+def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, short_recording):
+    answers, offline = replayed[0].answers, offline_labels(short_recording, 4)
+    assert list(answers) == list(offline)
+    for stamp, answer in answers.items():
+        np.testing.assert_array_equal(answer.labels, offline[stamp].labels)
+        assert answer.is_key_frame == offline[stamp].is_key_frame
+
+
+def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording, tmp_path):
+    result, _ = replayed
+    answers = dict(list(result.answers.items())[:-2])
+    with Bag(short_recording) as bag:
+        report = write_report(
+            tmp_path / "new" / "out",
+            bag=bag,
+            topic=bag.image_topic(),
+            answers=answers,
+            class_names=result.class_names,
+            settings={"model": result.model, "interval": 4},
+        )
+    out = tmp_path / "new" / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["overlay.mp4", "report.json", "report.png"]
+    assert json.loads((out / "report.json").read_text()) == report
+    assert (report["frames_in"], report["labels_out"], report["dropped"], report["key_frames"]) == (FRAMES, FRAMES - 2, 2, 6)
+    assert 0.3 < report["miou"] < 1.0 and 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES and video.get(cv2.CAP_PROP_FRAME_WIDTH) == 640
+    assert cv2.imread(str(out / "report.png")).shape[1] > 800
+
+
+def test_a_node_that_does_not_start_gives_its_reason(short_recording):
+    with Bag(short_recording) as bag, pytest.raises(SessionError, match="^no model at '/no/such/model'"):
+        run_session(
+            bag=bag,
+            topic=bag.image_topic(),
+            node_parameters={"model": "/no/such/model"},
+            rate=0.0,
+            on_progress=lambda _: None,
+        )
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"bag": "/no/such/bag"}, "no bag at '/no/such/bag'"),
+        ({"bag": SAMPLE_BAG, "topics": "[/nope]"}, "topic '/nope' is not in the bag"),
+        ({"bag": SAMPLE_BAG, "rate": -1.0}, "rate and window must not be negative"),
+        ({"bag": SAMPLE_BAG, "wait_timeout_s": 0.2}, "only 0 of 1 subscriptions on /camera/image_raw/compressed"),
+    ],
+)
+def test_a_replay_that_cannot_start_says_why(start_process, parameters, message):
+    node = start_process(module="replay_node", **parameters)
+    assert node.process.wait(60) == 2
+    assert message in node.log() and "Traceback" not in node.log()
