@@ -1,0 +1,68 @@
+"""Motion encoder: a FlowNetS that reads two frames (MPVSS, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mpvss_model.image import FramePadding
+
+__all__ = ["LEAKY_SLOPE", "MotionEncoder", "half_size_input"]
+
+LEAKY_SLOPE = 0.1
+# RGB, on the 0..1 scale.
+FRAME_MEAN = (0.411, 0.432, 0.450)
+# (kernel of the first, stride-2 convolution; number of convolutions) of conv1 .. conv6. The others have 3x3 kernels.
+STAGES = ((7, 1), (5, 1), (5, 2), (3, 2), (3, 2), (3, 2))
+
+
+def half_size_input(images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Centre frames, zero-pad them right and bottom to a multiple of 32, and halve them.
+
+    Args:
+        images: uint8 RGB ``[B, 3, H, W]``.
+        dtype: Of the result.
+
+    Returns:
+        ``[B, 3, H'/2, W'/2]``, where ``H'`` and ``W'`` are the padded sides.
+    """
+    mean = images.new_tensor(FRAME_MEAN, dtype=dtype).view(3, 1, 1)
+    centred = images.to(dtype) / 255 - mean
+    # Halving bilinearly is averaging 2 x 2 pixels.
+    return F.avg_pool2d(FramePadding(*images.shape[-2:]).pad(centred), 2)
+
+
+class MotionEncoder(nn.Module):
+    """Convolutions with stride 2 per stage, on the current and the key frame stacked along the channels.
+
+    Args:
+        channels: Output channels of ``conv1`` .. ``conv6``.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        channels_in = 6
+        for channels_out, (kernel, num_convs) in zip(channels, STAGES, strict=True):
+            convs = [nn.Conv2d(channels_in, channels_out, kernel, stride=2, padding=kernel // 2)]
+            convs += [nn.Conv2d(channels_out, channels_out, 3, padding=1) for _ in range(num_convs - 1)]
+            self.stages.append(nn.ModuleList(convs))
+            channels_in = channels_out
+        for conv in self.modules():
+            if isinstance(conv, nn.Conv2d):
+                nn.init.kaiming_normal_(conv.weight, a=LEAKY_SLOPE)
+                nn.init.zeros_(conv.bias)
+
+    def forward(self, current: torch.Tensor, key: torch.Tensor) -> list[torch.Tensor]:
+        """Features of ``conv2`` .. ``conv6``, strides 8 .. 128 of the padded frame: ``[B, C_i, h_i, w_i]``.
+
+        ``current`` and ``key`` are ``[B, 3, H'/2, W'/2]``, as `half_size_input` makes them.
+        """
+        x = torch.cat([current, key], dim=1)  # [B, 6, H'/2, W'/2]
+        features = []
+        for convs in self.stages:
+            for conv in convs:
+                x = F.leaky_relu(conv(x), LEAKY_SLOPE)
+            features.append(x)
+        return features[1:]

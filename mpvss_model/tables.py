@@ -1,0 +1,87 @@
+"""Reports as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from mpvss_model.checkpoint import Conversion
+from mpvss_model.flops import Cost
+from mpvss_model.parity import ParityReport
+
+__all__ = ["conversion_table", "cost_table", "costs_table", "parity_table"]
+
+
+def conversion_table(conversion: Conversion) -> Table:
+    """What a released checkpoint turned out to hold."""
+    motion = conversion.motion
+    rows = {
+        "written to": conversion.out_dir,
+        "backbone": conversion.backbone,
+        "classes": conversion.num_classes,
+        "queries": conversion.num_queries,
+        "decoder layers": conversion.decoder_layers,
+        "motion module": "none" if motion is None else f"{motion.num_layers} layers of {motion.hidden_size} channels",
+        "parameters": f"{conversion.num_parameters / 1e6:.1f} M",
+        "ignored tensors": ", ".join(conversion.ignored) or "none",
+    }
+    table = Table(show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def parity_table(report: ParityReport) -> Table:
+    """Largest difference of each array from the released code's."""
+    table = Table("array", "shape", title=f"parity with the released code: {'passed' if report.ok else 'FAILED'}")
+    for column in ("largest difference", "bound"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for array in report.arrays:
+        shape = " x ".join(map(str, array.shape))
+        verdict = "ok" if array.ok else "[red]too large[/red]"
+        table.add_row(array.name, shape, f"{array.max_abs_difference:.1e}", f"{array.bound:.0e}", verdict)
+    return table
+
+
+def cost_table(cost: Cost) -> Table:
+    """One configuration, part by part."""
+    height, width = cost.frame_size
+    title = f"{cost.backbone}, {height} x {width} pixels, {cost.num_classes} classes, a key frame every {cost.interval}"
+    table = Table("part", "runs on", title=title)
+    for column in ("GFLOPs", "parameters (M)"):
+        table.add_column(column, justify="right")
+    for name, part in cost.parts.items():
+        parameters = f"{part.parameters / 1e6:.3f}" if part.parameters else ""
+        table.add_row(name, f"{part.runs_on} frames", f"{part.gflops:.2f}", parameters)
+    table.add_section()
+    table.add_row("key frame", "", f"{cost.key_frame_gflops:.2f}", "")
+    table.add_row("propagated frame", "", f"{cost.propagated_frame_gflops:.2f}", "")
+    table.add_row("average frame", "", f"{cost.gflops:.2f}", f"{cost.parameters / 1e6:.3f}")
+    table.add_row("paper", "", _shown(cost.paper_gflops), _shown(cost.paper_parameters_m))
+    return table
+
+
+def costs_table(costs: Iterable[Cost]) -> Table:
+    """Several configurations, a row each."""
+    table = Table("backbone", "frame", title="GFLOPs (a multiply-add counts as 1) and millions of parameters")
+    parts = ("backbone", "pixel decoder", "transformer decoder", "motion", "warp", "output")
+    for column in (*parts, "average", "paper", "parameters", "paper"):
+        table.add_column(column, justify="right")
+    for cost in costs:
+        height, width = cost.frame_size
+        table.add_row(
+            cost.backbone,
+            f"{height} x {width}",
+            *(f"{cost.parts[name].gflops:.2f}" for name in parts),
+            f"{cost.gflops:.2f}",
+            _shown(cost.paper_gflops),
+            f"{cost.parameters / 1e6:.3f}",
+            _shown(cost.paper_parameters_m),
+        )
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

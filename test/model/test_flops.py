@@ -1,0 +1,123 @@
+"""Costs are counted on tensors without values; `COUNTED` is what the authors' code was counted to cost."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mpvss_model import flops
+from mpvss_model.errors import ConfigError
+from mpvss_model.flops import (
+    CITYSCAPES,
+    PAPER_PARAMETERS_M,
+    VSPW,
+    Cost,
+    PartCost,
+    _counted,
+    _total_gflops,
+    all_paper_costs,
+    model_cost,
+    paper_cost,
+    parse_frame_size,
+)
+from mpvss_model.motion.config import MotionConfig
+from mpvss_model.motion.module import MotionModule, propagate_masks
+from mpvss_model.segmentor.mpvss import MPVSSConfig, paper_config
+
+# GFLOPs per frame on VSPW and Cityscapes.
+COUNTED = {
+    "r50": (39.12, 173.24),
+    "r101": (45.27, 204.35),
+    "swin-t": (39.88, 175.98),
+    "swin-s": (47.43, 213.27),
+    "swin-b": (61.70, 278.65),
+    "swin-l": (97.55, 449.51),
+}
+
+
+# `mpvss flops --all` counts all twelve, which takes a minute.
+@pytest.mark.parametrize("backbone", ["r50", "swin-l"])
+def test_vspw_costs_are_those_of_the_authors_code(backbone):
+    cost = paper_cost(backbone)
+    assert cost.gflops == pytest.approx(COUNTED[backbone][0], rel=1e-3)
+    assert (cost.paper_gflops, cost.paper_parameters_m) == (VSPW.paper_gflops[backbone], PAPER_PARAMETERS_M[backbone])
+
+
+@pytest.mark.parametrize("backbone", ["r101", "swin-b"])
+def test_cityscapes_costs_are_those_of_the_authors_code(backbone):
+    cost = paper_cost(backbone, frame_size=CITYSCAPES.frame_size, num_classes=CITYSCAPES.num_classes)
+    assert cost.gflops == pytest.approx(COUNTED[backbone][1], rel=1e-3)
+    assert (cost.paper_gflops, cost.paper_parameters_m) == (CITYSCAPES.paper_gflops[backbone], None)
+
+
+def test_table_holds_every_backbone_on_both_data_sets(monkeypatch):
+    empty = Cost(backbone="", frame_size=(0, 0), num_classes=0, interval=5, parts={})
+    monkeypatch.setattr(
+        flops,
+        "model_cost",
+        lambda config, frame_size, interval: replace(empty, frame_size=frame_size, num_classes=config.segmentor.num_labels),
+    )
+    rows = [(cost.backbone, cost.num_classes, cost.paper_gflops) for cost in all_paper_costs()]
+    expected = [(b, data.num_classes, data.paper_gflops[b]) for data in (VSPW, CITYSCAPES) for b in COUNTED]
+    assert rows == expected
+    assert paper_cost("r50", interval=3).paper_gflops is None
+    assert paper_cost("r50", frame_size=(480, 640)).paper_gflops is None
+
+
+def test_average_weighs_key_and_propagated_frames():
+    parts = {"backbone": PartCost(10.0, 7, "key"), "motion": PartCost(1.0, 5, "propagated"), "output": PartCost(0.5, 0, "all")}
+    cost = Cost(backbone="", frame_size=(32, 32), num_classes=3, interval=4, parts=parts)
+    assert (cost.key_frame_gflops, cost.propagated_frame_gflops, cost.parameters) == (10.5, 1.5, 12)
+    assert cost.gflops == (10.5 + 3 * 1.5) / 4
+    assert json.loads(json.dumps(cost.as_dict()))["gflops"] == cost.gflops
+
+
+def test_model_without_motion_module_is_counted():
+    parts = model_cost(MPVSSConfig(segmentor=paper_config("swin-t", 5).segmentor), frame_size=(64, 64)).parts
+    assert "motion" not in parts and parts["backbone"].gflops > 0
+
+
+def test_counts_agree_with_fvcore():
+    fvcore = pytest.importorskip("fvcore.nn")
+    config = MotionConfig(num_queries=5, query_size=16, hidden_size=16, num_layers=2, ffn_size=32, encoder_channels=(4,) * 6)
+
+    class Motion(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = MotionModule(config)
+
+        def forward(self, current, key, queries, mask_logits):
+            return propagate_masks(mask_logits, self.module(current, key, queries).segment_flow)
+
+    def attention(inputs, _outputs):
+        (batch, heads, queries, channels), (*_, keys, _) = (x.type().sizes() for x in inputs[:2])
+        return 2 * batch * heads * queries * keys * channels
+
+    images = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
+    inputs = (images, images, torch.zeros(1, 5, 16), torch.zeros(1, 5, 16, 24))
+    theirs = fvcore.FlopCountAnalysis(Motion().eval(), inputs).unsupported_ops_warnings(False)
+    theirs.set_op_handle("aten::scaled_dot_product_attention", attention)
+    ours = _total_gflops(_counted(Motion().eval().to("meta"), *(x.to("meta") for x in inputs)))
+    assert ours == pytest.approx(theirs.total() / 1e9, rel=1e-6)
+
+
+def test_frame_sizes_are_height_by_width():
+    assert parse_frame_size("1024x2048") == (1024, 2048)
+    for text in ("480", "480x", "0x853", "480 x 853", "480x853x3"):
+        with pytest.raises(ConfigError, match="a frame size is HEIGHTxWIDTH in pixels, such as 480x853, got"):
+            parse_frame_size(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "r34"}, "unknown backbone 'r34'; known are r50, r101, swin-t"),
+        ({"backbone": "r50", "num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"backbone": "r50", "interval": 0}, "interval must be at least 1, got 0"),
+        ({"backbone": "r50", "frame_size": (0, 853)}, r"frame_size must be a height and a width .*, got \(0, 853\)"),
+    ],
+)
+def test_numbers_out_of_range_are_rejected(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        paper_cost(**settings)
