@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,21 +13,15 @@ import torch
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError
 from mpvss_model.image import check_frame
+from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
 
-__all__ = ["Propagator", "Segmentation", "VideoSegmentor", "resolve_device"]
+__all__ = ["Segmentation", "VideoSegmentor", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-
-
-class Propagator(Protocol):
-    """Carries a key frame's masks to another frame."""
-
-    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """Mask logits ``[Q', H'/4, W'/4]`` of ``frame`` for the queries with the given indices."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +89,34 @@ class VideoSegmentor:
 
     @classmethod
     def from_pretrained(
-        cls, model: str = DEFAULT_MODEL, *, device: str = "auto", config: StreamConfig | None = None
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        propagation: str = "auto",
+        config: StreamConfig | None = None,
     ) -> VideoSegmentor:
         """Build from a shipped model's name, a checkpoint directory or a hub id.
 
+        Args:
+            model: A Mask2Former, or an MPVSS model with a motion module.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            propagation: ``segment`` or ``pixel`` for the model's own motion module, ``dense`` for ordinary optical flow,
+                ``copy`` for none; ``auto`` takes the motion module where there is one.
+            config: Key-frame interval and limits.
+
         Raises:
             CheckpointError: If the model cannot be loaded.
-            ConfigError: If the device does not exist.
+            ConfigError: If the device does not exist, or the model cannot propagate that way.
         """
-        # Loading transformers takes seconds, which `mpvss_model` spares those who bring their own segmentor.
-        from mpvss_model.motion.dense import DenseFlowPropagator
-        from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+        # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
+        from mpvss_model.segmentor.loading import load_model
 
         shipped = WEIGHTS_DIR / model
         location = str(shipped) if "/" not in model and shipped.is_dir() else model
-        segmentor = Mask2FormerSegmentor.from_pretrained(location, device=resolve_device(device))
-        return cls(segmentor=segmentor, propagator=DenseFlowPropagator(), config=config or StreamConfig())
+        loaded = load_model(location, device=resolve_device(device))
+        propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
+        return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
     @property
     def config(self) -> StreamConfig:

@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
 from mpvss_model.config import DEFAULT_MODEL
+from mpvss_model.propagation import PROPAGATIONS
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
 
@@ -67,6 +68,12 @@ PARAMETERS = (
         name="model",
         default=DEFAULT_MODEL,
         description="Mask2Former checkpoint: name of a shipped model, a directory, or a hub id (downloads on first use)",
+    ),
+    Parameter(
+        name="propagation",
+        default="auto",
+        description="How masks reach the frames in between; auto: segment if the model has a motion module, else dense flow",
+        choices=PROPAGATIONS,
     ),
     Parameter(name="device", default="auto", description="Where the model runs: auto, cpu, cuda or cuda:N"),
     Parameter(
@@ -140,6 +147,7 @@ class NodeConfig:
     """The values of all parameters, by the table's names, checked."""
 
     model: str
+    propagation: str
     device: str
     threads: int
     mode: str

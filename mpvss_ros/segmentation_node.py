@@ -94,7 +94,9 @@ class SegmentationNode(LifecycleNode):
             torch.set_num_threads(config.threads)
             cv2.setNumThreads(config.threads)
         started_s = time.monotonic()
-        self._segmentor = VideoSegmentor.from_pretrained(config.model, device=config.device, config=config.stream)
+        self._segmentor = VideoSegmentor.from_pretrained(
+            config.model, device=config.device, propagation=config.propagation, config=config.stream
+        )
         self._segmentor.warm_up()
         self._outputs = Outputs(
             self, class_names=self._segmentor.class_names, on_incompatible_qos=self._on_incompatible_qos

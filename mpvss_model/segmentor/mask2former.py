@@ -20,7 +20,7 @@ from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normali
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["Mask2FormerSegmentor"]
+__all__ = ["Mask2FormerSegmentor", "check_location", "image_statistics", "quiet"]
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -65,13 +65,13 @@ class Mask2FormerSegmentor:
         Raises:
             CheckpointError: If it is missing, incomplete, broken or not a Mask2Former.
         """
-        _check_location(name_or_dir)
+        check_location(name_or_dir)
         try:
-            with _quiet():
+            with quiet():
                 config = AutoConfig.from_pretrained(name_or_dir)
             if config.model_type != "mask2former":
                 raise CheckpointError(f"model {name_or_dir!r} is of type {config.model_type!r}; expected a Mask2Former checkpoint")
-            with _quiet():
+            with quiet():
                 model, info = Mask2FormerForUniversalSegmentation.from_pretrained(
                     name_or_dir, config=config, output_loading_info=True
                 )
@@ -82,7 +82,7 @@ class Mask2FormerSegmentor:
         missing = sorted(info["missing_keys"])
         if missing:
             raise CheckpointError(f"model {name_or_dir!r} lacks {len(missing)} of its tensors: {', '.join(missing)}")
-        mean, std = _image_statistics(name_or_dir)
+        mean, std = image_statistics(name_or_dir)
         name = Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir
         return cls(model=model, name=name, device=device, image_mean=mean, image_std=std)
 
@@ -104,7 +104,7 @@ class Mask2FormerSegmentor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep progress bars and advice for the model's authors out of a robot's log."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -118,7 +118,8 @@ def _quiet() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def _check_location(name_or_dir: str) -> None:
+def check_location(name_or_dir: str) -> None:
+    """Raise `CheckpointError` unless there is a checkpoint directory, or the name can be a hub id."""
     path = Path(name_or_dir)
     if not path.exists():
         if name_or_dir.count("/") == 1 and not name_or_dir.startswith((".", "~", "/")):
@@ -135,7 +136,8 @@ def _check_location(name_or_dir: str) -> None:
         raise CheckpointError(f"model directory {name_or_dir!r} has no weights: expected model.safetensors beside config.json")
 
 
-def _image_statistics(name_or_dir: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def image_statistics(name_or_dir: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """RGB mean and standard deviation, on the 0..1 scale, that a checkpoint was trained with."""
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(name_or_dir)
     except OSError:  # the file is optional: a Mask2Former without it was trained with ImageNet's statistics

@@ -1,0 +1,56 @@
+"""The ways in which a key frame's masks can reach later frames, by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mpvss_model.errors import ConfigError
+from mpvss_model.motion.dense import DenseFlowPropagator
+from mpvss_model.motion.module import MotionModule
+from mpvss_model.motion.propagator import MotionPropagator
+from mpvss_model.segmentor.key_frame import KeyFrame
+
+__all__ = ["PROPAGATIONS", "CopyPropagator", "Propagator", "make_propagator"]
+
+# "auto" is "segment" where the model has a motion module, else "dense".
+PROPAGATIONS = ("auto", "segment", "pixel", "dense", "copy")
+
+
+class Propagator(Protocol):
+    """Carries a key frame's masks to another frame."""
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """Mask logits ``[Q', H'/4, W'/4]`` of ``frame`` for the queries with the given indices ``[Q']``."""
+
+
+class CopyPropagator:
+    """Keeps the masks where they were: the baseline that every propagation has to beat."""
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """The key frame's own mask logits."""
+        return key_frame.mask_logits[queries]
+
+
+def make_propagator(name: str, *, motion: MotionModule | None, released_grid: bool = False) -> Propagator:
+    """Build a propagator by its name.
+
+    Args:
+        name: One of `PROPAGATIONS`.
+        motion: The model's motion module, if it has one.
+        released_grid: See `mpvss_model.warp.backward_warp`.
+
+    Raises:
+        ConfigError: If there is no such propagation, or it needs a motion module and there is none.
+    """
+    if name not in PROPAGATIONS:
+        raise ConfigError(f"propagation must be one of {', '.join(PROPAGATIONS)}, got {name!r}")
+    if name == "copy":
+        return CopyPropagator()
+    if name == "dense" or (name == "auto" and motion is None):
+        return DenseFlowPropagator()
+    if motion is None:
+        raise ConfigError(f"propagation {name!r} needs a model with a trained motion module; use 'dense' or 'auto' with this one")
+    return MotionPropagator(motion, released_grid=released_grid, flow="pixel" if name == "pixel" else "segment")

@@ -1,0 +1,60 @@
+"""Loads whatever a user may give as a model: a Mask2Former, or an MPVSS model with its motion module."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig
+
+from mpvss_model.checkpoint import load_checkpoint
+from mpvss_model.errors import CheckpointError
+from mpvss_model.motion.module import MotionModule
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, check_location, image_statistics, quiet
+from mpvss_model.segmentor.mpvss import MPVSSConfig
+
+__all__ = ["LoadedModel", "load_model"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model on its device, in evaluation mode.
+
+    Attributes:
+        segmentor: For key frames.
+        motion: For the frames in between; None if the checkpoint has none.
+        released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
+    """
+
+    segmentor: Mask2FormerSegmentor
+    motion: MotionModule | None
+    released_grid: bool
+
+
+def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
+    """Load a checkpoint directory, or a model of the hub by its id.
+
+    Raises:
+        CheckpointError: If it is missing, incomplete, broken or of another type.
+    """
+    check_location(name_or_dir)
+    with quiet():
+        try:
+            model_type = AutoConfig.from_pretrained(name_or_dir).model_type
+        except Exception as error:  # a broken file and a hub that does not answer show in many ways
+            raise CheckpointError(f"cannot load model {name_or_dir!r}: {str(error).strip().splitlines()[0]}") from error
+        if model_type != MPVSSConfig.model_type:
+            return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), None, False)
+        model = load_checkpoint(name_or_dir)
+    mean, std = image_statistics(name_or_dir)
+    segmentor = Mask2FormerSegmentor(
+        model=model.segmentor,
+        name=Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir,
+        device=device,
+        image_mean=mean,
+        image_std=std,
+    )
+    motion = None if model.motion is None else model.motion.to(device).eval().requires_grad_(False)
+    return LoadedModel(segmentor, motion, model.config.released_grid)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from mpvss_model import ConfigError
+from mpvss_model.image import FramePadding
+from mpvss_model.motion.config import MotionConfig
+from mpvss_model.motion.module import MotionModule
+from mpvss_model.propagation import make_propagator
+from mpvss_model.segmentor.key_frame import KeyFrame
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def motion():
+    sizes = MotionConfig(
+        num_queries=5,
+        query_size=16,
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        ffn_size=16,
+        encoder_channels=(4, 4, 4, 4, 4, 4),
+        upsampled_channels=(4, 4, 4, 4),
+    )
+    return MotionModule(sizes).eval()
+
+
+@pytest.fixture
+def key_frame():
+    generator = torch.Generator().manual_seed(0)
+    return KeyFrame(
+        image=IMAGE,
+        stamp_s=0.0,
+        padding=FramePadding(64, 96),
+        mask_logits=torch.randn(5, 16, 24, generator=generator),
+        class_logits=torch.randn(5, 4, generator=generator),
+        queries=torch.randn(5, 16, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("name", ["auto", "segment", "pixel", "dense", "copy"])
+def test_nothing_moves_between_a_frame_and_itself(name, motion, key_frame):
+    queries = torch.tensor([0, 2, 3])
+    with torch.inference_mode():
+        masks = make_propagator(name, motion=motion).propagate(key_frame, IMAGE, queries)
+    torch.testing.assert_close(masks, key_frame.mask_logits[queries], atol=0.05, rtol=0.05)
+
+
+def test_the_motion_module_is_preferred_where_there_is_one(motion):
+    assert type(make_propagator("auto", motion=motion)).__name__ == "MotionPropagator"
+    assert type(make_propagator("auto", motion=None)).__name__ == "DenseFlowPropagator"
+
+
+@pytest.mark.parametrize("name", ["segment", "pixel"])
+def test_learned_flow_needs_a_motion_module(name):
+    with pytest.raises(ConfigError, match=f"propagation '{name}' needs a model with a trained motion module"):
+        make_propagator(name, motion=None)
+
+
+def test_an_unknown_propagation_is_named():
+    with pytest.raises(ConfigError, match="must be one of auto, segment, pixel, dense, copy, got 'magic'"):
+        make_propagator("magic", motion=None)
