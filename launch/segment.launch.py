@@ -1,7 +1,7 @@
 """Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -14,11 +14,11 @@ ARGUMENTS = (
     (
         "params_file",
         PathJoinSubstitution([FindPackageShare("mpvss_ros"), "config", "segment.yaml"]),
-        "Parameters of the node; the arguments below win over it",
+        "Parameters of the node; arguments that are given win over it",
     ),
-    ("model", "rooms-lite", "Mask2Former checkpoint: a shipped model's name, a directory, or a hub id"),
-    ("device", "auto", "auto, cpu, cuda or cuda:N"),
-    ("image_transport", "raw", "raw or compressed"),
+    ("model", "", "Shipped model's name, checkpoint directory or hub id; empty for the one in params_file"),
+    ("device", "", "auto, cpu, cuda or cuda:N; empty for the one in params_file"),
+    ("image_transport", "", "raw or compressed; empty for the one in params_file"),
     ("namespace", "mpvss", "Namespace of the node and its topics"),
     ("use_sim_time", "false", "Take the time from /clock"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
@@ -31,7 +31,13 @@ FLAG_PARAMETERS = ("use_sim_time", "autostart")
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and the node."""
     arguments = [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
-    parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in STRING_PARAMETERS}
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])
+
+
+def start_node(context) -> list[Node]:
+    """The node, with those parameters that were given as arguments; called when the arguments' values are known."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in STRING_PARAMETERS}
+    parameters = {name: ParameterValue(value, value_type=str) for name, value in given.items() if value}
     parameters |= {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in FLAG_PARAMETERS}
     node = Node(
         package="mpvss_ros",
@@ -47,4 +53,4 @@ def generate_launch_description() -> LaunchDescription:
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
     )
-    return LaunchDescription([*arguments, node])
+    return [node]

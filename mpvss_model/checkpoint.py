@@ -21,6 +21,7 @@ from mpvss_model.motion.module import MotionModule
 from mpvss_model.released_names import is_ignored, released_tensor
 from mpvss_model.released_sizes import TensorShapes, released_motion_config, released_mpvss_config
 from mpvss_model.segmentor.backbones import backbone_name
+from mpvss_model.segmentor.mask2former import quiet
 from mpvss_model.segmentor.mpvss import MPVSSModel
 
 __all__ = [
@@ -119,7 +120,8 @@ def load_checkpoint(name_or_dir: str) -> MPVSSModel:
         CheckpointError: If it is missing, broken, or any tensor is missing, left over or of another shape.
     """
     try:
-        model, info = MPVSSModel.from_pretrained(name_or_dir, output_loading_info=True)
+        with quiet():
+            model, info = MPVSSModel.from_pretrained(name_or_dir, output_loading_info=True)
     except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
         raise CheckpointError(f"cannot load model {name_or_dir!r}: {_first_line(error)}") from error
     problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"]}
@@ -169,8 +171,9 @@ def model_from_released(released: Mapping[str, torch.Tensor]) -> MPVSSModel:
     Raises:
         CheckpointError: If tensors are missing, left over or of the wrong shape; names them all.
     """
-    model = _empty(lambda shapes: MPVSSModel(released_mpvss_config(shapes)), released)
-    return MPVSSModel.from_pretrained(None, config=model.config, state_dict=_converted(released, model.state_dict()))
+    with quiet():
+        model = _empty(lambda shapes: MPVSSModel(released_mpvss_config(shapes)), released)
+        return MPVSSModel.from_pretrained(None, config=model.config, state_dict=_converted(released, model.state_dict()))
 
 
 def motion_from_released(released: Mapping[str, torch.Tensor]) -> MotionModule:

@@ -19,6 +19,7 @@ from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.segmentor.backbones import BACKBONES
+from mpvss_model.segmentor.mask2former import quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig, MPVSSModel, paper_config
 
 __all__ = [
@@ -155,7 +156,9 @@ def paper_cost(
     Raises:
         ConfigError: If there is no such backbone, or a number is out of range.
     """
-    cost = model_cost(paper_config(backbone, num_classes), frame_size=frame_size, interval=interval)
+    with quiet():
+        config = paper_config(backbone, num_classes)
+    cost = model_cost(config, frame_size=frame_size, interval=interval)
     data = next((d for d in (VSPW, CITYSCAPES) if (d.frame_size, d.num_classes) == (cost.frame_size, num_classes)), None)
     return replace(
         cost,
@@ -180,7 +183,7 @@ def model_cost(config: MPVSSConfig, *, frame_size: tuple[int, int], interval: in
         raise ConfigError(f"frame_size must be a height and a width of at least 1 pixel, got {frame_size!r}")
     if interval < 1:
         raise ConfigError(f"interval must be at least 1, got {interval!r}")
-    with torch.device("meta"):
+    with quiet(), torch.device("meta"):
         model = MPVSSModel(config)
     # Tensors on the meta device have shapes but no values, so that nothing is computed. Some constructors ignore the default.
     model = model.to("meta").eval()

@@ -51,7 +51,9 @@ class ConfusionMatrix:
         for name, pixels in (("ground truth", pairs.sum(axis=1)), ("prediction", pairs.sum(axis=0))):
             unknown = [value for value in np.flatnonzero(pixels).tolist() if num_classes <= value < UNLABELED]
             if unknown:
-                raise DataError(f"{name} holds the labels {unknown}; expected 0..{num_classes - 1}, or {UNLABELED} for unlabeled")
+                raise DataError(
+                    f"{name} holds the labels {unknown}; expected 0..{num_classes - 1}, or {UNLABELED} for unlabeled"
+                )
         self.counts += np.hstack([pairs[:num_classes, :num_classes], pairs[:num_classes, UNLABELED:]])
 
     @property

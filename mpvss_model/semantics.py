@@ -50,7 +50,8 @@ def class_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor, padding:
 
 def label_map(scores: torch.Tensor) -> np.ndarray:
     """``[C, H, W]`` scores -> the best class of each pixel, uint8 ``[H, W]``."""
-    return scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    # Over the first dimension torch's argmax takes four times as long as max.
+    return scores.max(dim=0).indices.to(torch.uint8).cpu().numpy()
 
 
 def confidence_map(scores: torch.Tensor) -> np.ndarray:

@@ -84,7 +84,7 @@ class VideoSegmentor:
     def __init__(self, *, segmentor: KeyFrameSegmentor, propagator: Propagator, config: StreamConfig) -> None:
         self.segmentor = segmentor
         self.config = config
-        self._propagator = propagator
+        self.propagator = propagator
         self._state = StreamState()
 
     @classmethod
@@ -161,7 +161,7 @@ class VideoSegmentor:
             scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
         else:
             key_frame = state.key_frame
-            mask_logits = self._propagator.propagate(key_frame, frame, state.queries)
+            mask_logits = self.propagator.propagate(key_frame, frame, state.queries)
             scores = class_scores(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
         state.frames_since_key += 1
         state.last_stamp_s = stamp_s

@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+PAPER_TABLE_SIZE = 12
 SAMPLE_BAG = Path(__file__).parent / "samples" / "rooms"
 
 BagOption = Annotated[Path, typer.Option(help="rosbag2 directory or file; the shipped clip if left out.", show_default=False)]
@@ -27,6 +28,8 @@ IntervalOption = Annotated[int, typer.Option(help="A key frame every so many fra
 TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag has several.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 leaves one core to the rest.")]
+PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, dense, copy, or per-frame for none at all.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RateOption = Annotated[float, typer.Option(help="Replay speed: 1 as recorded, 0 as fast as it goes.", min=0.0)]
 OutOption = Annotated[Path, typer.Option(help="Where report.json, overlay.mp4 and report.png go.")]
 
@@ -90,49 +93,125 @@ def run(
 
 @app.command()
 def evaluate(
-    bag: Annotated[Path, typer.Argument(help="rosbag2 directory or file.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Bag, folder of frames, or data set (VSPW, Cityscapes).", show_default=False)],
     model: ModelOption = "rooms-lite",
+    propagation: PropagationOption = "auto",
     interval: IntervalOption = 5,
-    out: Annotated[Path | None, typer.Option(help="Also write the report there.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)] = None,
     topic: TopicOption = None,
+    split: Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
-    """Evaluate the segmentor on a bag, straight from the file, without ROS communication."""
-    import tempfile
+    """Measure a model on labelled video, straight from its files, without ROS communication."""
+    from rich.console import Console
+    from rich.progress import Progress
 
+    from mpvss_ros.offline import evaluate_source, evaluation_table
+
+    set_threads(threads or default_threads())
+    console = Console()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("segmenting", total=None)
+        report = evaluate_source(
+            source,
+            model=model,
+            propagation=propagation,
+            interval=interval,
+            topic=topic,
+            split=split,
+            device=device,
+            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(evaluation_table(report))
+    if out is not None:
+        write_json(out, report)
+        console.print(f"  {out}")
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="Checkpoint of the authors' code, a .pth file.", show_default=False)],
+    out_dir: Annotated[Path, typer.Argument(help="New model directory.", show_default=False)],
+    classes: Annotated[Path | None, typer.Option(help="Text file with a class name per line.", show_default=False)] = None,
+) -> None:
+    """Turn a released MPVSS checkpoint into a model directory."""
+    from rich.console import Console
+
+    from mpvss_model.checkpoint import convert as convert_checkpoint
+    from mpvss_model.tables import conversion_table
+
+    names = None if classes is None else read_text(classes).split("\n")
+    names = None if names is None else [name.strip() for name in names if name.strip()]
+    Console().print(conversion_table(convert_checkpoint(file, out_dir, class_names=names)))
+
+
+@app.command()
+def parity(
+    prefix: Annotated[Path, typer.Argument(help="PREFIX of PREFIX_weights.json and PREFIX.npz.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Compare this code with numbers that the authors' code computed. Exit code 1 if they differ."""
+    from rich.console import Console
+
+    from mpvss_model.parity import check_parity
+    from mpvss_model.tables import parity_table
+
+    report = check_parity(prefix)
+    print_json(report.as_dict()) if json else Console().print(parity_table(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def flops(
+    backbone: Annotated[str, typer.Option(help="r50, r101, swin-t, swin-s, swin-b or swin-l.")] = "r50",
+    size: Annotated[str, typer.Option(help="Frame size, height x width.")] = "480x853",
+    interval: IntervalOption = 5,
+    classes: Annotated[int, typer.Option(help="124 for VSPW, 19 for Cityscapes.")] = 124,
+    all_: Annotated[bool, typer.Option("--all", help="All backbones at both data sets' sizes.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Count what the published networks cost, beside the paper's figures."""
     from rich.console import Console
     from rich.progress import track
 
-    from mpvss_model import StreamConfig, VideoSegmentor
-    from mpvss_ros.bag import Bag
-    from mpvss_ros.evaluation import segmented_frames
-    from mpvss_ros.report import write_report
+    from mpvss_model.flops import all_paper_costs, parse_frame_size, paper_cost
+    from mpvss_model.tables import cost_table, costs_table
 
-    config = StreamConfig(interval_frames=interval)
     console = Console()
-    with Bag(bag) as recording:
-        camera_topic = recording.image_topic(topic)
-        set_threads(threads or default_threads())
-        segmentor = VideoSegmentor.from_pretrained(model, device=device, config=config)
-        frames = track(
-            segmented_frames(recording, camera_topic, segmentor),
-            description="segmenting",
-            total=recording.count(camera_topic),
-            console=console,
-            transient=True,
-        )
-        answers = {frame.stamp_ns: frame for frame in frames}
-        with tempfile.TemporaryDirectory() as scratch:
-            report = write_report(
-                out or Path(scratch),
-                bag=recording,
-                topic=camera_topic,
-                answers=answers,
-                class_names=segmentor.class_names,
-                settings={"model": segmentor.segmentor.name, "interval": interval, "bag": str(bag), "topic": camera_topic},
-            )
-    print_report(console, report, out)
+    if all_:
+        costs = list(track(all_paper_costs(), total=PAPER_TABLE_SIZE, console=console, transient=True, disable=json))
+        print_json([cost.as_dict() for cost in costs]) if json else console.print(costs_table(costs))
+        return
+    cost = paper_cost(backbone, frame_size=parse_frame_size(size), interval=interval, num_classes=classes)
+    print_json(cost.as_dict()) if json else console.print(cost_table(cost))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file, such as those in config/train.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Model directory to write; an interrupted run continues there.")],
+    data: Annotated[Path | None, typer.Option(help="Data set, instead of the configuration's.", show_default=False)] = None,
+    start: Annotated[str | None, typer.Option(help="Model to start from, likewise.", show_default=False)] = None,
+    restart: Annotated[bool, typer.Option(help="Do not continue an interrupted run.")] = False,
+) -> None:
+    """Train a per-frame segmentor or its motion module."""
+    from mpvss_model.training import train_from_yaml
+
+    metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
+    print_json(metrics)
+
+
+@app.command()
+def import_video(
+    video: Annotated[Path, typer.Argument(help="Any video file that OpenCV can decode.", show_default=False)],
+    bag: Annotated[Path, typer.Argument(help="New rosbag2 directory.", show_default=False)],
+) -> None:
+    """Make a bag from a video file, to try the node on."""
+    from mpvss_ros.video import bag_from_video
+
+    print(f"{bag_from_video(video, bag)} frames in {bag}")
 
 
 def default_threads() -> int:
@@ -149,7 +228,7 @@ def set_threads(threads: int) -> None:
     cv2.setNumThreads(threads)
 
 
-def print_report(console, report: dict, out: Path | None) -> None:
+def print_report(console, report: dict, out: Path) -> None:
     """Print a report's main figures and where its files are."""
     from rich.table import Table
 
@@ -170,9 +249,35 @@ def print_report(console, report: dict, out: Path | None) -> None:
     for name, value in rows.items():
         table.add_row(name, str(value))
     console.print(table)
-    if out is not None:
-        for name in ("report.json", "overlay.mp4", "report.png"):
-            console.print(f"  {out / name}")
+    for name in ("report.json", "overlay.mp4", "report.png"):
+        console.print(f"  {out / name}")
+
+
+def print_json(value: object) -> None:
+    """Print a report for another program."""
+    import json
+
+    print(json.dumps(value, indent=2))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a report, whole or not at all."""
+    import json
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    unfinished.write_text(json.dumps(value, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+def read_text(path: Path) -> str:
+    """A text file's contents, or a `DataError`."""
+    from mpvss_model.errors import DataError
+
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {str(path)!r}: {error}") from error
 
 
 def _shown(value: float | None, pattern: str) -> str:

@@ -1,20 +1,21 @@
-"""Labels of a bag's camera frames, straight from the file, and how good they are."""
+"""A bag's camera frames beside their ground truth, and how good the labels of a replay are."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from mpvss_model import DataError, FrameError, VideoSegmentor
+from mpvss_model import DataError, FrameError
+from mpvss_model.data import Frame
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns, stamp_s
 
-__all__ = ["EvaluatedFrame", "LabelledFrame", "evaluated_frames", "segmented_frames"]
+__all__ = ["EvaluatedFrame", "LabelledFrame", "bag_frames", "evaluated_frames"]
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,25 @@ class EvaluatedFrame:
     miou: float
 
 
-def segmented_frames(bag: Bag, topic: str, segmentor: VideoSegmentor) -> Iterator[LabelledFrame]:
-    """Run a segmentor over a bag's camera frames, without ROS communication. Frames it cannot use are left out."""
+def bag_frames(bag: Bag, topic: str) -> Iterator[Frame]:
+    """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out."""
+    truths = _ground_truth_messages(bag)
+    last_stamp = None
     for message in bag.messages(topic):
-        started_s = time.perf_counter()
+        stamp = stamp_ns(message)
         try:
-            segmentation = segmentor.step(rgb_from_message(message), stamp_s(message))
+            image = rgb_from_message(message)
         except FrameError:
             continue
-        latency_ms = (time.perf_counter() - started_s) * 1000
-        yield LabelledFrame(stamp_ns(message), segmentation.labels, segmentation.is_key_frame, latency_ms)
+        if stamp == last_stamp:
+            continue
+        last_stamp = stamp
+        truth = truths.pop(stamp, None)
+        yield Frame(
+            stamp_s=stamp_s(message),
+            read_image=partial(_identity, image),
+            read_label=None if truth is None else partial(_ground_truth, truth, image),
+        )
 
 
 def evaluated_frames(
@@ -76,7 +86,7 @@ def evaluated_frames(
     Raises:
         DataError: If the ground truth does not fit the images or the model's classes.
     """
-    truths = {stamp_ns(message): message for message in bag.messages(GROUND_TRUTH_TOPIC)}
+    truths = _ground_truth_messages(bag)
     for message in bag.messages(topic):
         try:
             image = rgb_from_message(message)
@@ -88,6 +98,15 @@ def evaluated_frames(
         if answer is not None and truth is not None:
             miou = _frame_miou(answer.labels, _ground_truth(truth, image), confusion)
         yield EvaluatedFrame(stamp, image, answer, miou)
+
+
+def _identity(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def _ground_truth_messages(bag: Bag) -> dict[int, object]:
+    """Still encoded, by stamp: a label map of a few kilobytes each."""
+    return {stamp_ns(message): message for message in bag.messages(GROUND_TRUTH_TOPIC)}
 
 
 def _ground_truth(message, image: np.ndarray) -> np.ndarray:

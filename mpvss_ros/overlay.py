@@ -10,20 +10,20 @@ from mpvss_model.semantics import UNLABELED
 __all__ = ["PALETTE", "overlay"]
 
 
-def _pascal_voc_palette() -> np.ndarray:
-    """The colour map of PASCAL VOC, uint8 ``[256, 3]`` RGB: bit k of the class index goes to bit 7 - k // 3 of channel k % 3.
-
-    Class 0 would be black, the colour of unlabeled pixels, so that each class takes the colour of the next one.
-    """
-    index = np.arange(1, 257)
-    palette = np.zeros((256, 3), np.uint8)
-    for bit in range(9):
-        palette[:, bit % 3] |= (((index >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
+def _distinct_colors() -> np.ndarray:
+    """uint8 ``[256, 3]`` RGB: hues that differ by the golden ratio, in three brightnesses; unlabeled is black."""
+    index = np.arange(256)
+    hsv = np.empty((1, 256, 3), np.uint8)
+    hsv[0, :, 0] = (index * GOLDEN_RATIO % 1.0 * 180).astype(np.uint8)
+    hsv[0, :, 1] = np.array([200, 130, 235])[index % 3]
+    hsv[0, :, 2] = np.array([235, 255, 175])[index % 3]
+    palette = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
     palette[UNLABELED] = 0
     return palette
 
 
-PALETTE = _pascal_voc_palette()
+GOLDEN_RATIO = 0.618034
+PALETTE = _distinct_colors()
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:

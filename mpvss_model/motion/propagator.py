@@ -29,14 +29,14 @@ class MotionPropagator:
     def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
         if flow not in FLOWS:
             raise ConfigError(f"flow must be one of {', '.join(FLOWS)}, got {flow!r}")
-        self._module = module
+        self.module = module
         self._released_grid = released_grid
         self._flow = flow
 
     def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
         """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
         current, key = (_batch_of_one(image, key_frame.queries.device) for image in (frame, key_frame.image))
-        return self._module(current, key, key_frame.queries.unsqueeze(0), selected=queries)
+        return self.module(current, key, key_frame.queries.unsqueeze(0), selected=queries)
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.

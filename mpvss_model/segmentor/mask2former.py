@@ -105,7 +105,7 @@ class Mask2FormerSegmentor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress bars and advice for the model's authors out of a robot's log."""
+    """Keep the progress bars of transformers, and its advice for a model's authors, out of a robot's log."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -9,7 +9,7 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bag import Bag, BagWriter
 from mpvss_ros.cli import SAMPLE_BAG
-from mpvss_ros.evaluation import segmented_frames
+from mpvss_ros.evaluation import bag_frames
 from mpvss_ros.replay_session import SessionError, run_session
 from mpvss_ros.report import write_report
 
@@ -48,11 +48,11 @@ def replayed(short_recording):
     return result, progress
 
 
-def offline_labels(path, interval_frames):
+def offline_segmentations(path, interval_frames):
     config = StreamConfig(interval_frames=interval_frames)
+    segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
     with Bag(path) as bag:
-        segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
-        return {frame.stamp_ns: frame for frame in segmented_frames(bag, bag.image_topic(), segmentor)}
+        return [segmentor.step(frame.read_image(), frame.stamp_s) for frame in bag_frames(bag, bag.image_topic())]
 
 
 def test_every_frame_of_a_replay_is_answered_in_order(replayed):
@@ -66,11 +66,12 @@ def test_every_frame_of_a_replay_is_answered_in_order(replayed):
 
 
 def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, short_recording):
-    answers, offline = replayed[0].answers, offline_labels(short_recording, 4)
-    assert list(answers) == list(offline)
-    for stamp, answer in answers.items():
-        np.testing.assert_array_equal(answer.labels, offline[stamp].labels)
-        assert answer.is_key_frame == offline[stamp].is_key_frame
+    offline = offline_segmentations(short_recording, 4)
+    assert len(replayed[0].answers) == len(offline) == FRAMES
+    for answer, segmentation in zip(replayed[0].answers.values(), offline):
+        assert answer.stamp_ns * 1e-9 == segmentation.stamp_s
+        assert answer.is_key_frame == segmentation.is_key_frame
+        np.testing.assert_array_equal(answer.labels, segmentation.labels)
 
 
 def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording, tmp_path):
