@@ -32,6 +32,7 @@ setup(
         "transformers>=5.20,<6",
         "typer",
     ],
+    extras_require={"train": ["accelerate", "tensorboardX"]},
     entry_points={
         "console_scripts": [
             "mpvss = mpvss_ros.cli:main",

@@ -1,0 +1,6 @@
+"""Labelled video: VSPW, Cityscapes sequences and plain folders of frames behind one small interface."""
+
+from mpvss_model.data.clip import Clip, ClipSet, Frame
+from mpvss_model.data.layouts import LAYOUTS, open_clips
+
+__all__ = ["LAYOUTS", "Clip", "ClipSet", "Frame", "open_clips"]

@@ -1,0 +1,77 @@
+"""The interface that every source of labelled video has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpvss_model.errors import DataError
+
+__all__ = ["Clip", "ClipSet", "Frame"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera frame, read from its source each time it is asked for.
+
+    >>> frame = Frame(stamp_s=0.0, read_image=lambda: np.zeros((48, 64, 3), np.uint8))
+    >>> frame.read_image().shape, frame.is_labelled
+    ((48, 64, 3), False)
+
+    Attributes:
+        stamp_s: When it was taken, in seconds of any clock; increases within a clip.
+        read_image: Returns uint8 RGB ``[H, W, 3]``, or raises `DataError`.
+        read_label: Returns uint8 ``[H, W]``, class indices and 255 for unlabeled, or raises `DataError`; None if the frame
+            has no ground truth.
+    """
+
+    stamp_s: float
+    read_image: Callable[[], np.ndarray]
+    read_label: Callable[[], np.ndarray] | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the frame has ground truth."""
+        return self.read_label is not None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One uninterrupted video.
+
+    Attributes:
+        name: How to call it in reports.
+        frames: In order of their stamps, all of one size.
+    """
+
+    name: str
+    frames: Sequence[Frame]
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips that share their classes.
+
+    Attributes:
+        name: How to call the set in messages: where it lies and which part of it this is.
+        class_names: By class index; None if the source does not say.
+        clips: In a fixed order.
+    """
+
+    name: str
+    class_names: tuple[str, ...] | None
+    clips: tuple[Clip, ...]
+
+    def check_classes(self, model_class_names: tuple[str, ...], model_name: str) -> None:
+        """Raise `DataError` if a model has another number of classes than the set."""
+        if self.class_names is not None and len(self.class_names) != len(model_class_names):
+            raise DataError(
+                f"{self.name} has {len(self.class_names)} classes ({_first_names(self.class_names)}) but model {model_name!r} "
+                f"has {len(model_class_names)} ({_first_names(model_class_names)})"
+            )
+
+
+def _first_names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)

@@ -1,0 +1,147 @@
+"""Clips whose frames and labels are image files."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mpvss_model.data.clip import Frame
+from mpvss_model.errors import DataError
+from mpvss_model.semantics import UNLABELED
+
+__all__ = ["IMAGE_SUFFIXES", "FileFrames", "class_index_table", "files_by_stem", "listed_names"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+UNKNOWN_VALUE = -1
+
+
+class FileFrames(Sequence[Frame]):
+    """The frames of one clip, one image file each; they must all be of one size, which is checked as they are read.
+
+    Args:
+        images: Paths of the images.
+        labels: Path of each image's label image, or None.
+        rate_hz: Frames per second, from which the stamps are made.
+        class_index_of: int16 ``[256]``, what `class_index_table` returns.
+    """
+
+    def __init__(
+        self, *, images: Sequence[Path], labels: Sequence[Path | None], rate_hz: float, class_index_of: np.ndarray
+    ) -> None:
+        self._images = images
+        self._labels = labels
+        self._rate_hz = rate_hz
+        self._class_index_of = class_index_of
+        self._first_read: tuple[Path, tuple[int, int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Frame:
+        label = self._labels[index]
+        return Frame(
+            stamp_s=index / self._rate_hz,
+            read_image=partial(self._read_image, self._images[index]),
+            read_label=None if label is None else partial(self._read_label, label),
+        )
+
+    def _read_image(self, path: Path) -> np.ndarray:
+        return self._of_clip_size(_pixels(path, "RGB"), path)
+
+    def _read_label(self, path: Path) -> np.ndarray:
+        values = _pixels(path, "L")
+        class_indices = self._class_index_of[values]
+        if (class_indices == UNKNOWN_VALUE).any():
+            unknown = np.unique(values[class_indices == UNKNOWN_VALUE]).tolist()
+            known = _ranges(np.flatnonzero(self._class_index_of != UNKNOWN_VALUE).tolist())
+            raise DataError(f"label image {path} holds the values {unknown}; expected {known}")
+        return self._of_clip_size(class_indices.astype(np.uint8), path)
+
+    def _of_clip_size(self, pixels: np.ndarray, path: Path) -> np.ndarray:
+        size = pixels.shape[:2]
+        first_path, first_size = self._first_read = self._first_read or (path, size)
+        if size != first_size:
+            raise DataError(
+                f"frames of one clip must be of one size, but {path} has {size[1]} x {size[0]} pixels "
+                f"and {first_path} {first_size[1]} x {first_size[0]}"
+            )
+        return pixels
+
+
+def class_index_table(class_index_of_value: dict[int, int]) -> np.ndarray:
+    """Class index for each pixel value of a label image, int16 ``[256]``; -1 for values that must not occur.
+
+    255 stands for unlabeled, in addition to the values given.
+    """
+    table = np.full(256, UNKNOWN_VALUE, np.int16)
+    table[UNLABELED] = UNLABELED
+    table[list(class_index_of_value)] = list(class_index_of_value.values())
+    return table
+
+
+def files_by_stem(folder: Path, suffixes: Iterable[str], expected: str) -> dict[str, Path]:
+    """The files of a folder by their names without suffix, in natural order (``frame_9`` before ``frame_10``).
+
+    Raises:
+        DataError: If there is no such folder, it holds no such file, or two that differ in their suffix only.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing; expected {expected}")
+    paths = sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() in suffixes), key=lambda path: _natural(path.stem)
+    )
+    if not paths:
+        raise DataError(f"{folder} holds no {' or '.join(suffixes)} file; expected {expected}")
+    for path, following in itertools.pairwise(paths):
+        if path.stem == following.stem:
+            raise DataError(f"{path} and {following.name} have the same name; expected one file for each frame")
+    return {path.stem: path for path in paths}
+
+
+def listed_names(path: Path, expected: str) -> list[str]:
+    """The lines of a text file without blanks.
+
+    Raises:
+        DataError: If it is missing or empty; the message ends with ``expected``.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing; expected {expected}")
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not names:
+        raise DataError(f"{path} is empty; expected {expected}")
+    return names
+
+
+def _pixels(path: Path, mode: str) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            if mode == "RGB":
+                return np.array(image.convert("RGB"))
+            # A palette only colours label images for viewing: the class is the index into it.
+            if image.mode not in ("L", "P"):
+                raise DataError(
+                    f"label image {path} is of mode {image.mode}; expected 8 bits per pixel, grey or with a palette"
+                )
+            return np.array(image)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except (OSError, SyntaxError, struct.error) as error:  # what Pillow raises for broken files of various formats
+        raise DataError(f"{path} cannot be read as an image, it may be truncated: {error}") from error
+
+
+def _natural(stem: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", stem) if part]
+
+
+def _ranges(values: list[int]) -> str:
+    """Sorted integers as ``0..18, 255``."""
+    starts = [value for value in values if value - 1 not in values]
+    ends = [value for value in values if value + 1 not in values]
+    return ", ".join(str(start) if start == end else f"{start}..{end}" for start, end in zip(starts, ends))

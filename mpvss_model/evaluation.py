@@ -1,0 +1,68 @@
+"""Metrics of a video segmentor on labelled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from mpvss_model.data import Clip, Frame
+from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.video_segmentor import Segmentation, VideoSegmentor
+
+__all__ = ["ClipEvaluation"]
+
+CONSISTENCY_WINDOWS = (8, 16)
+
+
+class ClipEvaluation:
+    """Segments clips and keeps the metrics of all frames that have ground truth.
+
+    Frames without ground truth are segmented, too, and interrupt the videos that consistency is measured on.
+
+    Attributes:
+        confusion: Of all labelled frames so far.
+        consistency: Of all videos so far, by window length.
+
+    Args:
+        segmentor: Reset before each clip.
+        on_frame: Called with each result, for progress and timing.
+    """
+
+    def __init__(self, segmentor: VideoSegmentor, on_frame: Callable[[Segmentation], None] = lambda _: None) -> None:
+        self._segmentor = segmentor
+        self._on_frame = on_frame
+        self.confusion = ConfusionMatrix(len(segmentor.class_names))
+        self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
+
+    def run(self, clips: Iterable[Clip]) -> None:
+        """Segment and count some clips.
+
+        Raises:
+            DataError: If a frame cannot be read or a label is out of range.
+            FrameError: If a frame cannot be segmented.
+        """
+        for clip in clips:
+            self.add_video(clip.frames)
+
+    def add_video(self, frames: Iterable[Frame]) -> None:
+        """Segment and count the frames of one video; raises as `run`."""
+        self._segmentor.reset()
+        self._interrupt_video()
+        for frame in frames:
+            segmentation = self._segmentor.step(frame.read_image(), frame.stamp_s)
+            self._on_frame(segmentation)
+            if frame.read_label is None:
+                self._interrupt_video()
+                continue
+            ground_truth = frame.read_label()
+            self.confusion.update(segmentation.labels, ground_truth)
+            for consistency in self.consistency.values():
+                consistency.update(segmentation.labels, ground_truth)
+
+    def summary(self) -> dict[str, float]:
+        """``miou``, ``weighted_iou``, ``mvc8`` and ``mvc16``, each 0..1, or nan without a labelled frame or long video."""
+        consistencies = {f"mvc{window}": consistency.value for window, consistency in self.consistency.items()}
+        return {"miou": self.confusion.miou, "weighted_iou": self.confusion.weighted_iou, **consistencies}
+
+    def _interrupt_video(self) -> None:
+        for consistency in self.consistency.values():
+            consistency.start_video()

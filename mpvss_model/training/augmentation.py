@@ -1,0 +1,104 @@
+"""Random changes to training frames: scale, crop, flip, color, and the flaws of real cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from mpvss_model.image import IMAGENET_MEAN
+from mpvss_model.semantics import UNLABELED
+from mpvss_model.training.config import AugmentationConfig
+
+__all__ = ["augmented"]
+
+PADDING_COLOR = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
+HUE_STEPS = 180  # of OpenCV's 8-bit HSV
+
+ImageChange = Callable[[np.ndarray], np.ndarray]
+
+
+def augmented(
+    images: Sequence[np.ndarray], label: np.ndarray, config: AugmentationConfig, rng: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Change the frames of one sample.
+
+    Args:
+        images: uint8 RGB ``[H, W, 3]``, frames of one video; all are scaled, cropped, flipped and colored alike.
+        label: uint8 ``[H, W]``, of one of them.
+        config: What to change, and how much.
+        rng: Decides.
+
+    Returns:
+        Images and label of the crop's size.
+    """
+    layers = _cropped(_scaled([*images, label], config, rng), config, rng)
+    if rng.random() < config.flip_probability:
+        layers = [np.fliplr(layer) for layer in layers]
+    *images, label = map(np.ascontiguousarray, layers)
+    if config.color:
+        for change in _color_changes(rng):
+            images = [change(image) for image in images]
+    return [_with_sensor_flaws(image, config.sensor_probability, rng) for image in images], label
+
+
+def _scaled(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+    height, width = layers[0].shape[:2]
+    scale = min(rng.choice(config.short_sides_px) / min(height, width), config.max_long_side_px / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return [cv2.resize(layer, size, interpolation=smooth if layer.ndim == 3 else cv2.INTER_NEAREST) for layer in layers]
+
+
+def _cropped(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+    height, width = layers[0].shape[:2]
+    top = rng.integers(max(0, height - config.crop_height_px) + 1)
+    left = rng.integers(max(0, width - config.crop_width_px) + 1)
+    crops = [layer[top : top + config.crop_height_px, left : left + config.crop_width_px] for layer in layers]
+    bottom, right = max(0, config.crop_height_px - height), max(0, config.crop_width_px - width)
+    return [
+        cv2.copyMakeBorder(
+            crop, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=PADDING_COLOR if crop.ndim == 3 else UNLABELED
+        )
+        for crop in crops
+    ]
+
+
+def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
+    """Brightness, contrast, saturation and hue, each with probability 1/2, with the ranges of SSD."""
+    brightness, contrast, saturation = rng.uniform(-32, 32), rng.uniform(0.5, 1.5), rng.uniform(0.5, 1.5)
+    hue = int(rng.integers(-18, 19))
+
+    def change_contrast(image: np.ndarray) -> np.ndarray:
+        return cv2.convertScaleAbs(image, alpha=contrast)
+
+    def change_saturation(image: np.ndarray) -> np.ndarray:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[..., 1] = cv2.convertScaleAbs(hsv[..., 1], alpha=saturation)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+    def change_hue(image: np.ndarray) -> np.ndarray:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + hue) % HUE_STEPS
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+    def change_brightness(image: np.ndarray) -> np.ndarray:
+        return np.clip(image + np.float32(brightness), 0, 255).astype(np.uint8)
+
+    changes = [change_saturation, change_hue]
+    changes.insert(0 if rng.random() < 0.5 else 2, change_contrast)
+    return [change for change in [change_brightness, *changes] if rng.random() < 0.5]
+
+
+def _with_sensor_flaws(image: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
+    """Blur, then noise, then JPEG artefacts, in the order in which a camera adds them."""
+    if rng.random() < probability:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5))
+    if rng.random() < probability:
+        noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 10))
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < probability:
+        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
+        image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return image

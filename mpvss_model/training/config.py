@@ -1,0 +1,270 @@
+"""Settings of a training run; the defaults are the published recipe for VSPW (MPVSS, section 4.1 and released code)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from mpvss_model.errors import ConfigError
+
+__all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "ModelConfig", "TrainingConfig"]
+
+PADDED_MULTIPLE = 32
+
+
+def _setting(default: Any, minimum: float = -math.inf, maximum: float = math.inf, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"minimum": minimum, "maximum": maximum, "choices": choices})
+
+
+class _Settings:
+    """Checks every field against its type and bounds, and builds itself from nested mappings."""
+
+    def __post_init__(self) -> None:
+        types = get_type_hints(type(self))
+        for setting in fields(self):
+            _check(setting.name, getattr(self, setting.name), types[setting.name], setting.metadata)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], path: str = ""):
+        """Build from what a YAML file holds; settings that it leaves out keep their defaults.
+
+        Raises:
+            ConfigError: If a setting is unknown, missing or out of range; ``path`` goes before its name.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(
+                f"{path.rstrip('.') or 'a training configuration'} must be a mapping of settings, got {values!r}"
+            )
+        known = {setting.name: setting for setting in fields(cls)}
+        unknown = [f"{path}{name}" for name in values if name not in known]
+        if unknown:
+            raise ConfigError(f"unknown setting {', '.join(unknown)}; known are {', '.join(path + name for name in known)}")
+        missing = [
+            f"{path}{name}" for name, s in known.items() if name not in values and s.default is s.default_factory is MISSING
+        ]
+        if missing:
+            raise ConfigError(f"setting {', '.join(missing)} is missing")
+        types = get_type_hints(cls)
+        try:
+            return cls(**{name: _converted(value, types[name], f"{path}{name}.") for name, value in values.items()})
+        except ConfigError as error:
+            raise error if not path or str(error).startswith(path) else ConfigError(f"{path}{error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(_Settings):
+    """Where the training data is.
+
+    Attributes:
+        root: Folder of the data set.
+        layout: ``vspw``, ``cityscapes``, ``folder`` or ``auto``, see `mpvss_model.data`.
+        train_split: Part to train on; empty for all of a plain folder.
+        validation_split: Part to validate on; empty for no validation.
+    """
+
+    root: str
+    layout: str = "auto"
+    train_split: str = "train"
+    validation_split: str = "val"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(_Settings):
+    """The network and where its weights start.
+
+    Attributes:
+        start: A checkpoint directory or hub id to start from; empty for random weights.
+        replace_classes: Give the starting model a new class head for the data's classes.
+        backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
+        settings: For random weights: further arguments of ``Mask2FormerConfig``.
+        backbone_weights: For random weights: pretrained weights of the backbone; the ``.pth`` file of a published
+            EfficientNet-Lite, or a directory or hub id of a ``transformers`` model with this backbone.
+        motion: For a starting model without motion module: arguments of `MotionConfig` other than those that follow from
+            the segmentor.
+    """
+
+    start: str = ""
+    replace_classes: bool = False
+    backbone: str = "r50"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    backbone_weights: str = ""
+    motion: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig(_Settings):
+    """Weights and sampling of Mask2Former's losses, by the names they have in ``Mask2FormerConfig``."""
+
+    class_weight: float = _setting(2.0, 0.0)
+    mask_weight: float = _setting(5.0, 0.0)
+    dice_weight: float = _setting(5.0, 0.0)
+    no_object_weight: float = _setting(0.1, 0.0)
+    train_num_points: int = _setting(12544, 1)
+    oversample_ratio: float = _setting(3.0, 1.0)
+    importance_sample_ratio: float = _setting(0.75, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig(_Settings):
+    """Random changes to training frames; both frames of a pair are changed alike.
+
+    Attributes:
+        short_sides_px: The shorter side is resized to one of these, ...
+        max_long_side_px: ... but the longer side to at most this.
+        crop_height_px: Of the random crop, a multiple of 32; smaller frames are padded.
+        crop_width_px: Likewise.
+        flip_probability: Of mirroring left and right.
+        color: Whether brightness, contrast, saturation and hue vary (SSD, Liu et al., ECCV 2016).
+        sensor_probability: Of each of sensor noise, blur and JPEG artefacts; not part of the published recipe.
+    """
+
+    short_sides_px: tuple[int, ...] = _setting(tuple(range(480, 1921, 96)), 1)
+    max_long_side_px: int = _setting(960, 1)
+    crop_height_px: int = _setting(480, PADDED_MULTIPLE)
+    crop_width_px: int = _setting(480, PADDED_MULTIPLE)
+    flip_probability: float = _setting(0.5, 0.0, 1.0)
+    color: bool = True
+    sensor_probability: float = _setting(0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("crop_height_px", "crop_width_px"):
+            if getattr(self, name) % PADDED_MULTIPLE:
+                raise ConfigError(f"{name} must be a multiple of {PADDED_MULTIPLE}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(_Settings):
+    """One training run.
+
+    Attributes:
+        stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped, since it
+            would not fit any more. ``motion`` trains the motion module and the class and mask heads of a trained segmentor on
+            pairs of frames, everything else frozen.
+        data: What to train on.
+        model: What to train.
+        loss: Mask2Former's losses.
+        augmentation: Random changes to the frames.
+        steps: Optimizer steps.
+        batch_size: Samples of a step, over all processes.
+        accumulation_steps: Backward passes that a step's samples are divided into, to fit the memory.
+        learning_rate: Of AdamW at the start; falls to 0 as ``(1 - step / steps) ** poly_power``.
+        backbone_lr_multiplier: The backbone's learning rate, relative.
+        freeze_backbone_norms: In the stage ``segmentor``: whether the backbone's batch norms keep their pretrained statistics
+            and weights, for batches that are too small to make new ones. The published recipe trains them.
+        weight_decay: Of all but norms, embeddings and position biases.
+        poly_power: See ``learning_rate``.
+        gradient_clip: Norm of the whole gradient is clipped to this; 0 for no clipping.
+        mixed_precision: ``no``, ``fp16``, ``bf16``, or ``auto`` for fp16 on GPUs only.
+        max_frame_distance: Between the two frames of a pair.
+        seed: Of the initial weights, the order of samples and all randomness.
+        workers: Processes that load samples, for each training process; 0 loads in the training process itself.
+        log_interval: Steps between two entries of the TensorBoard log.
+        checkpoint_interval: Steps between two checkpoints; as much is lost at most when the run dies.
+        validation_interval: Steps between two validations.
+        validation_clips: Validate on so many clips, evenly spread; 0 for all.
+        key_frame_interval: Of validation in the stage ``motion``.
+
+    Raises:
+        ConfigError: If a value is of the wrong type or out of range.
+    """
+
+    stage: str = _setting("segmentor", choices=("segmentor", "motion"))
+    data: DataConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    steps: int = _setting(90_000, 1)
+    batch_size: int = _setting(16, 1)
+    accumulation_steps: int = _setting(1, 1)
+    learning_rate: float = _setting(5e-5, 0.0)
+    backbone_lr_multiplier: float = _setting(0.1, 0.0)
+    freeze_backbone_norms: bool = False
+    weight_decay: float = _setting(0.05, 0.0)
+    poly_power: float = _setting(0.9, 0.0)
+    gradient_clip: float = _setting(0.01, 0.0)
+    mixed_precision: str = _setting("auto", choices=("auto", "no", "fp16", "bf16"))
+    max_frame_distance: int = _setting(10, 1)
+    seed: int = _setting(0, 0)
+    workers: int = _setting(4, 0)
+    log_interval: int = _setting(20, 1)
+    checkpoint_interval: int = _setting(1000, 1)
+    validation_interval: int = _setting(5000, 1)
+    validation_clips: int = _setting(0, 0)
+    key_frame_interval: int = _setting(5, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size % self.accumulation_steps:
+            raise ConfigError(
+                f"batch_size must be a multiple of accumulation_steps ({self.accumulation_steps}), got {self.batch_size}"
+            )
+        if self.stage == "motion" and not self.model.start:
+            raise ConfigError(
+                "model.start must name a trained segmentor for the stage 'motion', such as the result of the other stage"
+            )
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> TrainingConfig:
+        """Read a YAML file of these settings, nested as they are here.
+
+        Args:
+            path: Of the file.
+            overrides: Settings that replace the file's, such as ``{"data": {"root": "/data"}}``.
+
+        Raises:
+            ConfigError: If the file is missing or no YAML, or a setting is unknown, missing or out of range.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read the training configuration {str(path)!r}: {error.strerror}") from None
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{str(path)!r} is no valid YAML file: {' '.join(str(error).split())}") from None
+        try:
+            return cls.from_mapping(_overridden(values, overrides or {}))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+
+def _overridden(values: Any, overrides: Mapping[str, Mapping[str, Any]]) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    return {**values, **{group: {**(values.get(group) or {}), **settings} for group, settings in overrides.items()}}
+
+
+def _converted(value: Any, expected: Any, path: str) -> Any:
+    if is_dataclass(expected):
+        return expected.from_mapping(value, path)
+    if expected is float and isinstance(value, str):  # YAML 1.1 reads 5e-5, without a point, as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check(name: str, value: Any, expected: Any, limits: Mapping[str, Any]) -> None:
+    if expected == tuple[int, ...]:
+        if not isinstance(value, tuple) or not value:
+            raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
+        for i, item in enumerate(value):
+            _check(f"{name}[{i}]", item, int, limits)
+    elif expected in (int, float):
+        is_number = isinstance(value, expected if expected is int else (int, float)) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not limits["minimum"] <= value <= limits["maximum"]:
+            kind = "whole number" if expected is int else "number"
+            upper = f" and at most {limits['maximum']}" if math.isfinite(limits["maximum"]) else ""
+            raise ConfigError(f"{name} must be a {kind} of at least {limits['minimum']}{upper}, got {value!r}")
+    elif expected in (bool, str):
+        if not isinstance(value, expected):
+            raise ConfigError(f"{name} must be {'true or false' if expected is bool else 'a text'}, got {value!r}")
+        if limits.get("choices") and value not in limits["choices"]:
+            raise ConfigError(f"{name} must be one of {', '.join(limits['choices'])}, got {value!r}")
+    elif not isinstance(value, Mapping) and not is_dataclass(value):
+        raise ConfigError(f"{name} must be a mapping of settings, got {value!r}")

@@ -1,0 +1,106 @@
+"""Training samples: single frames, and pairs of frames of one clip.
+
+Which sample has which index, and how it is augmented, follows from the seed and the index alone. A run can therefore go on at
+any index, with any number of loading processes, as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mpvss_model.data import Clip, ClipSet
+from mpvss_model.errors import DataError
+from mpvss_model.training.augmentation import augmented
+from mpvss_model.training.config import AugmentationConfig
+
+__all__ = ["FrameDataset", "FramePairDataset"]
+
+Sample = dict[str, torch.Tensor]
+
+
+class ClipDataset(Dataset):
+    """An endless series of samples. Each epoch takes one from every clip, in random order.
+
+    Args:
+        clips: Where the samples come from.
+        augmentation: Random changes to them.
+        seed: Of all choices.
+
+    Raises:
+        DataError: If no clip has a frame to train on.
+    """
+
+    def __init__(self, clips: ClipSet, *, augmentation: AugmentationConfig, seed: int) -> None:
+        self._augmentation = augmentation
+        self._seed = seed
+        candidates = [(clip, self._targets(clip)) for clip in clips.clips]
+        self._clips = [(clip, targets) for clip, targets in candidates if targets]
+        if not self._clips:
+            raise DataError(f"{clips.name} has nothing to train on: none of its {len(clips.clips)} clips has {self.needed}")
+
+    def __getitem__(self, index: int) -> Sample:
+        epoch, position = divmod(index, len(self._clips))
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._clips))
+        clip, targets = self._clips[order[position]]
+        rng = np.random.default_rng([self._seed, epoch, position])
+        return self._sample(clip, int(rng.choice(targets)), rng)
+
+    needed: str
+
+    @staticmethod
+    @abstractmethod
+    def _targets(clip: Clip) -> list[int]:
+        """Indices of the frames that can be trained on."""
+
+    @abstractmethod
+    def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
+        """The sample whose labelled frame has the index ``target``."""
+
+
+class FrameDataset(ClipDataset):
+    """Single labelled frames: ``image`` uint8 RGB ``[3, H, W]`` and ``label`` uint8 ``[H, W]``."""
+
+    needed = "a labelled frame"
+
+    @staticmethod
+    def _targets(clip: Clip) -> list[int]:
+        return [i for i, frame in enumerate(clip.frames) if frame.is_labelled]
+
+    def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
+        frame = clip.frames[target]
+        (image,), label = augmented([frame.read_image()], frame.read_label(), self._augmentation, rng)
+        return {"image": _channels_first(image), "label": torch.from_numpy(label)}
+
+
+class FramePairDataset(ClipDataset):
+    """A labelled frame, as in `FrameDataset`, and an earlier one of its clip, ``key_image`` uint8 RGB ``[3, H, W]``.
+
+    Args:
+        max_frame_distance: Between the two; at least 1.
+    """
+
+    needed = "a labelled frame after its first frame"
+
+    def __init__(self, clips: ClipSet, *, max_frame_distance: int, augmentation: AugmentationConfig, seed: int) -> None:
+        super().__init__(clips, augmentation=augmentation, seed=seed)
+        self._max_frame_distance = max_frame_distance
+
+    @staticmethod
+    def _targets(clip: Clip) -> list[int]:
+        return [i for i, frame in enumerate(clip.frames) if frame.is_labelled and i > 0]
+
+    def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
+        frame = clip.frames[target]
+        key = int(rng.integers(max(0, target - self._max_frame_distance), target))
+        (key_image, image), label = augmented(
+            [clip.frames[key].read_image(), frame.read_image()], frame.read_label(), self._augmentation, rng
+        )
+        return {"key_image": _channels_first(key_image), "image": _channels_first(image), "label": torch.from_numpy(label)}
+
+
+def _channels_first(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,179 @@
+"""What is trained in each stage: a module that turns a batch into losses."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mpvss_model.config import StreamConfig
+from mpvss_model.motion.dense import DenseFlowPropagator
+from mpvss_model.motion.module import propagate_masks
+from mpvss_model.motion.propagator import MotionPropagator
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+from mpvss_model.training.config import TrainingConfig
+from mpvss_model.training.losses import segmentation_losses
+from mpvss_model.video_segmentor import VideoSegmentor
+
+__all__ = ["MotionStage", "SegmentorStage", "Stage", "parameter_groups"]
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, _BatchNorm)
+POSITION_BIASES = ("relative_position_bias_table", "absolute_pos_embed")
+BACKBONE = "pixel_level_module.encoder."
+# Of the segmentor, in the stage "motion".
+TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
+
+Batch = dict[str, torch.Tensor]
+
+
+class Stage(nn.Module, ABC):
+    """A model in training.
+
+    Args:
+        model: What is trained.
+        image_mean: RGB mean of the segmentor's images, on the 0..1 scale.
+        image_std: Likewise the standard deviation.
+    """
+
+    def __init__(self, model: nn.Module, *, image_mean: tuple[float, ...], image_std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.image_mean = image_mean
+        self.image_std = image_std
+        self.register_buffer("_mean", torch.tensor(image_mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("_std", torch.tensor(image_std).view(1, 3, 1, 1) * 255, persistent=False)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The weighted losses of a batch by name; their sum is to be minimised."""
+
+    @abstractmethod
+    def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
+        """A copy of the model in its present state, for validation."""
+
+    def _normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB ``[B, 3, H, W]`` -> float32, as the segmentor takes it."""
+        return (images - self._mean) / self._std
+
+    def _inference_segmentor(self, model: nn.Module) -> Mask2FormerSegmentor:
+        return Mask2FormerSegmentor(
+            model=model, name="in training", device=model.device, image_mean=self.image_mean, image_std=self.image_std
+        )
+
+
+class SegmentorStage(Stage):
+    """Trains a ``Mask2FormerForUniversalSegmentation`` on batches of `FrameDataset`.
+
+    Args:
+        model: As in `Stage`.
+        freeze_backbone_norms: Whether the backbone's batch norms keep their statistics and weights.
+        image_mean: As in `Stage`.
+        image_std: Likewise.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, freeze_backbone_norms: bool, image_mean: tuple[float, ...], image_std: tuple[float, ...]
+    ) -> None:
+        super().__init__(model, image_mean=image_mean, image_std=image_std)
+        self._freeze_backbone_norms = freeze_backbone_norms
+        if freeze_backbone_norms:
+            for norm in self._backbone_norms():
+                norm.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SegmentorStage:
+        """As usual, except that frozen norms stay in evaluation mode."""
+        super().train(mode)
+        if self._freeze_backbone_norms:
+            for norm in self._backbone_norms():
+                norm.eval()
+        return self
+
+    def _backbone_norms(self) -> list[nn.Module]:
+        return [module for name, module in self.named_modules() if BACKBONE in name and isinstance(module, _BatchNorm)]
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        masks, classes, _ = key_frame_predictions(self.model, self._normalized(batch["image"]))
+        return segmentation_losses(self.model, masks, classes, batch["label"])
+
+    def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
+        """Segments every frame, whatever the interval."""
+        segmentor = self._inference_segmentor(copy.deepcopy(self.model))
+        return VideoSegmentor(segmentor=segmentor, propagator=DenseFlowPropagator(), config=StreamConfig(interval_frames=1))
+
+
+class MotionStage(Stage):
+    """Trains an `MPVSSModel` on batches of `FramePairDataset`: its motion module and the segmentor's heads, all else frozen.
+
+    The key frame's masks of all decoder layers are warped to the later frame and supervised there (MPVSS, section 3.3 and
+    released code).
+    """
+
+    def __init__(self, model: nn.Module, *, image_mean: tuple[float, ...], image_std: tuple[float, ...]) -> None:
+        super().__init__(model, image_mean=image_mean, image_std=image_std)
+        for name, parameter in model.segmentor.named_parameters():
+            parameter.requires_grad_(any(head in name for head in TRAINED_HEADS))
+
+    def train(self, mode: bool = True) -> MotionStage:
+        """As usual, except that the frozen segmentor keeps its norm statistics and drops nothing."""
+        super().train(mode)
+        self.model.segmentor.eval()
+        return self
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        segmentor = self.model.segmentor
+        masks, classes, queries = key_frame_predictions(segmentor, self._normalized(batch["key_image"]))
+        # Half precision is too coarse for positions.
+        flow = self.model.motion(batch["image"], batch["key_image"], queries).segment_flow.float()
+        warped = [propagate_masks(layer.float(), flow, released_grid=self.model.config.released_grid) for layer in masks]
+        return segmentation_losses(segmentor, warped, classes, batch["label"])
+
+    def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
+        """Segments key frames and carries their masks to the frames in between."""
+        model = copy.deepcopy(self.model).eval()
+        return VideoSegmentor(
+            segmentor=self._inference_segmentor(model.segmentor),
+            propagator=MotionPropagator(model.motion, released_grid=model.config.released_grid),
+            config=StreamConfig(interval_frames=key_frame_interval),
+        )
+
+
+def key_frame_predictions(
+    model: nn.Module, pixel_values: torch.Tensor
+) -> tuple[tuple[torch.Tensor, ...], list[torch.Tensor], torch.Tensor]:
+    """Run a ``Mask2FormerForUniversalSegmentation`` on normalised frames ``[B, 3, H, W]``.
+
+    Returns:
+        Mask logits ``[B, Q, H/4, W/4]`` and class logits ``[B, Q, C + 1]`` of every decoder layer, the last one last, and the
+        query vectors ``[B, Q, d]`` that the last class logits were read from.
+    """
+    outputs = model.model(pixel_values, output_hidden_states=True)
+    queries = [states.transpose(0, 1) for states in outputs.transformer_decoder_intermediate_states]
+    return outputs.masks_queries_logits, [model.class_predictor(layer) for layer in queries], queries[-1]
+
+
+def parameter_groups(stage: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    """The trained parameters for an optimizer: slower for the backbone, no decay for norms, embeddings and position biases."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter, module in _trained_parameters(stage):
+        decays = not isinstance(module, (*NORMS, nn.Embedding)) and not name.endswith(POSITION_BIASES)
+        groups.setdefault((BACKBONE in name, decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.learning_rate * (config.backbone_lr_multiplier if in_backbone else 1.0),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+
+
+def _trained_parameters(stage: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
+    for prefix, module in stage.named_modules():
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if parameter.requires_grad:
+                yield name, parameter, module

@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+
+from mpvss_model import ConfigError, DataError, MPVSSError, StreamConfig, VideoSegmentor
+from mpvss_model.data import ClipSet, open_clips
+from mpvss_model.evaluation import ClipEvaluation
+from mpvss_model.training import TrainingConfig, train, train_from_yaml
+
+SIZE_PX = 64
+NUM_FRAMES = 12
+KEY_FRAME_INTERVAL = 6
+MOTION = {
+    "hidden_size": 32,
+    "num_layers": 3,
+    "num_heads": 2,
+    "ffn_size": 64,
+    "encoder_channels": [16, 32, 32, 32, 32, 32],
+    "upsampled_channels": [16, 16, 16, 16],
+}
+
+
+def shapes(i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frame ``i`` of a box that moves right and a ball that moves left, and its labels."""
+    rng = np.random.default_rng(1)
+    image = cv2.resize(rng.integers(60, 110, (8, 8, 3)).astype(np.uint8), (SIZE_PX, SIZE_PX))
+    label = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+    for layer, box, ball in ((image, (220, 60, 40), (40, 200, 230)), (label, 1, 2)):
+        cv2.rectangle(layer, (4 + 3 * i, 6), (20 + 3 * i, 22), box, -1)
+        cv2.circle(layer, (50 - 3 * i, 46), 10, ball, -1)
+    return image, label
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("shapes")
+    for i in range(NUM_FRAMES):
+        image, label = shapes(i)
+        for folder, pixels in (("images", cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), ("labels", label)):
+            (root / "clip" / folder).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / "clip" / folder / f"{i}.png"), pixels)
+    (root / "classes.txt").write_text("background\nbox\nball\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shapes_clips(shapes_root) -> ClipSet:
+    return open_clips(shapes_root)
+
+
+def recipe(**changes) -> TrainingConfig:
+    """A recipe that learns one small clip by heart, in seconds."""
+    settings = {
+        "data": {"root": "unused", "layout": "folder", "train_split": "", "validation_split": ""},
+        "loss": {"train_num_points": 256},
+        "augmentation": {
+            "short_sides_px": [SIZE_PX],
+            "max_long_side_px": SIZE_PX,
+            "crop_height_px": SIZE_PX,
+            "crop_width_px": SIZE_PX,
+            "flip_probability": 0.0,
+            "color": False,
+        },
+        "batch_size": 2,
+        "learning_rate": 2e-3,
+        "backbone_lr_multiplier": 1.0,
+        "gradient_clip": 1.0,
+        "workers": 0,
+        "key_frame_interval": KEY_FRAME_INTERVAL,
+        "max_frame_distance": KEY_FRAME_INTERVAL,
+    }
+    return TrainingConfig.from_mapping({**settings, **changes})
+
+
+@pytest.fixture(scope="session")
+def learner(tmp_path_factory) -> str:
+    """A directory with a random Mask2Former of two classes that is small, but large enough to learn the clip."""
+    torch.manual_seed(0)
+    backbone = SwinConfig(
+        embed_dim=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=4,
+        drop_path_rate=0.0,
+        out_indices=[1, 2, 3, 4],
+    )
+    config = Mask2FormerConfig(
+        backbone_config=backbone,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=64,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=64,
+        num_queries=6,
+        num_labels=2,
+    )
+    directory = tmp_path_factory.mktemp("learner")
+    Mask2FormerForUniversalSegmentation(config).save_pretrained(directory)
+    return str(directory)
+
+
+def segmentor_recipe(learner: str) -> TrainingConfig:
+    return recipe(model={"start": learner, "replace_classes": True}, steps=200, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="session")
+def overfit_segmentor(shapes_clips, learner, tmp_path_factory) -> tuple[Path, dict[str, float]]:
+    out = tmp_path_factory.mktemp("segmentor")
+    return out, train(segmentor_recipe(learner), shapes_clips, shapes_clips, out)
+
+
+def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips):
+    out, metrics = overfit_segmentor
+    assert metrics["miou"] > 0.9
+    segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=StreamConfig(interval_frames=1))
+    assert segmentor.class_names == ("background", "box", "ball")
+    evaluation = ClipEvaluation(segmentor)
+    evaluation.run(shapes_clips.clips)
+    assert evaluation.confusion.miou == pytest.approx(metrics["miou"], abs=1e-3)
+
+
+def test_motion_stage_learns_a_clip_by_heart_and_beats_copying(overfit_segmentor, shapes_clips, tmp_path):
+    config = recipe(stage="motion", model={"start": str(overfit_segmentor[0]), "motion": MOTION}, steps=200)
+    metrics = train(config, shapes_clips, shapes_clips, tmp_path)
+    stream = StreamConfig(interval_frames=KEY_FRAME_INTERVAL)
+    miou = {}
+    for propagation in ("copy", "segment"):
+        segmentor = VideoSegmentor.from_pretrained(str(tmp_path), device="cpu", propagation=propagation, config=stream)
+        evaluation = ClipEvaluation(segmentor)
+        evaluation.run(shapes_clips.clips)
+        miou[propagation] = evaluation.confusion.miou
+    assert miou["segment"] == pytest.approx(metrics["miou"], abs=1e-3)
+    assert miou["segment"] > 0.9
+    assert miou["segment"] > miou["copy"] + 0.2
+
+
+@pytest.fixture
+def yaml_run(shapes_root, tiny_checkpoint, tmp_path):
+    """Path of a configuration file of a short run with frequent checkpoints, which differs by the given settings."""
+
+    def write(**changes) -> Path:
+        config = recipe(
+            model={"start": tiny_checkpoint, "motion": MOTION},
+            steps=40,
+            checkpoint_interval=8,
+            augmentation={**dataclasses.asdict(recipe().augmentation), "color": True, "flip_probability": 0.5},
+            **changes,
+        )
+        settings = dataclasses.asdict(
+            dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(shapes_root)))
+        )
+        settings["augmentation"]["short_sides_px"] = [SIZE_PX]
+        path = tmp_path / "run.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("stage", ["segmentor", "motion"])
+def test_run_that_is_killed_and_resumed_gives_the_weights_of_one_that_is_not(yaml_run, tmp_path, stage):
+    config = yaml_run(stage=stage)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = (
+        "import sys, torch; torch.set_num_threads(int(sys.argv[3])); from mpvss_model.training import train_from_yaml; "
+        "train_from_yaml(sys.argv[1], sys.argv[2])"
+    )
+    arguments = [sys.executable, "-c", command, str(config), str(killed), str(torch.get_num_threads())]
+    process = subprocess.Popen(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline_s = time.monotonic() + 120
+    while not list(killed.glob("training/checkpoint-*")):
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "config.json").exists()
+
+    train_from_yaml(config, killed)
+    train_from_yaml(config, whole)
+    resumed_weights, weights = (load_file(out / "model.safetensors") for out in (killed, whole))
+    assert resumed_weights.keys() == weights.keys()
+    for name, value in weights.items():
+        assert torch.equal(resumed_weights[name], value), name
+    assert [path.name for path in killed.glob("training/checkpoint-*")] == ["checkpoint-00000040"]
+
+
+def test_finished_run_is_not_trained_further(overfit_segmentor, shapes_clips, learner):
+    out, metrics = overfit_segmentor
+    written_ns = (out / "model.safetensors").stat().st_mtime_ns
+    assert train(segmentor_recipe(learner), shapes_clips, shapes_clips, out) == pytest.approx(metrics, nan_ok=True)
+    assert list(out.glob("training/logs/events*"))
+    assert (out / "model.safetensors").stat().st_mtime_ns > written_ns
+
+
+def test_run_goes_on_with_its_own_settings_only_and_can_be_started_over(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint}, steps=2)
+    train(config, shapes_clips, None, tmp_path)
+    first = load_file(tmp_path / "model.safetensors")
+    train(dataclasses.replace(config, checkpoint_interval=1), shapes_clips, None, tmp_path)
+    other = dataclasses.replace(config, learning_rate=1e-4, steps=3)
+    with pytest.raises(ConfigError, match=r"training holds a run with other settings \(steps, learning_rate\)"):
+        train(other, shapes_clips, None, tmp_path)
+    train(other, shapes_clips, None, tmp_path, resume=False)
+    assert any(not torch.equal(first[name], value) for name, value in load_file(tmp_path / "model.safetensors").items())
+
+
+def test_checkpoint_that_was_not_finished_is_passed_over(shapes_clips, tiny_checkpoint, tmp_path):
+    (tmp_path / "training" / "unfinished").mkdir(parents=True)
+    (tmp_path / "training" / "unfinished" / "model.safetensors").write_bytes(b"half")
+    train(recipe(model={"start": tiny_checkpoint}, steps=1), shapes_clips, None, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "training").iterdir()) == ["checkpoint-00000001", "config.json", "logs"]
+
+
+def test_accumulated_and_loaded_by_other_processes(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint}, steps=3, batch_size=4, accumulation_steps=2)
+    weights = []
+    for workers in (0, 2):
+        train(dataclasses.replace(config, workers=workers), shapes_clips, None, tmp_path / str(workers))
+        weights.append(load_file(tmp_path / str(workers) / "model.safetensors"))
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
+    assert list(tmp_path.glob("0/training/checkpoint-00000003"))
+
+
+def test_diverged_training_is_reported(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint}, steps=40, learning_rate=1e30, log_interval=1)
+    with pytest.raises(MPVSSError, match=r"training diverged: the loss is (nan|inf) at step \d+; lower learning_rate"):
+        train(config, shapes_clips, None, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_broken_file_ends_the_run_in_one_line_that_names_it(shapes_root, tiny_checkpoint, tmp_path):
+    clips = open_clips(shapes_root)
+    broken = dataclasses.replace(clips.clips[0].frames[3], read_image=_raise_data_error)
+    clips = dataclasses.replace(clips, clips=(dataclasses.replace(clips.clips[0], frames=[broken]),))
+    for workers in (0, 1):
+        with pytest.raises(DataError) as caught:
+            train(recipe(model={"start": tiny_checkpoint}, workers=workers), clips, None, tmp_path / str(workers))
+        assert str(caught.value) == "/data/7.png cannot be read"
+
+
+def _raise_data_error():
+    raise DataError("/data/7.png cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"class_names": None}, DataError, "does not say which classes it has; a plain folder needs a classes.txt"),
+        ({"class_names": ("a", "b")}, DataError, r"has 2 classes \(a, b\) but model '.*' has 3 \(background, robot, wall\)"),
+        ({"clips": ()}, DataError, "has nothing to train on: none of its 0 clips has a labelled frame"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_refused_before_training(
+    shapes_clips, tiny_checkpoint, tmp_path, changes, error, message
+):
+    with pytest.raises(error, match=message):
+        train(recipe(model={"start": tiny_checkpoint}), dataclasses.replace(shapes_clips, **changes), None, tmp_path)
+    assert not list(tmp_path.glob("training/checkpoint*"))
+
+
+def test_validation_data_with_other_classes_or_without_labels_is_refused(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint})
+    with pytest.raises(DataError, match=r"has 1 classes \(a\) but model .* has 3"):
+        train(config, shapes_clips, dataclasses.replace(shapes_clips, class_names=("a",)), tmp_path)
+    with pytest.raises(DataError, match="has no labelled frame to validate on"):
+        train(config, shapes_clips, dataclasses.replace(shapes_clips, clips=()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"backbone": "r18"}}, "unknown model.backbone 'r18'; known are r50, .*swin-l, lite0"),
+        ({"model": {"backbone": "lite0", "settings": {"queries": 3}}}, "unknown model.settings queries"),
+        (
+            {"model": {"backbone": "lite0", "settings": {"num_queries": "many"}}},
+            "model.settings make no Mask2Former: .*num_queries",
+        ),
+        ({"batch_size": 3, "accumulation_steps": 2}, r"batch_size must be a multiple of accumulation_steps \(2\), got 3"),
+        ({"mixed_precision": "fp16"}, "mixed_precision 'fp16' needs a GPU"),
+        ({"stage": "motion"}, "model.start must name a trained segmentor for the stage 'motion'"),
+    ],
+)
+def test_recipes_that_cannot_be_trained_are_refused(shapes_clips, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(recipe(**changes), shapes_clips, None, tmp_path)
+
+
+def test_motion_module_of_a_start_is_kept(overfit_segmentor, shapes_clips, tmp_path):
+    start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
+    train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "first")
+    again = recipe(stage="motion", model={"start": str(tmp_path / "first")}, steps=1)
+    train(again, shapes_clips, None, tmp_path / "second")
+    with pytest.raises(ConfigError, match="model.motion is given, but the model to start from has a motion module already"):
+        train(
+            recipe(stage="motion", model={**start, "start": str(tmp_path / "first")}), shapes_clips, None, tmp_path / "third"
+        )
+
+
+def test_image_statistics_of_the_start_are_kept(tiny_checkpoint, shapes_clips, tmp_path):
+    start = tmp_path / "start"
+    shutil.copytree(tiny_checkpoint, start)
+    statistics = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}
+    (start / "preprocessor_config.json").write_text(json.dumps(statistics))
+    train(recipe(model={"start": str(start)}, steps=1), shapes_clips, None, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
+    assert {name: written[name] for name in statistics} == statistics

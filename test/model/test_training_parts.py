@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mpvss_model import CheckpointError, ConfigError, DataError
+from mpvss_model.data import Clip, ClipSet, Frame
+from mpvss_model.segmentor.start import load_start, new_start, with_motion
+from mpvss_model.training import TrainingConfig
+from mpvss_model.training.augmentation import augmented
+from mpvss_model.training.config import AugmentationConfig
+from mpvss_model.training.datasets import FrameDataset, FramePairDataset
+from mpvss_model.training.losses import mask_targets, segmentation_losses
+from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups
+
+EXACT = AugmentationConfig(
+    short_sides_px=(32,), max_long_side_px=64, crop_height_px=32, crop_width_px=32, flip_probability=0.0, color=False
+)
+STATISTICS = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.2, 0.2, 0.2)}
+
+
+def config(**settings) -> TrainingConfig:
+    return TrainingConfig.from_mapping({"data": {"root": "unused"}, **settings})
+
+
+def numbered_clip(name: str, number: int, labelled: list[int], frames: int = 30) -> Clip:
+    """Frame ``i`` is filled with the color ``(number, i, 0)``."""
+
+    def frame(i: int) -> Frame:
+        image = np.full((32, 32, 3), (number, i, 0), np.uint8)
+        return Frame(
+            stamp_s=i / 15, read_image=lambda: image, read_label=(lambda: image[..., 1] * 0) if i in labelled else None
+        )
+
+    return Clip(name, [frame(i) for i in range(frames)])
+
+
+def clip_set(*clips: Clip) -> ClipSet:
+    return ClipSet("numbers", ("a", "b"), clips)
+
+
+def pairs(*clips: Clip, seed: int = 0, max_frame_distance: int = 10) -> FramePairDataset:
+    return FramePairDataset(clip_set(*clips), max_frame_distance=max_frame_distance, augmentation=EXACT, seed=seed)
+
+
+def test_defaults_are_the_published_recipe():
+    recipe = config()
+    assert (recipe.steps, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (90_000, 16, 5e-5, 0.05)
+    assert (recipe.gradient_clip, recipe.backbone_lr_multiplier, recipe.max_frame_distance) == (0.01, 0.1, 10)
+    assert dataclasses.astuple(recipe.loss) == (2.0, 5.0, 5.0, 0.1, 12544, 3.0, 0.75)
+    assert (recipe.augmentation.crop_height_px, recipe.augmentation.crop_width_px) == (480, 480)
+    assert recipe.augmentation.short_sides_px[::15] == (480, 1920)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_shipped_recipes_are_valid(path):
+    TrainingConfig.from_yaml(path)
+
+
+def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: {root: /a}\nlearning_rate: 1e-3\naugmentation: {short_sides_px: [64, 96]}\n")
+    recipe = TrainingConfig.from_yaml(path, {"data": {"root": "/b"}, "model": {"start": "c"}})
+    assert recipe.learning_rate == 1e-3 and recipe.augmentation.short_sides_px == (64, 96)
+    assert recipe.data.root == "/b" and recipe.model.start == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {root: a}\nlr: 1", r"run.yaml: unknown setting lr; known are stage, data, .*learning_rate"),
+        ("data: {root: a, splits: b}", r"unknown setting data.splits; known are data.root, data.layout"),
+        ("steps: 3", r"setting data is missing"),
+        ("data: {layout: vspw}", r"setting data.root is missing"),
+        ("data: 3", r"data must be a mapping of settings, got 3"),
+        ("", r"a training configuration must be a mapping of settings, got None"),
+        ("data: {root: a}\nsteps: 1.5", r"steps must be a whole number of at least 1, got 1.5"),
+        ("data: {root: a}\nsteps: true", r"steps must be a whole number of at least 1, got True"),
+        ("data: {root: a}\nlearning_rate: fast", r"learning_rate must be a number of at least 0.0, got 'fast'"),
+        ("data: {root: a}\nlearning_rate: .nan", r"learning_rate must be a number of at least 0.0, got nan"),
+        ("data: {root: a}\nstage: both", r"stage must be one of segmentor, motion, got 'both'"),
+        ("data: {root: 3}", r"data.root must be a text, got 3"),
+        ("data: {root: a}\nmodel: {replace_classes: 1}", r"model.replace_classes must be true or false, got 1"),
+        ("data: {root: a}\nmodel: {settings: [1]}", r"model.settings must be a mapping of settings, got \(1,\)"),
+        (
+            "data: {root: a}\naugmentation: {crop_width_px: 100}",
+            r"augmentation.crop_width_px must be a multiple of 32, got 100",
+        ),
+        ("data: {root: a}\naugmentation: {short_sides_px: [a]}", r"augmentation.short_sides_px\[0\] must be a whole number"),
+        (
+            "data: {root: a}\naugmentation: {short_sides_px: []}",
+            r"augmentation.short_sides_px must be a list of whole numbers",
+        ),
+        ("data: {root: a}\nloss: {importance_sample_ratio: 2}", r"of at least 0.0 and at most 1.0, got 2"),
+        ("data: [", r"run.yaml' is no valid YAML file"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig.from_yaml(path)
+
+
+def test_missing_configuration_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the training configuration '.*nowhere.yaml': No such file"):
+        TrainingConfig.from_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_both_frames_and_the_label_are_scaled_cropped_and_flipped_alike():
+    rng = np.random.default_rng(0)
+    label = np.kron(rng.integers(0, 8, (10, 16)), np.ones((12, 12))).astype(np.uint8)
+    image = np.repeat(label[..., None] * 30, 3, axis=2)
+    changes = AugmentationConfig(
+        short_sides_px=(60, 120, 200), max_long_side_px=240, crop_height_px=96, crop_width_px=96, color=False
+    )
+    for seed in range(20):
+        (first, second), cropped = augmented([image, image], label, changes, np.random.default_rng(seed))
+        assert first.shape == (96, 96, 3) and cropped.shape == (96, 96)
+        np.testing.assert_array_equal(first, second)
+        inside = cropped != 255
+        same = np.abs(first[..., 0].astype(int) - cropped * 30) <= 15
+        assert same[inside].mean() > 0.8  # all but what interpolation mixes along the edges
+
+
+def test_frames_smaller_than_the_crop_are_padded_with_unlabeled_pixels():
+    image, label = np.full((32, 48, 3), 9, np.uint8), np.zeros((32, 48), np.uint8)
+    changes = dataclasses.replace(EXACT, crop_height_px=64, crop_width_px=64)
+    (image,), label = augmented([image], label, changes, np.random.default_rng(0))
+    assert (label[:32, :48] == 0).all() and (label[32:] == 255).all() and (label[:, 48:] == 255).all()
+    assert (image[:32, :48] == 9).all() and tuple(image[40, 60]) == (124, 116, 104)
+
+
+def test_colors_of_a_pair_change_alike_and_sensor_flaws_do_not():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    label = np.zeros((32, 32), np.uint8)
+    colored = dataclasses.replace(EXACT, color=True)
+    changed = 0
+    for seed in range(10):
+        (first, second), _ = augmented([image, image], label, colored, np.random.default_rng(seed))
+        np.testing.assert_array_equal(first, second)
+        changed += (first != image).any()
+    assert changed >= 7
+    flawed = dataclasses.replace(EXACT, sensor_probability=1.0)
+    (first, second), _ = augmented([image, image], label, flawed, np.random.default_rng(0))
+    assert first.shape == image.shape and (first != second).any()
+
+
+def test_exact_augmentation_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    label = np.random.default_rng(1).integers(0, 9, (32, 32)).astype(np.uint8)
+    (same_image,), same_label = augmented([image], label, EXACT, np.random.default_rng(0))
+    np.testing.assert_array_equal(same_image, image)
+    np.testing.assert_array_equal(same_label, label)
+
+
+def test_every_epoch_takes_one_sample_from_each_clip_in_another_order():
+    clips = [numbered_clip(str(number), number, labelled=[1, 5]) for number in range(8)]
+    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0)
+    orders = [[int(dataset[epoch * 8 + i]["image"][0, 0, 0]) for i in range(8)] for epoch in range(3)]
+    assert all(sorted(order) == list(range(8)) for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_sample_follows_from_seed_and_index_alone():
+    clips = [numbered_clip(str(number), number, labelled=list(range(30))) for number in range(4)]
+    first, second, other = pairs(*clips), pairs(*clips), pairs(*clips, seed=1)
+    wanted = [first[i] for i in range(12)]
+    for i in reversed(range(12)):
+        for name, value in second[i].items():
+            assert torch.equal(value, wanted[i][name])
+    assert any(not torch.equal(other[i]["image"], wanted[i]["image"]) for i in range(12))
+
+
+def test_key_frame_of_a_pair_is_earlier_and_at_most_ten_frames_away():
+    dataset = pairs(numbered_clip("a", 0, labelled=[0, 3, 25]))
+    distances = set()
+    for i in range(200):
+        sample = dataset[i]
+        key, target = int(sample["key_image"][1, 0, 0]), int(sample["image"][1, 0, 0])
+        assert target in (3, 25) and 1 <= target - key <= 10 and key >= 0
+        distances.add(target - key)
+    assert distances == set(range(1, 11))
+
+
+def test_clips_without_a_frame_to_train_on_are_left_out():
+    dataset = FrameDataset(
+        clip_set(numbered_clip("a", 1, labelled=[]), numbered_clip("b", 2, labelled=[4])), augmentation=EXACT, seed=0
+    )
+    assert {int(dataset[i]["image"][0, 0, 0]) for i in range(6)} == {2}
+    with pytest.raises(DataError, match="none of its 1 clips has a labelled frame after its first frame"):
+        pairs(numbered_clip("a", 0, labelled=[0]))
+
+
+def test_mask_targets_are_the_classes_that_occur():
+    labels = torch.tensor([[[0, 2, 255], [2, 2, 0]], [[255, 255, 255], [255, 255, 255]]], dtype=torch.uint8)
+    masks, classes = mask_targets(labels)
+    assert classes[0].tolist() == [0, 2] and classes[1].tolist() == []
+    assert masks[0].tolist() == [[[1, 0, 0], [0, 0, 1]], [[0, 1, 0], [1, 1, 0]]]
+    assert masks[1].shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("num_labelled", [0, 1, 2])
+def test_losses_are_finite_even_without_labelled_pixels(tiny_checkpoint, num_labelled):
+    model = load_start(tiny_checkpoint).network
+    labels = torch.full((2, 64, 64), 255, dtype=torch.uint8)
+    labels[:num_labelled] = 1
+    masks = [torch.randn(2, 7, 16, 16, requires_grad=True) for _ in range(3)]
+    classes = [torch.randn(2, 7, 4, requires_grad=True) for _ in range(3)]
+    losses = segmentation_losses(model, masks, classes, labels)
+    assert len(losses) == 9 and all(loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(layer.grad.isfinite().all() for layer in classes)
+
+
+@pytest.fixture
+def motion_stage(tiny_checkpoint):
+    sizes = {"hidden_size": 32, "num_layers": 3, "num_heads": 2, "ffn_size": 32, "encoder_channels": (8,) * 6}
+    model = with_motion(load_start(tiny_checkpoint), {**sizes, "upsampled_channels": (8,) * 4})
+    return MotionStage(model, **STATISTICS)
+
+
+def test_motion_stage_trains_the_motion_module_and_the_heads_only(motion_stage):
+    trained = {name.removeprefix("model.") for name, p in motion_stage.named_parameters() if p.requires_grad}
+    assert {name.split(".")[0] for name in trained} == {"motion", "segmentor"}
+    heads = {name for name in trained if name.startswith("segmentor.")}
+    assert {name for name in heads if "class_predictor" not in name and "mask_embedder" not in name} == set()
+    assert len(heads) == 2 + 6
+    motion = {name for name, _ in motion_stage.model.named_parameters() if name.startswith("motion.")}
+    assert trained - heads == motion
+
+
+def test_frozen_segmentor_stays_in_evaluation_mode(motion_stage):
+    motion_stage.train()
+    assert motion_stage.model.motion.training and not any(m.training for m in motion_stage.model.segmentor.modules())
+
+
+def test_motion_stage_supervises_all_layers_and_reaches_the_motion_module_and_both_heads(motion_stage):
+    images = torch.randint(0, 256, (2, 2, 3, 64, 64), dtype=torch.uint8)
+    labels = torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
+    losses = motion_stage.train()({"key_image": images[0], "image": images[1], "label": labels})
+    assert len(losses) == 3 * 3
+    sum(losses.values()).backward()
+    assert motion_stage.model.motion.pixel_flow.predict_flow.weight.grad.abs().sum() > 0
+    for name, parameter in motion_stage.model.segmentor.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_backbone_learns_slower_and_norms_embeddings_and_position_biases_do_not_decay(tiny_checkpoint):
+    model = load_start(tiny_checkpoint).network
+    stage = SegmentorStage(model, freeze_backbone_norms=False, **STATISTICS)
+    rates, decays = {}, {}
+    names = {id(parameter): name for name, parameter in stage.named_parameters()}
+    for group in parameter_groups(stage, config(learning_rate=1e-3, weight_decay=0.1)):
+        for parameter in group["params"]:
+            rates[names[id(parameter)]], decays[names[id(parameter)]] = group["lr"], group["weight_decay"]
+    assert rates.keys() == set(names.values())
+    for name in names.values():
+        assert rates[name] == pytest.approx(1e-4 if "pixel_level_module.encoder" in name else 1e-3)
+    for name in ("queries_embedder.weight", "relative_position_bias_table", "layernorm_before.weight", "layernorm.bias"):
+        assert {decay for full_name, decay in decays.items() if full_name.endswith(name)} == {0.0}, name
+    assert decays["model.class_predictor.weight"] == decays["model.class_predictor.bias"] == 0.1
+
+
+@pytest.fixture
+def lite_network():
+    sizes = {
+        "feature_size": 32,
+        "mask_feature_size": 32,
+        "hidden_dim": 32,
+        "encoder_feedforward_dim": 32,
+        "dim_feedforward": 32,
+    }
+    heads = {"encoder_layers": 1, "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 4, "train_num_points": 64}
+    return new_start(backbone="lite0", class_names=("a", "b"), settings={**sizes, **heads}).network
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_norms_of_the_backbone_can_be_frozen(lite_network, frozen):
+    stage = SegmentorStage(lite_network, freeze_backbone_norms=frozen, **STATISTICS).train()
+    norm = lite_network.model.pixel_level_module.encoder.stem[1]
+    statistics = norm.running_mean.clone()
+    batch = {"image": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), "label": torch.zeros(2, 64, 64).byte()}
+    sum(stage(batch).values()).backward()
+    assert torch.equal(norm.running_mean, statistics) == frozen
+    assert (norm.weight.grad is None) == frozen
+    assert lite_network.model.pixel_level_module.encoder.stem[0].weight.grad is not None
+
+
+def test_backbone_weights_of_a_published_file_and_of_a_directory_are_loaded(lite_network, tmp_path):
+    backbone = lite_network.model.pixel_level_module.encoder
+    published = {f"{i}": value for i, value in enumerate(backbone.state_dict().values())}
+    torch.save({**published, "_fc.weight": torch.zeros(2, 2)}, tmp_path / "lite0.pth")
+    backbone.save_pretrained(tmp_path / "lite0")
+    for weights in ("lite0.pth", "lite0"):
+        start = new_start(
+            backbone="lite0",
+            class_names=("a", "b"),
+            settings={"decoder_layers": 1, "encoder_layers": 1},
+            backbone_weights=str(tmp_path / weights),
+        )
+        for name, value in start.network.model.pixel_level_module.encoder.state_dict().items():
+            assert torch.equal(value, backbone.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match="cannot load backbone weights '.*lite0.pth': Error.* in loading state_dict"):
+        new_start(backbone="lite1", class_names=("a",), settings={}, backbone_weights=str(tmp_path / "lite0.pth"))
+    with pytest.raises(CheckpointError, match="no checkpoint file at '.*nowhere.pth'"):
+        new_start(backbone="lite0", class_names=("a",), settings={}, backbone_weights=str(tmp_path / "nowhere.pth"))
+
+
+def test_validation_leaves_the_model_in_training_as_it_was(motion_stage):
+    motion_stage.train()
+    before = [(name, p.requires_grad, p.clone()) for name, p in motion_stage.named_parameters()]
+    segmentor = motion_stage.video_segmentor(5)
+    segmentor.step(np.zeros((64, 64, 3), np.uint8), 0.0)
+    segmentor.step(np.zeros((64, 64, 3), np.uint8), 0.1)
+    assert motion_stage.model.motion.training
+    for (name, requires_grad, value), (_, parameter) in zip(before, motion_stage.named_parameters()):
+        assert parameter.requires_grad == requires_grad and torch.equal(parameter, value), name
+
+
+def test_backbone_weights_of_another_architecture_are_refused(tiny_checkpoint):
+    with pytest.raises(CheckpointError, match="backbone weights '.*' lack .* tensors: stages.0"):
+        new_start(backbone="lite0", class_names=("a",), settings={}, backbone_weights=tiny_checkpoint)
