@@ -64,7 +64,9 @@ def rgb_from_message(message) -> np.ndarray:
         return _decoded(message, cv2.IMREAD_COLOR_RGB)
     encoding = message.encoding
     if encoding in CV_BRIDGE_ENCODINGS:
-        return np.ascontiguousarray(_bridge.imgmsg_to_cv2(_packed(message, CV_BRIDGE_ENCODINGS[encoding]), "rgb8"))
+        rgb = _bridge.imgmsg_to_cv2(_packed(message, CV_BRIDGE_ENCODINGS[encoding]), "rgb8")
+        # An rgb8 image is a view of the message; torch warns of those that cannot be written to.
+        return rgb if rgb.flags.writeable else rgb.copy()
     if encoding in OPENCV_ENCODINGS:
         bytes_per_pixel, code = OPENCV_ENCODINGS[encoding]
         if message.width % 2 and bytes_per_pixel == 2:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
@@ -15,6 +15,8 @@ from mpvss_model.errors import ConfigError
 __all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "ModelConfig", "TrainingConfig"]
 
 PADDED_MULTIPLE = 32
+
+S = TypeVar("S", bound="_Settings")
 
 
 def _setting(default: Any, minimum: float = -math.inf, maximum: float = math.inf, choices: tuple[str, ...] = ()) -> Any:
@@ -30,7 +32,7 @@ class _Settings:
             _check(setting.name, getattr(self, setting.name), types[setting.name], setting.metadata)
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], path: str = ""):
+    def from_mapping(cls: type[S], values: Mapping[str, Any], path: str = "") -> S:  # noqa: PYI019  typing has no Self in Python 3.10
         """Build from what a YAML file holds; settings that it leaves out keep their defaults.
 
         Raises:

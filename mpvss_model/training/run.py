@@ -102,7 +102,7 @@ def train(
     dataset = _dataset(config, training)
     accelerator = new_accelerator(config, run_dir)
     if accelerator.is_main_process:
-        _prepare_run(config, run_dir, resume=resume)
+        _prepare_run(config, out_dir, resume=resume)
     accelerator.wait_for_everyone()
     torch.manual_seed(config.seed)
     stage = _stage(config, class_names, training)
@@ -124,7 +124,8 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
     if training.class_names is None:
         raise DataError(f"{training.name} does not say which classes it has; a plain folder needs a classes.txt for training")
     if validation is not None:
-        validation.check_classes(training.class_names, training.name)
+        if validation.class_names != training.class_names:
+            raise DataError(f"{validation.name} and {training.name} must have the same classes")
         if not any(frame.is_labelled for clip in validation.clips for frame in clip.frames):
             raise DataError(f"{validation.name} has no labelled frame to validate on; set data.validation_split to ''")
     return training.class_names
@@ -184,12 +185,16 @@ def _validation(
     return validate
 
 
-def _prepare_run(config: TrainingConfig, run_dir: Path, *, resume: bool) -> None:
+def _prepare_run(config: TrainingConfig, out_dir: Path, *, resume: bool) -> None:
     """Make the folder of a run, or check that the run in it had the same configuration."""
-    if not resume:
-        shutil.rmtree(run_dir, ignore_errors=True)
-    settings = json.loads(json.dumps(asdict(config)))
+    run_dir = out_dir / RUN_DIR
     record = run_dir / "config.json"
+    if (out_dir / "config.json").exists() and not record.exists():
+        raise ConfigError(f"{out_dir} holds a model that was not trained there: choose another output directory")
+    if not resume:
+        for folder in [*checkpoints(run_dir), run_dir / "logs"]:
+            shutil.rmtree(folder, ignore_errors=True)
+    settings = json.loads(json.dumps(asdict(config)))
     if checkpoints(run_dir):
         recorded = json.loads(record.read_text())
         changed = [name for name in settings if name not in RUNTIME_SETTINGS and settings[name] != recorded.get(name)]
@@ -198,8 +203,13 @@ def _prepare_run(config: TrainingConfig, run_dir: Path, *, resume: bool) -> None
                 f"{run_dir} holds a run with other settings ({', '.join(changed)}): continue it with its own, choose another "
                 "output directory, or start over without resuming"
             )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _replace_file(record, json.dumps(settings, indent=2) + "\n")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        partial = record.with_suffix(".unfinished")
+        partial.write_text(json.dumps(settings, indent=2) + "\n")
+        os.replace(partial, record)
+    except OSError as error:
+        raise ConfigError(f"cannot write to output directory {out_dir}: {error.strerror}") from error
 
 
 def _write_model(stage: Stage, out_dir: Path) -> None:
@@ -210,9 +220,3 @@ def _write_model(stage: Stage, out_dir: Path) -> None:
     for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):
         os.replace(file, out_dir / file.name)
     partial.rmdir()
-
-
-def _replace_file(path: Path, text: str) -> None:
-    partial = path.with_suffix(".unfinished")
-    partial.write_text(text)
-    os.replace(partial, path)
