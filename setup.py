@@ -23,6 +23,7 @@ setup(
         "matplotlib",
         "numpy<2.3",
         "opencv-python-headless<5",
+        "pillow",
         "pyyaml",
         "rich",
         "rosbags>=0.11",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 
 from mpvss_model import DataError
 from mpvss_model.metrics import ConfusionMatrix
+from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bag import Bag
 from mpvss_ros.evaluation import EvaluatedFrame, LabelledFrame, evaluated_frames
 from mpvss_ros.overlay import PALETTE, overlay
@@ -36,6 +38,8 @@ def write_report(
 ) -> dict[str, object]:
     """Evaluate the answers and write the three files, each whole or not at all.
 
+    Ground truth with labels that the model does not have belongs to other classes and is not compared with.
+
     Args:
         out_dir: Is made if need be.
         bag: Where the camera frames and the ground truth are.
@@ -48,9 +52,13 @@ def write_report(
         The contents of ``report.json``.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    confusion = ConfusionMatrix(len(class_names))
+    # Room for any label, since the recording may have been labelled with other classes than the model's.
+    confusion = ConfusionMatrix(UNLABELED)
     frames = evaluated_frames(bag, topic, answers, confusion)
     timeline = _write_video(out_dir / "overlay.mp4", frames, class_names)
+    if confusion.counts[len(class_names) :].any():
+        confusion = ConfusionMatrix(len(class_names))
+        timeline = [(replace(frame, miou=float("nan")), time_s) for frame, time_s in timeline]
     latencies_ms = [answer.latency_ms for answer in answers.values()]
     report = {
         "frames_in": bag.count(topic),
@@ -93,7 +101,7 @@ def _write_video(
             size = (frame.image.shape[1] * 2, frame.image.shape[0] + legend.shape[0])
             writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), DEFAULT_FRAME_RATE_HZ, size)
         first_ns = timeline[0][0].stamp_ns if timeline else frame.stamp_ns
-        timeline.append((EvaluatedFrame(frame.stamp_ns, None, frame.answer, frame.miou), (frame.stamp_ns - first_ns) * 1e-9))
+        timeline.append((replace(frame, image=None), (frame.stamp_ns - first_ns) * 1e-9))
         picture = cv2.resize(_side_by_side(frame), (size[0], size[1] - legend.shape[0]))
         writer.write(cv2.cvtColor(np.vstack([picture, legend]), cv2.COLOR_RGB2BGR))
     if writer is None:
@@ -140,7 +148,7 @@ def _write_plot(path: Path, timeline: list[tuple[EvaluatedFrame, float]]) -> Non
     miou_axis.plot(times_s, [frame.miou for frame, _ in timeline], color="#2563a8")
     miou_axis.set(ylabel="mIoU of the frame", ylim=(0, 1), title="Labels against ground truth, and how long they took")
     if all(np.isnan(frame.miou) for frame, _ in timeline):
-        miou_axis.text(0.5, 0.5, "no ground truth in this bag", ha="center", transform=miou_axis.transAxes)
+        miou_axis.text(0.5, 0.5, "no ground truth of the model's classes in this bag", ha="center", transform=miou_axis.transAxes)
     for kind, is_key, color in (("key frames", True, "#d97706"), ("propagated", False, "#2563a8")):
         points = [(time_s, frame.answer.latency_ms) for frame, time_s in answered if frame.answer.is_key_frame == is_key]
         latency_axis.scatter(*zip(*points), s=12, color=color, label=kind) if points else None

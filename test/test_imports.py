@@ -25,6 +25,11 @@ def test_the_model_knows_nothing_of_ros(path):
     assert not {name.split(".")[0] for name in imports_of(path)} & ROS_MODULES
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "mpvss_model").rglob("*.py")), ids=lambda path: path.name)
+def test_only_the_segmentors_know_transformers(path):
+    assert path.parent.name == "segmentor" or "transformers" not in {name.split(".")[0] for name in imports_of(path)}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "mpvss_ros").rglob("*.py")), ids=lambda path: path.name)
 def test_the_ros_side_does_not_reach_around_the_model(path):
     assert "transformers" not in {name.split(".")[0] for name in imports_of(path)}

@@ -59,8 +59,8 @@ def new_start(
         backbone: ``r50`` .. ``swin-l``, or ``lite0`` .. ``lite4`` for an EfficientNet-Lite.
         class_names: By class index.
         settings: Further arguments of ``Mask2FormerConfig``.
-        backbone_weights: Pretrained ones: the ``.pth`` file of a published EfficientNet-Lite, or a directory or hub id of a model
-            with this backbone; empty for none.
+        backbone_weights: Pretrained ones: the ``.pth`` file of a published EfficientNet-Lite, or a directory or hub id of a
+            model with this backbone; empty for none.
 
     Raises:
         ConfigError: If there is no such backbone or setting.

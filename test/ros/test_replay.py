@@ -1,6 +1,7 @@
 """Replay through the real node, against the evaluation straight from the file."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -94,6 +95,21 @@ def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES and video.get(cv2.CAP_PROP_FRAME_WIDTH) == 640
     assert cv2.imread(str(out / "report.png")).shape[1] > 800
+
+
+def test_ground_truth_of_other_classes_is_not_compared_with(replayed, short_recording, tmp_path):
+    answers = {s: replace(a, labels=np.minimum(a.labels, 2)) for s, a in replayed[0].answers.items()}
+    with Bag(short_recording) as bag:
+        report = write_report(
+            tmp_path,
+            bag=bag,
+            topic=bag.image_topic(),
+            answers=answers,
+            class_names=("sky", "road", "car"),
+            settings={"model": "other", "interval": 4},
+        )
+    assert report["miou"] is None and report["iou_per_class"] == {"sky": None, "road": None, "car": None}
+    assert report["labels_out"] == FRAMES
 
 
 def test_a_node_that_does_not_start_gives_its_reason(short_recording):
