@@ -240,7 +240,8 @@ def _write_directory(model: MPVSSModel, out_dir: Path) -> None:
     partial = out_dir.absolute().parent / f".{out_dir.absolute().name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
-        model.save_pretrained(partial)
+        with quiet():
+            model.save_pretrained(partial)
         (partial / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR_CONFIG, indent=2) + "\n")
         os.rename(partial, out_dir)
     except OSError as error:

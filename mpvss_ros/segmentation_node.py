@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
+from contextlib import suppress
 from dataclasses import asdict
 
 import cv2
@@ -224,6 +226,8 @@ class SegmentationNode(LifecycleNode):
                 self.statistics.last_rejection = str(error)
             self.get_logger().warning(f"frame not used: {error}", throttle_duration_sec=LOG_THROTTLE_S)
         except Exception as error:  # whatever the model does, the node lives on and says so
+            if not self.context.ok():
+                return
             with self.statistics.lock:
                 self.statistics.failures += 1
                 self.statistics.failing = True
@@ -257,26 +261,37 @@ def main(args: list[str] | None = None) -> None:
     node, exit_code = None, 0
     try:
         node = SegmentationNode()
-        if node.config.autostart:
-            started = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-            started = started and node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-            exit_code = 0 if started else 2
-        if exit_code == 0:
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            executor.spin()
+        exit_code = _run(node)
     except MPVSSError as error:
         print(f"segmentation_node: {error}", file=sys.stderr)
         exit_code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # A callback that publishes while the context goes away fails, and that is no error.
+        if rclpy.ok():
+            traceback.print_exc()
+            exit_code = 1
     if node is not None:
-        node.release()
+        with suppress(Exception):  # likewise
+            node.release()
     rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     # A segmentor may still be inside a frame that takes seconds; leaving now is safe, it writes no files.
     os._exit(exit_code)
+
+
+def _run(node: SegmentationNode) -> int:
+    """Start the node, unless a manager does, and serve until the context ends; 2 if it does not start."""
+    if node.config.autostart:
+        for transition in (node.trigger_configure, node.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    executor.spin()
+    return 0
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_images_of_another_process_get_labels_under_their_own_headers(start_proc
     for of_rgb, of_bgr in zip(rgb, bgr):
         np.testing.assert_array_equal(labels_from_message(of_rgb), labels_from_message(of_bgr))
     exit_code, seconds = node.end(signal.SIGINT)
-    assert exit_code == 0 and seconds < 5
+    assert exit_code == 0 and seconds < 5, node.log()
     assert "Traceback" not in node.log()
 
 
@@ -51,7 +51,7 @@ def test_compressed_images_of_another_process_get_labels(start_process, peer, fr
     peer.spin_until(lambda: len(peer.received[LABELS]) == len(frames))
     assert [m.header for m in peer.received[LABELS]] == [header(i) for i in range(len(frames))]
     exit_code, seconds = node.end(signal.SIGTERM)
-    assert exit_code == 0 and seconds < 5
+    assert exit_code == 0 and seconds < 5, node.log()
     assert "Traceback" not in node.log()
 
 
