@@ -64,20 +64,20 @@ def cost_table(cost: Cost) -> Table:
 
 
 def costs_table(costs: Iterable[Cost]) -> Table:
-    """Several configurations, a row each."""
-    table = Table("backbone", "frame", title="GFLOPs (a multiply-add counts as 1) and millions of parameters")
-    parts = ("backbone", "pixel decoder", "transformer decoder", "motion", "warp", "output")
-    for column in (*parts, "average", "paper", "parameters", "paper"):
-        table.add_column(column, justify="right")
+    """Several configurations, a row each, within 80 columns."""
+    title = "GFLOPs (a multiply-add counts as 1) and millions of parameters"
+    table = Table("model", "frame", title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("backb.", "pixel", "query", "motion", "warp", "out", "mean", "paper", "params", "paper"):
+        table.add_column(column, justify="right", no_wrap=True)
     for cost in costs:
         height, width = cost.frame_size
         table.add_row(
             cost.backbone,
-            f"{height} x {width}",
-            *(f"{cost.parts[name].gflops:.2f}" for name in parts),
+            f"{height}x{width}",
+            *(f"{part.gflops:.1f}" for part in cost.parts.values()),
             f"{cost.gflops:.2f}",
             _shown(cost.paper_gflops),
-            f"{cost.parameters / 1e6:.3f}",
+            f"{cost.parameters / 1e6:.2f}",
             _shown(cost.paper_parameters_m),
         )
     return table
