@@ -23,7 +23,16 @@ class Propagator(Protocol):
     """Carries a key frame's masks to another frame."""
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """Mask logits ``[Q', H'/4, W'/4]`` of ``frame`` for the queries with the given indices ``[Q']``."""
+        """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.
+
+        Args:
+            key_frame: Where the masks come from.
+            frame: Where they go to.
+            queries: Indices ``[Q']`` of the queries to propagate.
+
+        Returns:
+            ``[Q', H'/4, W'/4]``.
+        """
 
 
 class CopyPropagator:

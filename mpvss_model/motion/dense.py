@@ -29,16 +29,7 @@ class DenseFlowPropagator:
         self._key_gray: np.ndarray | None = None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.
-
-        Args:
-            key_frame: Where the masks come from.
-            frame: Where they go to.
-            queries: Indices ``[Q']`` of the queries to propagate.
-
-        Returns:
-            ``[Q', H'/4, W'/4]``.
-        """
+        """As `mpvss_model.propagation.Propagator`."""
         if self._key_image is not key_frame.image:
             self._key_image = key_frame.image
             self._key_gray = _gray(key_frame.image)

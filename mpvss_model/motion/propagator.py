@@ -39,16 +39,7 @@ class MotionPropagator:
         return self.module(current, key, key_frame.queries.unsqueeze(0), selected=queries)
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.
-
-        Args:
-            key_frame: Where the masks come from.
-            frame: Where they go to.
-            queries: Indices ``[Q']`` of the queries to propagate.
-
-        Returns:
-            ``[Q', H'/4, W'/4]``.
-        """
+        """As `mpvss_model.propagation.Propagator`."""
         motion = self.estimate(key_frame, frame, queries)
         flow = motion.segment_flow if self._flow == "segment" else motion.pixel_flow
         return propagate_masks(key_frame.mask_logits[queries].unsqueeze(0), flow, released_grid=self._released_grid)[0]
