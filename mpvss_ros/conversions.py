@@ -6,6 +6,7 @@ evaluation decode a frame with the very same code.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from types import SimpleNamespace
 
@@ -73,9 +74,9 @@ def rgb_from_message(message) -> np.ndarray:
             raise FrameError("zero size", f"{encoding} images have an even width, got {message.width}")
         rows = _packed(message, bytes_per_pixel).data
         shape = (message.height, message.width, bytes_per_pixel)[: 2 + (bytes_per_pixel > 1)]
-        return cv2.cvtColor(np.frombuffer(rows, np.uint8).reshape(shape), code)
+        return cv2.cvtColor(rows.reshape(shape), code)
     if encoding in SIXTEEN_BIT_ENCODINGS:
-        values = np.frombuffer(_packed(message, 2).data, ">u2" if message.is_bigendian else "<u2")
+        values = _packed(message, 2).data.view(">u2" if message.is_bigendian else "<u2")
         gray = (values >> 8).astype(np.uint8).reshape(message.height, message.width)
         return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
     supported = ", ".join([*CV_BRIDGE_ENCODINGS, *OPENCV_ENCODINGS, *SIXTEEN_BIT_ENCODINGS])
@@ -95,7 +96,7 @@ def labels_from_message(message) -> np.ndarray:
         return labels
     if message.encoding not in ("mono8", "8UC1"):
         raise FrameError("unknown encoding", f"a label image is mono8, got {message.encoding!r}")
-    return np.frombuffer(_packed(message, 1).data, np.uint8).reshape(message.height, message.width)
+    return _packed(message, 1).data
 
 
 def image_message(image: np.ndarray, encoding: str, header) -> Image:
@@ -125,23 +126,22 @@ def _decoded(message, flags: int) -> np.ndarray:
     return image
 
 
-def _packed(message, bytes_per_pixel: int):
-    """The message, checked, with the padding at the end of its rows removed where there is any."""
+def _packed(message, bytes_per_pixel: int) -> SimpleNamespace:
+    """The image, checked, as bytes without padding at the end of its rows or after the last one."""
     row_bytes = message.width * bytes_per_pixel
     if message.height < 1 or message.width < 1:
         raise FrameError("zero size", f"image of {message.width} x {message.height} pixels")
     if message.step < row_bytes:
         raise FrameError("wrong step", f"step {message.step} is less than the {row_bytes} bytes of a row of {message.encoding}")
-    if len(message.data) < message.step * message.height:
-        needed = message.step * message.height
-        raise FrameError("short buffer", f"{len(message.data)} bytes of data, {needed} needed for step x height")
-    if message.step == row_bytes:
-        return message
-    rows = np.frombuffer(message.data, np.uint8, count=message.step * message.height).reshape(message.height, message.step)
+    size = message.step * message.height
+    if len(message.data) < size:
+        raise FrameError("short buffer", f"{len(message.data)} bytes of data, {size} needed for step x height")
+    rows = np.frombuffer(message.data, np.uint8, count=size).reshape(message.height, message.step)
     return SimpleNamespace(
         height=message.height,
         width=message.width,
         encoding=message.encoding,
-        is_bigendian=message.is_bigendian,
+        # Bytes have no order; cv_bridge would swap those of another order than the machine's, and fails at it.
+        is_bigendian=sys.byteorder == "big",
         data=np.ascontiguousarray(rows[:, :row_bytes]),
     )

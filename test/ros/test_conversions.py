@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from std_msgs.msg import Header
 
@@ -111,6 +111,8 @@ def test_malformed_images_are_refused_with_a_reason(broken, reason):
     assert refusal.value.reason == reason
 
 
+@example(encoding="mono8", height=1, width=1, step=1, data=b"\0", is_bigendian=1)
+@example(encoding="yuyv", height=2, width=2, step=4, data=bytes(9), is_bigendian=0)
 @given(
     encoding=st.sampled_from(["rgb8", "bgra8", "mono8", "mono16", "bayer_grbg8", "yuyv", "8UC3", "bogus"]),
     height=st.integers(0, 9),
