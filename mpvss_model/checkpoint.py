@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from mpvss_model.errors import CheckpointError, ConfigError
+from mpvss_model.errors import CheckpointError, ConfigError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
@@ -123,7 +123,7 @@ def load_checkpoint(name_or_dir: str) -> MPVSSModel:
         with quiet():
             model, info = MPVSSModel.from_pretrained(name_or_dir, output_loading_info=True)
     except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
-        raise CheckpointError(f"cannot load model {name_or_dir!r}: {_first_line(error)}") from error
+        raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
     problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"]}
     if any(problems.values()):
         raise CheckpointError(f"model {name_or_dir!r} does not fit its config.json: {_listed(problems)}")
@@ -143,13 +143,13 @@ def read_released(file: str | os.PathLike) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if foreign is None:
-            raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {_first_line(error)}") from error
+            raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {first_line(error)}") from error
         raise CheckpointError(
             f"checkpoint {str(file)!r} holds {foreign[1]}, and only tensors are read, since anything else could run code: "
             "save its state dict as plain tensors"
         ) from error
     except Exception as error:  # a truncated file shows as RuntimeError, EOFError, OSError, KeyError, ...
-        raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {_first_line(error)}") from error
+        raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {first_line(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not content:
@@ -198,7 +198,7 @@ def _empty(build: Callable[[TensorShapes], Module], released: Mapping[str, torch
     except CheckpointError:
         raise
     except Exception as error:  # sizes that no network can have fail wherever they are first used
-        raise CheckpointError(f"the shapes of the tensors make no model: {_first_line(error)}") from error
+        raise CheckpointError(f"the shapes of the tensors make no model: {first_line(error)}") from error
 
 
 def _converted(released: Mapping[str, torch.Tensor], layout: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -248,7 +248,3 @@ def _write_directory(model: MPVSSModel, out_dir: Path) -> None:
         raise CheckpointError(f"cannot write {str(out_dir)!r}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,6 +1,6 @@
 """The exceptions that this package raises for input it cannot use."""
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "FrameError", "MPVSSError"]
+__all__ = ["CheckpointError", "ConfigError", "DataError", "FrameError", "MPVSSError", "first_line"]
 
 
 class MPVSSError(ValueError):
@@ -28,3 +28,8 @@ class FrameError(MPVSSError):
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
         self.reason = reason
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign exception says, for use in a message of one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

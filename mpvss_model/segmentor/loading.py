@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig
 
 from mpvss_model.checkpoint import load_checkpoint
-from mpvss_model.errors import CheckpointError
+from mpvss_model.errors import CheckpointError, first_line
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, check_location, image_statistics, quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig
@@ -44,7 +44,7 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
         try:
             model_type = AutoConfig.from_pretrained(name_or_dir).model_type
         except Exception as error:  # a broken file and a hub that does not answer show in many ways
-            raise CheckpointError(f"cannot load model {name_or_dir!r}: {str(error).strip().splitlines()[0]}") from error
+            raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
         if model_type != MPVSSConfig.model_type:
             return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), None, False)
         model = load_checkpoint(name_or_dir)

@@ -15,7 +15,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
 import mpvss_model.segmentor.efficientnet_lite  # noqa: F401  registers the backbone with transformers
-from mpvss_model.errors import CheckpointError
+from mpvss_model.errors import CheckpointError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import UNLABELED
@@ -78,7 +78,7 @@ class Mask2FormerSegmentor:
         except CheckpointError:
             raise
         except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
-            raise CheckpointError(f"cannot load model {name_or_dir!r}: {_first_line(error)}") from error
+            raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
         missing = sorted(info["missing_keys"])
         if missing:
             raise CheckpointError(f"model {name_or_dir!r} lacks {len(missing)} of its tensors: {', '.join(missing)}")
@@ -143,7 +143,3 @@ def image_statistics(name_or_dir: str) -> tuple[tuple[float, ...], tuple[float, 
     except OSError:  # the file is optional: a Mask2Former without it was trained with ImageNet's statistics
         settings = {}
     return tuple(settings.get("image_mean", IMAGENET_MEAN)), tuple(settings.get("image_std", IMAGENET_STD))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
