@@ -104,10 +104,13 @@ def evaluate(
     threads: ThreadsOption = 0,
 ) -> None:
     """Measure a model on labelled video, straight from its files, without ROS communication."""
+    import json
+
     from rich.console import Console
     from rich.progress import Progress
 
     from mpvss_ros.offline import evaluate_source, evaluation_table
+    from mpvss_ros.report import write_whole
 
     set_threads(threads or default_threads())
     console = Console()
@@ -125,7 +128,8 @@ def evaluate(
         )
     console.print(evaluation_table(report))
     if out is not None:
-        write_json(out, report)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
         console.print(f"  {out}")
 
 
@@ -258,16 +262,6 @@ def print_json(value: object) -> None:
     import json
 
     print(json.dumps(value, indent=2))
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a report, whole or not at all."""
-    import json
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    unfinished.write_text(json.dumps(value, indent=2) + "\n")
-    unfinished.replace(path)
 
 
 def read_text(path: Path) -> str:

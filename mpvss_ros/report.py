@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from mpvss_ros.evaluation import EvaluatedFrame, LabelledFrame, evaluated_frames
 from mpvss_ros.overlay import PALETTE, overlay
 from mpvss_ros.statistics import percentile
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_whole"]
 
 KEY_FRAME_COLOR = (255, 200, 0)
 KEY_FRAME_BORDER_PX = 4
@@ -72,7 +72,7 @@ def write_report(
         **settings,
     }
     _write_plot(out_dir / "report.png", timeline)
-    _replace(out_dir / "report.json", lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
+    write_whole(out_dir / "report.json", lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
     return report
 
 
@@ -81,7 +81,7 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
 
 
-def _replace(path: Path, write) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a file beside ``path``, then put it in place."""
     unfinished = path.with_name(f".unfinished-{path.name}")
     write(unfinished)
@@ -156,5 +156,5 @@ def _write_plot(path: Path, timeline: list[tuple[EvaluatedFrame, float]]) -> Non
     latency_axis.legend(loc="upper right")
     for axis in (miou_axis, latency_axis):
         axis.grid(alpha=0.3)
-    _replace(path, lambda unfinished: figure.savefig(unfinished, dpi=110, format="png"))
+    write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=110, format="png"))
     pyplot.close(figure)
