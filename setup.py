@@ -11,7 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["mpvss_ros*", "mpvss_model*"]),
-    package_data={"mpvss_model": ["weights/*/*"], "mpvss_ros": ["samples/*/*"]},
+    package_data={"mpvss_model": ["weights/*/*", "data/rooms/classes.csv"], "mpvss_ros": ["samples/*/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -33,7 +33,7 @@ setup(
         "transformers>=5.20,<6",
         "typer",
     ],
-    extras_require={"train": ["accelerate", "tensorboardX"]},
+    extras_require={"train": ["accelerate", "tensorboardX"], "rooms": ["moderngl", "trimesh"]},
     entry_points={
         "console_scripts": [
             "mpvss = mpvss_ros.cli:main",

@@ -218,6 +218,73 @@ def import_video(
     print(f"{bag_from_video(video, bag)} frames in {bag}")
 
 
+@app.command()
+def rooms(
+    out: Annotated[Path, typer.Argument(help="Folder for the clips; an interrupted run continues there.", show_default=False)],
+    split: Annotated[str, typer.Option(help="train, val, test-a (new rooms) or test-b (held-out objects too).")] = "train",
+    apartments: Annotated[int, typer.Option(help="How many, of one to four rooms each.")] = 100,
+    views: Annotated[int, typer.Option(help="Clips in each apartment.")] = 6,
+    frames: Annotated[int, typer.Option(help="Frames in each clip.")] = 4,
+    max_stride: Annotated[int, typer.Option(help="Clips show each n-th camera frame, n drawn from 1 to this.")] = 4,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in pixels.")] = "240x320",
+    seed: Annotated[int, typer.Option(help="The same seed renders the same clips.")] = 0,
+    bags: Annotated[bool, typer.Option("--bags", help="Write rosbag2 recordings instead of the folder layout.")] = False,
+    ground_truth: Annotated[bool, typer.Option("--ground-truth", help="Write instances, depth and flow too.")] = False,
+    archives: Annotated[
+        Path, typer.Option(help="Sweet Home 3D libraries, as Debian's sweethome3d-furniture installs them.")
+    ] = Path("/usr/share/sweethome3d/furniture"),
+    furniture: Annotated[Path, typer.Option(help="Where meshes made from them are kept.")] = Path("data/furniture"),
+    workers: Annotated[int, typer.Option(help="Processes; 0 for one per core.")] = 0,
+) -> None:
+    """Render furnished rooms as a robot's camera sees them, with exact labels."""
+    from rich.progress import Progress
+
+    from mpvss_model.data.rooms import RoomsConfig
+    from mpvss_model.flops import parse_frame_size
+
+    height, width = parse_frame_size(size)
+    config = RoomsConfig(
+        split=split,
+        apartments=apartments,
+        views=views,
+        frames=frames,
+        max_stride=max_stride,
+        width=width,
+        height=height,
+        seed=seed,
+        ground_truth=ground_truth,
+    )
+    require_rooms_extra()
+    from mpvss_model.data.rooms.generate import generate, write_folder_clip
+    from mpvss_model.data.rooms.library import prepare_library
+    from mpvss_ros.rooms_bag import write_bag_clip
+
+    with Progress() as progress:
+        task = progress.add_task("preparing furniture, once", total=None)
+        prepare_library(archives, furniture, lambda done, total: progress.update(task, completed=done, total=total))
+        progress.update(task, description="rendering", total=apartments, completed=0)
+        generate(
+            config,
+            furniture=furniture,
+            out=out,
+            write_clip=write_bag_clip if bags else write_folder_clip,
+            workers=workers or len(os.sched_getaffinity(0)),
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    print(f"{apartments * views} clips of {frames} frames in {out}")
+
+
+def require_rooms_extra() -> None:
+    """Raise a `ConfigError` if a package is missing that only rendering needs."""
+    from importlib.util import find_spec
+
+    from mpvss_model.errors import ConfigError
+
+    missing = [name for name in ("moderngl", "trimesh") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"rendering needs {' and '.join(missing)}: pip install -r requirements-rooms.txt")
+
+
 def default_threads() -> int:
     """One core is left to cameras, DDS and everything else."""
     return max(1, len(os.sched_getaffinity(0)) - 1)
