@@ -122,7 +122,7 @@ def _opening(rooms: list[Room], pair: tuple[int, int], wall_m: float, rng: np.ra
         ):
             width = min(rng.uniform(0.85, 1.3) if rng.random() < 0.7 else rng.uniform(1.3, 2.6), high - low - 0.4)
             if abs(far - near - wall_m) < 1e-6 and width >= 0.8:
-                start = rng.uniform(low + 0.2, high - 0.2 - width)
+                start = low + 0.2 + rng.uniform(0.0, max(0.0, high - low - 0.4 - width))
                 return Doorway((first, second), axis, start, start + width, near, far)
     return None
 

@@ -55,6 +55,10 @@ def mesh_from_obj(obj: bytes, *, read: Callable[[str], bytes], rotation: tuple[f
     parts = [part for part in scene.geometry.values() if len(part.faces) and _opacity(part) >= MIN_OPACITY]
     if not parts:
         raise ValueError("the model has no opaque triangle")
+    if b"\nvn " not in obj:
+        for part in parts:
+            # Without shared vertices each face gets a normal of its own; boxes look like boxes.
+            part.unmerge_vertices()
     upright = Y_UP_TO_Z_UP @ np.array(rotation).reshape(3, 3)
     positions = [part.vertices @ upright.T for part in parts]
     low = np.min([p.min(axis=0) for p in positions], axis=0)
@@ -176,5 +180,5 @@ def _vertices(part: trimesh.Trimesh, unit: np.ndarray, normals: np.ndarray, laye
         # A texture stands for itself: dark diffuse colours under one are leftovers of the program that wrote the file.
         vertices["colour"] = np.maximum(vertices["colour"], 150)
         # Half precision is plenty, and packs twice as tightly.
-        vertices["uv"] = part.visual.uv.astype(np.float16)
+        vertices["uv"] = np.nan_to_num(part.visual.uv).astype(np.float16)
     return vertices
