@@ -145,10 +145,10 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
     set_losses(start.network, **asdict(config.loss))
-    statistics = {"image_mean": start.image_mean, "image_std": start.image_std}
+    settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
     if config.stage == "segmentor":
-        return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **statistics)
-    return MotionStage(with_motion(start, config.model.motion), **statistics)
+        return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)
+    return MotionStage(with_motion(start, config.model.motion), **settings)
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
