@@ -1,7 +1,7 @@
 """Mask2Former's losses on the predictions of all decoder layers, for all images and layers at once.
 
-The mathematics are those of ``transformers``' ``Mask2FormerLoss``. That one goes through images and layers one by one and waits
-for the device each time, which takes longer than a small network.
+The mathematics are those of ``Mask2FormerLoss`` of ``transformers``. That one goes through images and layers one by one and
+waits for the device each time, which takes longer than a small network.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def segmentation_losses(
         config: Weights and sampling.
 
     Returns:
-        ``cross_entropy``, ``mask`` and ``dice`` of the last layer, and ``earlier_layers``, all of the others; their sum is to be
-        minimised.
+        ``cross_entropy``, ``mask`` and ``dice`` of the last layer, and ``earlier_layers``, the sum of all others. The sum of
+        these is to be minimised.
     """
     # Half precision is too coarse for points and sums over them.
     with torch.autocast(labels.device.type, enabled=False):

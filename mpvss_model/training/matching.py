@@ -46,9 +46,10 @@ def matched(
     """
     points = torch.rand(len(labels), config.train_num_points, 2, device=labels.device)
     targets = _targets_at(labels, points, present.shape[1])
-    costs = [_costs(masks.float(), classes.float(), points, targets, config) for masks, classes in zip(mask_logits, class_logits)]
+    layers = zip(mask_logits, class_logits)
+    costs = torch.stack([_costs(masks.float(), classes.float(), points, targets, config) for masks, classes in layers])
     worst = torch.finfo(torch.float32).max
-    costs = torch.stack(costs).nan_to_num(nan=worst, posinf=worst, neginf=worst)  # a diverging network must not end in scipy
+    costs = costs.nan_to_num(nan=worst, posinf=worst, neginf=worst)  # a diverging network must not end in scipy
     costs = costs.masked_fill(~present[:, None], torch.inf).cpu().numpy()  # [L, B, Q, C]
     pairs = np.stack([np.concatenate([_assigned(i, image) for i, image in enumerate(layer)]) for layer in costs])
     return torch.from_numpy(pairs).to(labels.device, non_blocking=True)

@@ -1,7 +1,7 @@
 """Values of masks at points: losses on sampled points need a fraction of the memory of whole masks (PointRend, CVPR 2020).
 
-Points are ``[..., 2]``, x then y, from 0 at the first pixel's outer edge to 1 at the last one's. Between pixel centres, values are
-interpolated bilinearly; outside, they are 0.
+Points are ``[..., 2]``, x then y, from 0 at the first pixel's outer edge to 1 at the last one's. Between pixel centres, values
+are interpolated bilinearly; outside, they are 0.
 """
 
 from __future__ import annotations

@@ -34,7 +34,14 @@ __all__ = ["train", "train_from_yaml"]
 
 RUN_DIR = "training"
 # May be changed between a run and its continuation.
-RUNTIME_SETTINGS = ("workers", "log_interval", "checkpoint_interval", "validation_interval", "validation_clips")
+RUNTIME_SETTINGS = (
+    "workers",
+    "log_interval",
+    "checkpoint_interval",
+    "validation_interval",
+    "validation_clips",
+    "max_minutes",
+)
 
 
 def train_from_yaml(
@@ -88,7 +95,8 @@ def train(
         resume: Go on with the run that ``out_dir`` holds, if it does. Otherwise that run is deleted.
 
     Returns:
-        The metrics of the trained model on the validation clips, by name.
+        The metrics of the trained model on the validation clips, by name; none if ``config.max_minutes`` were over before the
+        last step, so that there is no trained model yet.
 
     Raises:
         DataError: If the data cannot be used or has other classes than the starting model.
@@ -115,6 +123,8 @@ def train(
         run_dir=run_dir,
     )
     metrics = trainer.run()
+    if metrics is None:
+        return {}
     if accelerator.is_main_process:
         _write_model(stage, out_dir)
     return metrics

@@ -46,8 +46,8 @@ def reference_losses(masks, classes, labels) -> tuple[dict[str, torch.Tensor], l
     settings = {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__}
     loss = Mask2FormerLoss(Mask2FormerConfig(num_labels=NUM_CLASSES, **settings), weight_dict={})
     present = [[c for c in label_map.unique().tolist() if c != 255] for label_map in labels]
-    target_masks = [torch.stack([m == c for c in p]).float() if p else torch.zeros(0, *m.shape) for m, p in zip(labels, present)]
     target_classes = [torch.tensor(p, dtype=torch.long) for p in present]
+    target_masks = [(label_map == p[:, None, None]).float() for label_map, p in zip(labels, target_classes)]
     pairs = []
     for layer in zip(masks, classes):
         indices = loss.matcher(*layer, target_masks, target_classes)

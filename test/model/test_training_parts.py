@@ -15,6 +15,7 @@ from mpvss_model.training.augmentation import augmented
 from mpvss_model.training.config import AugmentationConfig, LossConfig
 from mpvss_model.training.datasets import FrameDataset, FramePairDataset
 from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups
+from mpvss_model.training.trainer import learning_rate_factor
 
 EXACT = AugmentationConfig(
     short_sides_px=(32,), max_long_side_px=64, crop_height_px=32, crop_width_px=32, flip_probability=0.0, color=False
@@ -188,6 +189,13 @@ def test_key_frame_of_a_pair_is_earlier_and_at_most_ten_frames_away():
     assert distances == set(range(1, 11))
 
 
+def test_pairs_of_a_short_clip_have_all_its_distances():
+    dataset = pairs(numbered_clip("a", 0, labelled=[0, 1, 2, 3], frames=4))
+    samples = [dataset[i] for i in range(100)]
+    drawn = {(int(sample["key_image"][1, 0, 0]), int(sample["image"][1, 0, 0])) for sample in samples}
+    assert drawn == {(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)}
+
+
 def test_clips_without_a_frame_to_train_on_are_left_out():
     dataset = FrameDataset(
         clip_set(numbered_clip("a", 1, labelled=[]), numbered_clip("b", 2, labelled=[4])), augmentation=EXACT, seed=0
@@ -289,6 +297,38 @@ def test_backbone_weights_of_a_published_file_and_of_a_directory_are_loaded(lite
         new_start(backbone="lite1", class_names=("a",), settings={}, backbone_weights=str(tmp_path / "lite0.pth"))
     with pytest.raises(CheckpointError, match="no checkpoint file at '.*nowhere.pth'"):
         new_start(backbone="lite0", class_names=("a",), settings={}, backbone_weights=str(tmp_path / "nowhere.pth"))
+
+
+@pytest.mark.parametrize("stage", ["segmentor", "motion"])
+def test_both_stages_learn_in_half_precision(stage, tiny_checkpoint, motion_stage):
+    torch.manual_seed(0)
+    if stage == "segmentor":
+        trained = SegmentorStage(load_start(tiny_checkpoint).network, freeze_backbone_norms=False, **SETTINGS).train()
+    else:
+        trained = motion_stage.train()
+    label = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    label[:, 16:48, 8:40] = 1
+    image = (60 + 120 * label)[:, None].repeat(1, 3, 1, 1)
+    batch = {"image": image, "key_image": image.roll(8, dims=3), "label": label}
+    optimizer = torch.optim.AdamW(parameter_groups(trained, config(learning_rate=3e-3)))
+    totals = []
+    for _ in range(20):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = sum(trained(batch).values())
+        assert loss.dtype == torch.float32
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        totals.append(loss.item())
+    assert np.isfinite(totals).all() and np.mean(totals[-3:]) < 0.95 * np.mean(totals[:3])
+
+
+def test_learning_rate_rises_during_warm_up_then_falls_to_zero():
+    recipe = config(steps=100, warmup_steps=9)
+    factors = [learning_rate_factor(step, recipe) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1) and factors[:10] == sorted(factors[:10])
+    assert factors[9:] == sorted(factors[9:], reverse=True) and factors[100] == 0
+    assert [learning_rate_factor(step, config(steps=100)) for step in (0, 50)] == [1, pytest.approx(0.5**0.9)]
 
 
 def test_validation_leaves_the_model_in_training_as_it_was(motion_stage):
