@@ -1,7 +1,7 @@
 """Mask2Former's losses on the predictions of all decoder layers, for all images and layers at once.
 
 The mathematics are those of ``Mask2FormerLoss`` of ``transformers``. That one goes through images and layers one by one and
-waits for the device each time, which takes longer than a small network.
+waits for the device each time: at batch 64 and four layers 256 times a step instead of once.
 """
 
 from __future__ import annotations
