@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
@@ -109,7 +109,7 @@ def replace_classes(model: Mask2FormerForUniversalSegmentation, class_names: tup
 
 
 def set_losses(model: Mask2FormerForUniversalSegmentation, **settings: float) -> None:
-    """Replace the weights and sampling of a Mask2Former's losses, by their names in ``Mask2FormerConfig``."""
+    """Let a Mask2Former's configuration say with which weights and sampling of the losses it was trained."""
     for name, value in settings.items():
         setattr(model.config, name, value)
     model.weight_dict = {
@@ -117,7 +117,7 @@ def set_losses(model: Mask2FormerForUniversalSegmentation, **settings: float) ->
         "loss_mask": model.config.mask_weight,
         "loss_dice": model.config.dice_weight,
     }
-    model.criterion = _Loss(config=model.config, weight_dict=model.weight_dict)
+    model.criterion = Mask2FormerLoss(config=model.config, weight_dict=model.weight_dict)
 
 
 def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel:
@@ -139,16 +139,6 @@ def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel
     model.segmentor = start.network
     model.motion = start.motion or model.motion
     return model
-
-
-class _Loss(Mask2FormerLoss):
-    def get_num_masks(self, class_labels: list[torch.Tensor], device: torch.device) -> torch.Tensor:
-        # Mask2FormerLoss divides the mean over the processes by their number once more, and so weighs masks by it.
-        num_masks = torch.tensor(float(sum(map(len, class_labels))), device=device)
-        if distributed.is_initialized():
-            distributed.all_reduce(num_masks)
-            num_masks /= distributed.get_world_size()
-        return num_masks.clamp(min=1)
 
 
 def _backbone_config(name: str) -> BackboneConfig:

@@ -35,8 +35,8 @@ def augmented(
     """
     layers = _cropped(_scaled([*images, label], config, rng), config, rng)
     if rng.random() < config.flip_probability:
-        layers = [np.fliplr(layer) for layer in layers]
-    *images, label = map(np.ascontiguousarray, layers)
+        layers = [cv2.flip(layer, 1) for layer in layers]
+    *images, label = layers
     if config.color:
         for change in _color_changes(rng):
             images = [change(image) for image in images]
@@ -84,7 +84,7 @@ def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
     def change_brightness(image: np.ndarray) -> np.ndarray:
-        return np.clip(image + np.float32(brightness), 0, 255).astype(np.uint8)
+        return cv2.add(image, (brightness,) * 4)
 
     changes = [change_saturation, change_hue]
     changes.insert(0 if rng.random() < 0.5 else 2, change_contrast)
@@ -96,8 +96,9 @@ def _with_sensor_flaws(image: np.ndarray, probability: float, rng: np.random.Gen
     if rng.random() < probability:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5))
     if rng.random() < probability:
-        noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 10))
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        cv2.setRNGSeed(int(rng.integers(2**31)))
+        noise = cv2.randn(np.empty(image.shape, np.int16), (0,) * 3, (rng.uniform(1, 10),) * 3)
+        image = cv2.add(image, noise, dtype=cv2.CV_8U)
     if rng.random() < probability:
         _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
         image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)

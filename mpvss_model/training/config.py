@@ -156,13 +156,15 @@ class TrainingConfig(_Settings):
         batch_size: Samples of a step, over all processes.
         accumulation_steps: Backward passes that a step's samples are divided into, to fit the memory.
         learning_rate: Of AdamW at the start; falls to 0 as ``(1 - step / steps) ** poly_power``.
+        warmup_steps: During these first steps it rises from near 0, which helps large batches. The published recipe has none.
         backbone_lr_multiplier: The backbone's learning rate, relative.
         freeze_backbone_norms: In the stage ``segmentor``: whether the backbone's batch norms keep their pretrained statistics
             and weights, for batches that are too small to make new ones. The published recipe trains them.
         weight_decay: Of all but norms, embeddings and position biases.
         poly_power: See ``learning_rate``.
         gradient_clip: Norm of the whole gradient is clipped to this; 0 for no clipping.
-        mixed_precision: ``no``, ``fp16``, ``bf16``, or ``auto`` for fp16 on GPUs only.
+        mixed_precision: ``no``, ``fp16``, ``bf16``, or ``auto``: on GPUs bf16, or fp16 where they lack it, and none on CPUs.
+            With any but ``no``, GPUs multiply float32 matrices as TF32.
         max_frame_distance: Between the two frames of a pair.
         seed: Of the initial weights, the order of samples and all randomness.
         workers: Processes that load samples, for each training process; 0 loads in the training process itself.
@@ -171,6 +173,8 @@ class TrainingConfig(_Settings):
         validation_interval: Steps between two validations.
         validation_clips: Validate on so many clips, evenly spread; 0 for all.
         key_frame_interval: Of validation in the stage ``motion``.
+        max_minutes: Stop with a checkpoint when training has taken so long, as on a machine that is rented by the hour; the
+            clock is read every ``log_interval`` steps. Started again, the run goes on. 0 for no limit.
 
     Raises:
         ConfigError: If a value is of the wrong type or out of range.
@@ -185,6 +189,7 @@ class TrainingConfig(_Settings):
     batch_size: int = _setting(16, 1)
     accumulation_steps: int = _setting(1, 1)
     learning_rate: float = _setting(5e-5, 0.0)
+    warmup_steps: int = _setting(0, 0)
     backbone_lr_multiplier: float = _setting(0.1, 0.0)
     freeze_backbone_norms: bool = False
     weight_decay: float = _setting(0.05, 0.0)
@@ -199,6 +204,7 @@ class TrainingConfig(_Settings):
     validation_interval: int = _setting(5000, 1)
     validation_clips: int = _setting(0, 0)
     key_frame_interval: int = _setting(5, 1)
+    max_minutes: float = _setting(0.0, 0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,9 @@ any index, with any number of loading processes, as if it had never stopped.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -44,8 +46,7 @@ class ClipDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         epoch, position = divmod(index, len(self._clips))
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._clips))
-        clip, targets = self._clips[order[position]]
+        clip, targets = self._clips[_order(self._seed, epoch, len(self._clips))[position]]
         rng = np.random.default_rng([self._seed, epoch, position])
         return self._sample(clip, int(rng.choice(targets)), rng)
 
@@ -103,4 +104,10 @@ class FramePairDataset(ClipDataset):
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return torch.from_numpy(np.stack(cv2.split(image)))
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Of an epoch's clips; kept, since it takes as long as reading a frame where there are many."""
+    return np.random.default_rng([seed, epoch]).permutation(count)

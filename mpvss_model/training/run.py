@@ -34,7 +34,14 @@ __all__ = ["train", "train_from_yaml"]
 
 RUN_DIR = "training"
 # May be changed between a run and its continuation.
-RUNTIME_SETTINGS = ("workers", "log_interval", "checkpoint_interval", "validation_interval", "validation_clips")
+RUNTIME_SETTINGS = (
+    "workers",
+    "log_interval",
+    "checkpoint_interval",
+    "validation_interval",
+    "validation_clips",
+    "max_minutes",
+)
 
 
 def train_from_yaml(
@@ -88,7 +95,8 @@ def train(
         resume: Go on with the run that ``out_dir`` holds, if it does. Otherwise that run is deleted.
 
     Returns:
-        The metrics of the trained model on the validation clips, by name.
+        The metrics of the trained model on the validation clips, by name; none if ``config.max_minutes`` were over before the
+        last step, so that there is no trained model yet.
 
     Raises:
         DataError: If the data cannot be used or has other classes than the starting model.
@@ -115,6 +123,8 @@ def train(
         run_dir=run_dir,
     )
     metrics = trainer.run()
+    if metrics is None:
+        return {}
     if accelerator.is_main_process:
         _write_model(stage, out_dir)
     return metrics
@@ -145,10 +155,10 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
     set_losses(start.network, **asdict(config.loss))
-    statistics = {"image_mean": start.image_mean, "image_std": start.image_std}
+    settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
     if config.stage == "segmentor":
-        return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **statistics)
-    return MotionStage(with_motion(start, config.model.motion), **statistics)
+        return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)
+    return MotionStage(with_motion(start, config.model.motion), **settings)
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:

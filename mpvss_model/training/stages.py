@@ -16,7 +16,7 @@ from mpvss_model.motion.dense import DenseFlowPropagator
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.motion.propagator import MotionPropagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
-from mpvss_model.training.config import TrainingConfig
+from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.losses import segmentation_losses
 from mpvss_model.video_segmentor import VideoSegmentor
 
@@ -29,6 +29,7 @@ BACKBONE = "pixel_level_module.encoder."
 TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
 
 Batch = dict[str, torch.Tensor]
+RGB = tuple[float, ...]
 
 
 class Stage(nn.Module, ABC):
@@ -36,13 +37,15 @@ class Stage(nn.Module, ABC):
 
     Args:
         model: What is trained.
+        loss: Weights and sampling of the losses.
         image_mean: RGB mean of the segmentor's images, on the 0..1 scale.
         image_std: Likewise the standard deviation.
     """
 
-    def __init__(self, model: nn.Module, *, image_mean: tuple[float, ...], image_std: tuple[float, ...]) -> None:
+    def __init__(self, model: nn.Module, *, loss: LossConfig, image_mean: RGB, image_std: RGB) -> None:
         super().__init__()
         self.model = model
+        self._loss = loss
         self.image_mean = image_mean
         self.image_std = image_std
         self.register_buffer("_mean", torch.tensor(image_mean).view(1, 3, 1, 1) * 255, persistent=False)
@@ -72,14 +75,15 @@ class SegmentorStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_backbone_norms: Whether the backbone's batch norms keep their statistics and weights.
-        image_mean: As in `Stage`.
+        loss: As in `Stage`.
+        image_mean: Likewise.
         image_std: Likewise.
     """
 
     def __init__(
-        self, model: nn.Module, *, freeze_backbone_norms: bool, image_mean: tuple[float, ...], image_std: tuple[float, ...]
+        self, model: nn.Module, *, freeze_backbone_norms: bool, loss: LossConfig, image_mean: RGB, image_std: RGB
     ) -> None:
-        super().__init__(model, image_mean=image_mean, image_std=image_std)
+        super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
         self._freeze_backbone_norms = freeze_backbone_norms
         if freeze_backbone_norms:
             for norm in self._backbone_norms():
@@ -98,7 +102,7 @@ class SegmentorStage(Stage):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         masks, classes, _ = key_frame_predictions(self.model, self._normalized(batch["image"]))
-        return segmentation_losses(self.model, masks, classes, batch["label"])
+        return segmentation_losses(masks, classes, batch["label"], self._loss)
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
@@ -113,8 +117,8 @@ class MotionStage(Stage):
     released code).
     """
 
-    def __init__(self, model: nn.Module, *, image_mean: tuple[float, ...], image_std: tuple[float, ...]) -> None:
-        super().__init__(model, image_mean=image_mean, image_std=image_std)
+    def __init__(self, model: nn.Module, *, loss: LossConfig, image_mean: RGB, image_std: RGB) -> None:
+        super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(any(head in name for head in TRAINED_HEADS))
 
@@ -127,10 +131,16 @@ class MotionStage(Stage):
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         segmentor = self.model.segmentor
         masks, classes, queries = key_frame_predictions(segmentor, self._normalized(batch["key_image"]))
-        # Half precision is too coarse for positions.
-        flow = self.model.motion(batch["image"], batch["key_image"], queries).segment_flow.float()
-        warped = [propagate_masks(layer.float(), flow, released_grid=self.model.config.released_grid) for layer in masks]
-        return segmentation_losses(segmentor, warped, classes, batch["label"])
+        # Half precision is too coarse for flow and positions.
+        with torch.autocast(queries.device.type, enabled=False):
+            flow = self.model.motion(batch["image"], batch["key_image"], queries.float()).segment_flow
+            warped = self._warped(torch.stack(masks, dim=2).float(), flow)
+        return segmentation_losses(warped.unbind(2), classes, batch["label"], self._loss)
+
+    def _warped(self, mask_logits: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+        """Mask logits ``[B, Q, L, h, w]`` of all layers, each query's by the flow that they share, ``[B, Q, 2, h/2, w/2]``."""
+        warped = propagate_masks(mask_logits.flatten(0, 1), flow.flatten(0, 1), released_grid=self.model.config.released_grid)
+        return warped.view_as(mask_logits)
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments key frames and carries their masks to the frames in between."""

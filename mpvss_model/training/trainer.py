@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -15,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import PolynomialLR
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
@@ -23,7 +25,7 @@ from mpvss_model.training.config import TrainingConfig
 from mpvss_model.training.datasets import Sample
 from mpvss_model.training.stages import parameter_groups
 
-__all__ = ["Trainer", "checkpoints", "new_accelerator"]
+__all__ = ["Trainer", "checkpoints", "learning_rate_factor", "new_accelerator"]
 
 CHECKPOINT_PREFIX = "checkpoint-"
 
@@ -71,20 +73,21 @@ class Trainer:
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             stage = nn.SyncBatchNorm.convert_sync_batchnorm(stage)
         optimizer = AdamW(parameter_groups(stage, config))
-        scheduler = PolynomialLR(optimizer, total_iters=config.steps, power=config.poly_power)
+        scheduler = LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
         self._stage, self._optimizer, self._scheduler = accelerator.prepare(stage, optimizer, scheduler)
 
-    def run(self) -> dict[str, float]:
+    def run(self) -> dict[str, float] | None:
         """Train from the newest checkpoint, or from the start, to the last step.
 
         Returns:
-            The metrics of the model after the last step.
+            The metrics of the model after the last step, or None if ``max_minutes`` were over before.
 
         Raises:
             DataError: If a sample cannot be read.
             MPVSSError: If the loss is no finite number any more.
         """
         config, metrics = self._config, {}
+        start_s = time.monotonic()
         first_step = self._restore()
         self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": first_step + 1}})
         with _progress_bar(self._accelerator.is_main_process) as bar:
@@ -92,11 +95,16 @@ class Trainer:
             recent: list[Losses] = []
             for step, losses in self._steps(first_step):
                 recent.append(losses)
+                time_is_over = False
                 if step % config.log_interval == 0 or step == config.steps:
                     bar.update(task, loss=f"loss {self._log(step, recent):.3f}")
                     recent = []
-                if step % config.checkpoint_interval == 0 or step == config.steps:
+                    time_is_over = step < config.steps and self._is_over(start_s)
+                if step % config.checkpoint_interval == 0 or step == config.steps or time_is_over:
                     self._save(step)
+                if time_is_over:
+                    self._stop(step, bar.console)
+                    return None
                 if step % config.validation_interval == 0 or step == config.steps:
                     metrics = self._validate(self._accelerator.unwrap_model(self._stage))
                     self._report(step, metrics, bar.console)
@@ -130,12 +138,26 @@ class Trainer:
             batch_size=config.batch_size // config.accumulation_steps,
             sampler=range(first_step * config.batch_size, config.steps * config.batch_size),
             num_workers=config.workers,
+            worker_init_fn=_use_one_thread,
             pin_memory=self._accelerator.device.type == "cuda",
         )
         try:
             yield from self._accelerator.prepare(loader)
         except DataError as error:  # comes with a traceback in its text from another process
             raise DataError(str(error).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")) from error
+
+    def _is_over(self, start_s: float) -> bool:
+        """Whether ``max_minutes`` have passed; the same answer in all processes, so that they stop at the same step."""
+        if not self._config.max_minutes:
+            return False
+        over = time.monotonic() - start_s >= 60 * self._config.max_minutes
+        return bool(self._accelerator.reduce(torch.tensor(int(over), device=self._accelerator.device), "sum"))
+
+    def _stop(self, step: int, console: Console) -> None:
+        self._accelerator.end_training()
+        if self._accelerator.is_main_process:
+            steps = self._config.steps
+            console.print(f"max_minutes are over: stopped at step {step} of {steps}; started again, the run goes on there")
 
     def _log(self, step: int, recent: list[Losses]) -> float:
         """Write the mean of recent losses to the log; returns their total."""
@@ -144,10 +166,8 @@ class Trainer:
         if not math.isfinite(total):
             raise MPVSSError(f"training diverged: the loss is {total} at step {step}; lower learning_rate or gradient_clip")
         learning_rate = max(self._scheduler.get_last_lr())
-        entries = {"total": total, **{name: means[name] for name in means if not name[-1].isdigit()}}
-        self._accelerator.log(
-            {**{f"loss/{name}": value for name, value in entries.items()}, "learning_rate": learning_rate}, step
-        )
+        entries = {f"loss/{name}": value for name, value in {"total": total, **means}.items()}
+        self._accelerator.log({**entries, "learning_rate": learning_rate}, step)
         return total
 
     def _report(self, step: int, metrics: dict[str, float], console: Console) -> None:
@@ -189,14 +209,16 @@ def new_accelerator(config: TrainingConfig, run_dir: Path) -> Accelerator:
     on_gpu = torch.cuda.is_available()
     precision = config.mixed_precision
     if precision == "auto":
-        precision = "fp16" if on_gpu else "no"
+        precision = "no" if not on_gpu else "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if precision == "fp16" and not on_gpu:
         raise ConfigError("mixed_precision 'fp16' needs a GPU, and this machine has none: set it to auto, bf16 or no")
+    if on_gpu and precision != "no":
+        torch.set_float32_matmul_precision("high")  # TF32
     return Accelerator(
         mixed_precision=precision,
         gradient_accumulation_steps=config.accumulation_steps,
         # Batch sizes are those of all processes together.
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir)),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
@@ -206,6 +228,17 @@ def new_accelerator(config: TrainingConfig, run_dir: Path) -> Accelerator:
 def checkpoints(run_dir: Path) -> list[Path]:
     """Those that are whole, the newest last."""
     return sorted(run_dir.glob(f"{CHECKPOINT_PREFIX}*"))
+
+
+def learning_rate_factor(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up times polynomial decay, for the step that comes after ``step`` others."""
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    return warmup * (1 - min(step, config.steps) / config.steps) ** config.poly_power
+
+
+def _use_one_thread(worker: int) -> None:
+    """In a loading process: there is one for each core already."""
+    cv2.setNumThreads(0)
 
 
 def _progress_bar(visible: bool) -> Progress:

@@ -223,6 +223,19 @@ def test_run_goes_on_with_its_own_settings_only_and_can_be_started_over(shapes_c
     assert any(not torch.equal(first[name], value) for name, value in load_file(tmp_path / "model.safetensors").items())
 
 
+def test_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(shapes_clips, tiny_checkpoint, tmp_path, capsys):
+    whole = recipe(model={"start": tiny_checkpoint}, steps=3, log_interval=1)
+    limited = dataclasses.replace(whole, max_minutes=1e-6)
+    for step in (1, 2):
+        assert train(limited, shapes_clips, None, tmp_path / "limited") == {}
+        assert f"at step {step} of 3" in " ".join(capsys.readouterr().out.split())
+        assert not (tmp_path / "limited" / "config.json").exists()
+    train(limited, shapes_clips, None, tmp_path / "limited")
+    train(whole, shapes_clips, None, tmp_path / "whole")
+    weights, expected = (load_file(tmp_path / out / "model.safetensors") for out in ("limited", "whole"))
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
 def test_output_directory_with_other_things_in_it_is_left_alone(shapes_clips, tiny_checkpoint, tmp_path):
     config = recipe(model={"start": tiny_checkpoint}, steps=1)
     with pytest.raises(ConfigError, match="holds a model that was not trained there"):

@@ -1,0 +1,68 @@
+"""Values of masks at points: losses on sampled points need a fraction of the memory of whole masks (PointRend, CVPR 2020).
+
+Points are ``[..., 2]``, x then y, from 0 at the first pixel's outer edge to 1 at the last one's. Between pixel centres, values
+are interpolated bilinearly; outside, they are 0.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+__all__ = ["labels_at", "logits_at", "uncertain_points"]
+
+
+def logits_at(mask_logits: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Float32 mask logits ``[N, C, h, w]`` at points ``[N, P, 2]`` -> ``[N, C, P]``."""
+    return F.grid_sample(mask_logits, 2 * points[:, None] - 1, align_corners=False)[:, :, 0]
+
+
+def labels_at(labels: torch.Tensor, images: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What bilinear interpolation of one-hot labels reads at points: a class's mask there is the sum of its labels' weights.
+
+    Args:
+        labels: uint8 ``[B, H, W]``.
+        images: Indices ``[N]`` of the label maps to read.
+        points: ``[N, P, 2]``.
+
+    Returns:
+        The labels of the four pixels around each point, ``[N, P, 4]``, and their weights, likewise.
+    """
+    height, width = labels.shape[1:]
+    columns, column_weights = _neighbours(points[..., 0], width)
+    rows, row_weights = _neighbours(points[..., 1], height)
+    pixels = (rows[..., :, None] * width + columns[..., None, :]).flatten(-2)
+    weights = (row_weights[..., :, None] * column_weights[..., None, :]).flatten(-2)
+    return labels.flatten(1)[images[:, None, None], pixels], weights
+
+
+def uncertain_points(
+    mask_logits: torch.Tensor, count: int, *, oversample_ratio: float, importance_sample_ratio: float
+) -> torch.Tensor:
+    """Random points, most of them where masks are undecided (Mask2Former, section 3.3).
+
+    Args:
+        mask_logits: float32 ``[N, 1, h, w]``.
+        count: Points ``P`` for each mask.
+        oversample_ratio: So many times ``P`` points are drawn, ...
+        importance_sample_ratio: ... and of them the most uncertain make up this part of ``P``. The rest is drawn anew.
+
+    Returns:
+        ``[N, P, 2]``.
+    """
+    device = mask_logits.device
+    candidates = torch.rand(len(mask_logits), int(count * oversample_ratio), 2, device=device)
+    certainty = logits_at(mask_logits, candidates)[:, 0].abs()
+    num_uncertain = int(count * importance_sample_ratio)
+    chosen = certainty.topk(num_uncertain, dim=1, largest=False, sorted=False).indices
+    uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+    return torch.cat([uncertain, torch.rand(len(mask_logits), count - num_uncertain, 2, device=device)], dim=1)
+
+
+def _neighbours(coordinates: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Along one axis, the two pixels around each coordinate and their weights: ``[N, P]`` -> ``[N, P, 2]`` each."""
+    positions = coordinates * size - 0.5
+    first = positions.floor()
+    indices = torch.stack([first, first + 1], dim=-1).long()
+    weights = torch.stack([first + 1 - positions, positions - first], dim=-1)
+    return indices.clamp(0, size - 1), weights * ((indices >= 0) & (indices < size))
