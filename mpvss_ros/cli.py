@@ -109,8 +109,8 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from mpvss_model.files import write_whole
     from mpvss_ros.offline import evaluate_source, evaluation_table
-    from mpvss_ros.report import write_whole
 
     set_threads(threads or default_threads())
     console = Console()
