@@ -73,7 +73,8 @@ class ClipStudy:
         measurement = _Measurement(self)
         try:
             for index, frame in enumerate(clip.frames):
-                measurement.add_frame(index, frame.read_image(), frame.stamp_s, frame.read_label() if frame.is_labelled else None)
+                ground_truth = frame.read_label() if frame.is_labelled else None
+                measurement.add_frame(index, frame.read_image(), frame.stamp_s, ground_truth)
         except MPVSSError as error:
             raise DataError(f"clip {clip.name!r}: {error}") from error
         return measurement.result()

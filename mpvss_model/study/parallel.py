@@ -82,7 +82,8 @@ def measure_clips(
             yield job_of[future], future.result()
     except BrokenProcessPool as error:
         raise MPVSSError(
-            "a worker process ended unexpectedly, perhaps for lack of memory: run again with fewer workers, finished clips are kept"
+            "a worker process ended unexpectedly, perhaps for lack of memory: run again with fewer workers; "
+            "the clips that are finished are kept"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

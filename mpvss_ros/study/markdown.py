@@ -24,17 +24,15 @@ def markdown(report: dict) -> str:
         METRICS,
         *(part for source in sources for part in (f"### {source['name']}", _size(source), _grid_table(source))),
         "## Distance from the key frame",
-        f"mIoU on the frames that come so many frames after a key frame, at an interval of {report['intervals'][-1]}. The dashed "
-        "line is segmentation of the very same frames.",
+        f"mIoU on the frames that come so many frames after a key frame, at an interval of {report['intervals'][-1]}. "
+        "The dashed line is segmentation of the very same frames.",
         "![mIoU over the distance from the key frame](miou_over_distance.png)",
         "## Time of a frame",
-        f"Median milliseconds from an image in memory to its labels, on {_machine(report)}, measured in one process with all "
-        "methods in turn. Times per frame in the tables above are averages of these over key frames and others.",
+        f"Median milliseconds from an image in memory to its labels, on {_machine(report)}, measured in one process with "
+        "all methods in turn. Times per frame in the tables above are averages of these over key frames and others.",
         _time_table(sources),
         "## What cameras do to images",
-        f"mIoU of segmentation per frame, on every {_ordinal(report['corruption_every_frames'])} frame: JPEG compression of "
-        "quality 50; Gaussian noise of standard deviation 20 (of 255); exposure times 1.4 and 0.6; motion blur over 3 % of the "
-        "image's width in random directions. In brackets the difference in points.",
+        f"mIoU of segmentation per frame, on one frame of {report['corruption_every_frames']}. {CORRUPTIONS}",
         "![mIoU with corrupted images](robustness.png)",
         _robustness_table(sources),
         "## Classes",
@@ -51,14 +49,19 @@ def markdown(report: dict) -> str:
 
 
 INTRODUCTION = """\
-A key frame goes through the whole segmentor; its masks are carried to the frames in between in one of these ways: *copy* leaves
-them where they are, *dense flow* moves all by ordinary optical flow (OpenCV's DIS), *pixel-wise learned flow* moves all by the
-flow that the motion module sees, *segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments each frame.
-This page and its pictures are generated; `study.json` has all figures."""
+A key frame goes through the whole segmentor, and its masks are carried to the frames in between. *Copy* leaves them where they
+are; *dense flow* moves them all by ordinary optical flow (OpenCV's DIS); *pixel-wise learned flow* moves them all by the
+flow that the motion module sees; *segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments
+every frame. This page and its pictures are generated; `study.json` has all figures."""
 
 METRICS = """\
-mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points. mVC8 and mVC16 are
-video consistency over 8 and 16 frames, in %. GFLOPs count a multiply-add as 1 and leave out OpenCV's optical flow."""
+mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.
+mVC8 and mVC16 are video consistency over 8 and 16 frames, in %. GFLOPs count a multiply-add as 1 and leave out OpenCV's
+optical flow."""
+
+CORRUPTIONS = """\
+JPEG compression of quality 50; Gaussian noise of standard deviation 20 (of 255); exposure times 1.4 and 0.6; motion blur over
+3 % of the image's width in random directions. In brackets the difference in points."""
 
 
 def _facts(report: dict) -> str:
@@ -144,7 +147,3 @@ def _percent(value: float | None, reference: float | None = None) -> str:
     if value is None:
         return "-"
     return f"{100 * value:.1f}" + ("" if reference is None else f" ({100 * (value - reference):+.1f})")
-
-
-def _ordinal(number: int) -> str:
-    return {1: "", 2: "second", 3: "third"}.get(number, f"{number}th")

@@ -74,7 +74,9 @@ def write_pictures(out_dir: Path, study: ClipStudy, source: Source, results: Seq
                 for clip, index in frames
             }
             files[kind] = f"worst-{kind}-{source.slug}.png"
-            save_figure(_figure(rows, runs, study.model.segmentor.class_names), out_dir / files[kind])
+            seen = _classes_in(itertools.chain(*rows.values()))
+            figure = _figure(rows, runs, _legend(seen, study.model.segmentor.class_names))
+            save_figure(figure, out_dir / files[kind], kept_colors=PALETTE[seen])
     return files
 
 
@@ -88,9 +90,9 @@ def worst_frames(badness: Sequence[np.ndarray]) -> list[tuple[int, int]]:
         Up to 3 of clip and frame, the worst first: from as many clips as there are, and never close together.
     """
     per_clip = math.ceil(FRAMES_PER_PICTURE / len(badness))
-    candidates = [(value, clip, frame) for clip, values in enumerate(badness) for frame, value in enumerate(values) if value > 0]
+    candidates = [(-value, clip, frame) for clip, values in enumerate(badness) for frame, value in enumerate(values) if value > 0]
     chosen: list[tuple[int, int]] = []
-    for _, clip, frame in sorted(candidates, key=lambda candidate: (-candidate[0], *candidate[1:])):
+    for _, clip, frame in sorted(candidates):
         same_clip = [other for other_clip, other in chosen if other_clip == clip]
         if len(same_clip) < per_clip and all(abs(frame - other) >= MIN_FRAMES_APART for other in same_clip):
             chosen.append((clip, frame))
@@ -135,7 +137,7 @@ def _frame_at(clip: Clip, index: int) -> Frame:
     return next(itertools.islice(clip.frames, index, None))
 
 
-def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], class_names: Sequence[str]) -> Figure:
+def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch]) -> Figure:
     columns = ["image", "ground truth", *(METHODS[run.method].label for run in runs)]
     height, width = next(iter(rows.values()))[0].pixels.shape[:2]
     row_height_in = TILE_WIDTH_IN * height / width + 0.25
@@ -154,12 +156,15 @@ def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], class_names: Seque
             axis.set_xlabel(tile.caption, fontsize=8)
     for axis, column in zip(axes[0], columns):
         axis.set_title(column, fontsize=9)
-    figure.legend(handles=_legend(itertools.chain(*rows.values()), class_names), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    figure.legend(handles=legend, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return figure
 
 
-def _legend(tiles: Iterable[Tile], class_names: Sequence[str]) -> list[Patch]:
+def _classes_in(tiles: Iterable[Tile]) -> list[int]:
+    return sorted(set().union(*(np.unique(tile.pixels).tolist() for tile in tiles if tile.is_label_map)))
+
+
+def _legend(seen: Sequence[int], class_names: Sequence[str]) -> list[Patch]:
     """A box for each class that is to be seen."""
-    seen = sorted(set().union(*(np.unique(tile.pixels).tolist() for tile in tiles if tile.is_label_map)))
     names = {**dict(enumerate(class_names)), UNLABELED: "unlabeled"}
     return [Patch(facecolor=PALETTE[value] / 255, edgecolor="#888888", label=names[value]) for value in seen]

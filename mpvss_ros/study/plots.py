@@ -40,13 +40,24 @@ def write_plots(out_dir: Path, report: dict) -> None:
         save_figure(figure, out_dir / name)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a small PNG file of at most 256 colours, and close it."""
+def save_figure(figure: Figure, path: Path, kept_colors: np.ndarray | None = None) -> None:
+    """Write a figure as a PNG file and close it.
+
+    Args:
+        figure: Of ``matplotlib``.
+        path: Of the file.
+        kept_colors: uint8 ``[N, 3]`` RGB; if given, the file is made small, of 256 colours, among them these.
+    """
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI, format="png")
     pyplot.close(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture = Image.open(drawn).convert("RGB")
+    if kept_colors is not None:
+        others = picture.quantize(256 - len(kept_colors)).getpalette()
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([*kept_colors.ravel().tolist(), *others])
+        picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     write_whole(path, lambda unfinished: picture.save(unfinished, format="png", optimize=True))
 
 
@@ -93,7 +104,8 @@ def _robustness_bars(sources: Sequence[dict]) -> Figure:
         values = [_percent(source["robustness"][name]) for name in corruptions]
         bars = axis.bar(positions, values, width * 0.92, label=source["name"], color=SOURCE_COLORS[i % len(SOURCE_COLORS)])
         axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
-    axis.set_xticks(range(len(corruptions)), ["unchanged" if name == NO_CORRUPTION else name for name in corruptions], fontsize=9)
+    labels = ["unchanged" if name == NO_CORRUPTION else name for name in corruptions]
+    axis.set_xticks(range(len(corruptions)), labels, fontsize=8)
     axis.set(ylabel="mIoU per frame [%]", ylim=(0, 100))
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)

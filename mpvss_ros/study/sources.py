@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,9 @@ class Source:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
-def open_sources(locations: list[str], *, names: list[str], topic: str | None, class_names: tuple[str, ...], model: str) -> list[Source]:
+def open_sources(
+    locations: Sequence[str], *, names: Sequence[str], topic: str | None, class_names: tuple[str, ...], model: str
+) -> list[Source]:
     """Open everything that a study is to measure.
 
     Args:
@@ -95,4 +97,4 @@ def open_source(location: str, *, name: str | None, topic: str | None, class_nam
         clips = opened.clips
     if not any(frame.is_labelled for clip in clips for frame in clip.frames):
         raise DataError(f"{location} has no frame with ground truth, which a study compares with")
-    return Source(name or split or path.resolve().stem, location, clips)
+    return Source(name or split or (path.stem if path.is_file() else path.resolve().name), location, clips)
