@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from mpvss_model.config import StreamConfig
 from mpvss_model.data import Clip
 from mpvss_model.errors import DataError, MPVSSError
 from mpvss_model.evaluation import CONSISTENCY_WINDOWS, ClipEvaluation
+from mpvss_model.flops import Cost, stream_cost
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation import make_propagator
@@ -46,6 +48,7 @@ class ClipStudy:
         self.config = config
         self.methods = methods_of(model.motion)
         self.runs = config.runs(self.methods)
+        self._whole_costs: dict[tuple[int, int], Cost] = {}
 
     @cached_property
     def digest(self) -> bytes:
@@ -63,6 +66,16 @@ class ClipStudy:
             ),
             config=StreamConfig(interval_frames=run.interval),
         )
+
+    def cost(self, method: str, frame_size: tuple[int, int]) -> Cost:
+        """Cost of a method for frames of some height and width."""
+        if frame_size not in self._whole_costs:
+            propagator = make_propagator(self.methods[-1], motion=self.model.motion)
+            self._whole_costs[frame_size] = stream_cost(self.model.segmentor, propagator, frame_size=frame_size)
+        whole = self._whole_costs[frame_size]
+        if method in MOTION_METHODS:
+            return whole
+        return replace(whole, parts={name: part for name, part in whole.parts.items() if name != "motion"})
 
     def measure(self, clip: Clip) -> ClipResult:
         """Label a clip in every way and compare with its ground truth.

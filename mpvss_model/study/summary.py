@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
 from mpvss_model.evaluation import CONSISTENCY_WINDOWS, metrics_summary
-from mpvss_model.flops import Cost, stream_cost
 from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.study.clip_study import ClipStudy
-from mpvss_model.study.config import PER_FRAME, Run
+from mpvss_model.study.config import PER_FRAME
 from mpvss_model.study.corruptions import CORRUPTIONS
 from mpvss_model.study.result import ClipResult
 from mpvss_model.study.timing import Latency
@@ -68,22 +66,15 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
 
 def _gflops_per_frame(study: ClipStudy, results: Sequence[ClipResult]) -> list[float]:
     """Averages over the frames of all clips, for each run."""
-
-    @cache
-    def cost(method: str, height: int, width: int) -> Cost:
-        propagator = study.stream(Run(method, 1)).propagator
-        return stream_cost(study.model.segmentor, propagator, frame_size=(height, width))
-
+    totals = [0.0] * len(study.runs)
+    for result in results:
+        for row, run in enumerate(study.runs):
+            cost = study.cost(run.method, tuple(result.frame_size.tolist()))
+            key_frames = int(result.is_key[row].sum())
+            propagated_frames = result.is_key.shape[1] - key_frames
+            totals[row] += key_frames * cost.key_frame_gflops + propagated_frames * cost.propagated_frame_gflops
     frames = sum(result.is_key.shape[1] for result in results)
-    return [
-        sum(
-            result.is_key[row].sum() * cost(run.method, *result.frame_size.tolist()).key_frame_gflops
-            + (~result.is_key[row]).sum() * cost(run.method, *result.frame_size.tolist()).propagated_frame_gflops
-            for result in results
-        )
-        / frames
-        for row, run in enumerate(study.runs)
-    ]
+    return [total / frames for total in totals]
 
 
 def _confusion_matrix(counts: np.ndarray) -> ConfusionMatrix:

@@ -84,7 +84,8 @@ def _machine(report: dict) -> str:
 def _size(source: dict) -> str:
     sizes = ", ".join(f"{width} x {height}" for height, width in source["frame_sizes"])
     clips = f"{source['clips']} clip{'s' * (source['clips'] > 1)}"
-    return f"`{source['location']}`: {clips}, {source['frames']} frames of {sizes} pixels, {source['labelled_frames']} labelled."
+    frames = f"{source['frames']} frames of {sizes} pixels, {source['labelled_frames']} labelled"
+    return f"`{source['location']}`: {clips}, {frames}."
 
 
 def _grid_table(source: dict) -> str:

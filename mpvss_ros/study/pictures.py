@@ -90,9 +90,11 @@ def worst_frames(badness: Sequence[np.ndarray]) -> list[tuple[int, int]]:
         Up to 3 of clip and frame, the worst first: from as many clips as there are, and never close together.
     """
     per_clip = math.ceil(FRAMES_PER_PICTURE / len(badness))
-    candidates = [(-value, clip, frame) for clip, values in enumerate(badness) for frame, value in enumerate(values) if value > 0]
+    worst_first = sorted(
+        (-value, clip, frame) for clip, values in enumerate(badness) for frame, value in enumerate(values) if value > 0
+    )
     chosen: list[tuple[int, int]] = []
-    for _, clip, frame in sorted(candidates):
+    for _, clip, frame in worst_first:
         same_clip = [other for other_clip, other in chosen if other_clip == clip]
         if len(same_clip) < per_clip and all(abs(frame - other) >= MIN_FRAMES_APART for other in same_clip):
             chosen.append((clip, frame))

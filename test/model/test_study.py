@@ -144,7 +144,7 @@ def test_a_clip_that_cannot_be_measured_is_named(study, clips):
 
 
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
-    latency = measure_latency(study, clips[0].frames[:3], pairs=1)
+    latency = measure_latency(study, list(clips[0].frames)[:3], pairs=1)
     assert latency.key_ms > 0 and set(latency.propagated_ms) == {"copy", "dense", "pixel", "segment"}
     summary = source_summary(study, [result, result], latency)
     assert summary["frames"] == 2 * len(clips[0].frames) == summary["labelled_frames"]
