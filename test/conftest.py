@@ -55,7 +55,7 @@ def tiny_motion_checkpoint(tiny_checkpoint, tmp_path_factory):
     channels = {"encoder_channels": (8, 8, 16, 16, 16, 16), "upsampled_channels": (8, 8, 8, 8)}
     model = with_motion(start, settings | channels)
     with torch.no_grad():
-        model.segmentor.class_predictor.weight.mul_(30.0)  # so that there is more than one class
+        model.segmentor.class_predictor.weight.mul_(30.0)  # so that not all frames get the same class
         for parameter in model.motion.segment_flow.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     directory = tmp_path_factory.mktemp("tiny-mpvss")

@@ -55,7 +55,6 @@ def test_the_figures_are_those_of_mpvss_evaluate(written, small_clips, small_bag
     report, _ = written
     for source, location, method, interval in (
         (1, small_clips, "per-frame", 1),
-        (1, small_clips, "dense", 5),
         (2, small_bag, "segment", 2),
     ):
         expected = evaluate_source(location, model=tiny_motion_checkpoint, propagation=method, interval=interval, device="cpu")
