@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
 
 from mpvss_model.data import Clip, Frame
 from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.video_segmentor import Segmentation, VideoSegmentor
 
-__all__ = ["ClipEvaluation"]
+__all__ = ["CONSISTENCY_WINDOWS", "ClipEvaluation", "metrics_summary"]
 
 CONSISTENCY_WINDOWS = (8, 16)
 
@@ -45,24 +47,43 @@ class ClipEvaluation:
 
     def add_video(self, frames: Iterable[Frame]) -> None:
         """Segment and count the frames of one video; raises as `run`."""
+        self.start_video()
+        for frame in frames:
+            self.add_frame(frame.read_image(), frame.stamp_s, frame.read_label() if frame.is_labelled else None)
+
+    def start_video(self) -> None:
+        """Say that the next frame belongs to another video."""
         self._segmentor.reset()
         self._interrupt_video()
-        for frame in frames:
-            segmentation = self._segmentor.step(frame.read_image(), frame.stamp_s)
-            self._on_frame(segmentation)
-            if frame.read_label is None:
-                self._interrupt_video()
-                continue
-            ground_truth = frame.read_label()
-            self.confusion.update(segmentation.labels, ground_truth)
-            for consistency in self.consistency.values():
-                consistency.update(segmentation.labels, ground_truth)
+
+    def add_frame(self, image: np.ndarray, stamp_s: float, ground_truth: np.ndarray | None) -> Segmentation:
+        """Segment and count the next frame of the video; raises as `run`.
+
+        Args:
+            image: uint8 RGB ``[H, W, 3]``.
+            stamp_s: When it was taken.
+            ground_truth: uint8 ``[H, W]``, or None.
+        """
+        segmentation = self._segmentor.step(image, stamp_s)
+        self._on_frame(segmentation)
+        if ground_truth is None:
+            self._interrupt_video()
+            return segmentation
+        self.confusion.update(segmentation.labels, ground_truth)
+        for consistency in self.consistency.values():
+            consistency.update(segmentation.labels, ground_truth)
+        return segmentation
 
     def summary(self) -> dict[str, float]:
-        """``miou``, ``weighted_iou``, ``mvc8`` and ``mvc16``, each 0..1, or nan without a labelled frame or long video."""
-        consistencies = {f"mvc{window}": consistency.value for window, consistency in self.consistency.items()}
-        return {"miou": self.confusion.miou, "weighted_iou": self.confusion.weighted_iou, **consistencies}
+        """As `metrics_summary`, of everything so far."""
+        return metrics_summary(self.confusion, self.consistency)
 
     def _interrupt_video(self) -> None:
         for consistency in self.consistency.values():
             consistency.start_video()
+
+
+def metrics_summary(confusion: ConfusionMatrix, consistency: Mapping[int, VideoConsistency]) -> dict[str, float]:
+    """``miou``, ``weighted_iou``, ``mvc8`` and ``mvc16``, each 0..1, or nan without a labelled frame or long video."""
+    consistencies = {f"mvc{window}": measured.value for window, measured in consistency.items()}
+    return {"miou": confusion.miou, "weighted_iou": confusion.weighted_iou, **consistencies}

@@ -18,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
+from mpvss_model.propagation import Propagator
 from mpvss_model.segmentor.backbones import BACKBONES
-from mpvss_model.segmentor.mask2former import quiet
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig, MPVSSModel, paper_config
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "model_cost",
     "paper_cost",
     "parse_frame_size",
+    "stream_cost",
 ]
 
 PAPER_INTERVAL = 5
@@ -194,6 +196,19 @@ def model_cost(config: MPVSSConfig, *, frame_size: tuple[int, int], interval: in
         interval=interval,
         parts=_parts(model, FramePadding(*frame_size)),
     )
+
+
+def stream_cost(segmentor: Mask2FormerSegmentor, propagator: Propagator, *, frame_size: tuple[int, int]) -> Cost:
+    """Cost of a loaded model with one way of propagation; optical flow by OpenCV is not counted.
+
+    Args:
+        segmentor: For key frames.
+        propagator: For the frames in between.
+        frame_size: Height and width in pixels.
+    """
+    motion = getattr(propagator, "module", None)
+    config = MPVSSConfig(segmentor=segmentor.model.config, motion=None if motion is None else asdict(motion.config))
+    return model_cost(config, frame_size=frame_size)
 
 
 def _parts(model: MPVSSModel, padding: FramePadding) -> dict[str, PartCost]:

@@ -18,7 +18,7 @@ from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
 
-__all__ = ["Segmentation", "VideoSegmentor", "resolve_device"]
+__all__ = ["Segmentation", "VideoSegmentor", "model_location", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -112,9 +112,7 @@ class VideoSegmentor:
         # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
         from mpvss_model.segmentor.loading import load_model
 
-        shipped = WEIGHTS_DIR / model
-        location = str(shipped) if "/" not in model and shipped.is_dir() else model
-        loaded = load_model(location, device=resolve_device(device))
+        loaded = load_model(model_location(model), device=resolve_device(device))
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
@@ -214,6 +212,12 @@ class VideoSegmentor:
         return self._schedule.reason(
             frames_since_key=state.frames_since_key, key_age_s=stamp_s - state.key_frame.stamp_s
         )
+
+
+def model_location(model: str) -> str:
+    """The directory of a shipped model, or ``model`` itself if it is a directory or hub id."""
+    shipped = WEIGHTS_DIR / model
+    return str(shipped) if "/" not in model and shipped.is_dir() else model
 
 
 def resolve_device(device: str) -> torch.device:

@@ -109,8 +109,8 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from mpvss_model.files import write_whole
     from mpvss_ros.offline import evaluate_source, evaluation_table
-    from mpvss_ros.report import write_whole
 
     set_threads(threads or default_threads())
     console = Console()
@@ -131,6 +131,47 @@ def evaluate(
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
         console.print(f"  {out}")
+
+
+@app.command()
+def study(
+    sources: Annotated[
+        list[str], typer.Argument(help="Bags, folders of frames or data sets; FOLDER:SPLIT for a part of one.", show_default=False)
+    ],
+    names: Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)] = "",
+    model: ModelOption = "rooms-lite",
+    out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("docs/study"),
+    topic: TopicOption = None,
+    device: DeviceOption = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
+) -> None:
+    """Compare all ways of propagation on labelled video: tables, plots and pictures. Continues where it was interrupted."""
+    import shlex
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mpvss_ros.study.command import run_study
+
+    console = Console()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring clips", total=None)
+        report = run_study(
+            sources,
+            out,
+            model=model,
+            names=[name.strip() for name in names.split(",")] if names else [],
+            topic=topic,
+            device=device,
+            threads=threads,
+            workers=workers,
+            command=shlex.join(["mpvss", *sys.argv[1:]]),
+            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if not report["has_motion_module"]:
+        console.print(f"left out pixel and segment: model {report['model']!r} has no motion module")
+    console.print(f"  {out / 'README.md'}")
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,12 @@ from rich.table import Table
 from mpvss_model import ConfigError, Segmentation, StreamConfig, VideoSegmentor
 from mpvss_model.data import Frame, open_clips
 from mpvss_model.evaluation import ClipEvaluation
-from mpvss_model.flops import model_cost
+from mpvss_model.flops import stream_cost
 from mpvss_model.propagation import PROPAGATIONS
-from mpvss_model.segmentor.mpvss import MPVSSConfig
 from mpvss_ros.bag import Bag
 from mpvss_ros.evaluation import bag_frames
 
-__all__ = ["evaluate_source", "evaluation_table"]
+__all__ = ["PER_FRAME", "evaluate_source", "evaluation_table", "is_bag"]
 
 PER_FRAME = "per-frame"
 BAG_SUFFIXES = (".mcap", ".db3", ".bag")
@@ -91,7 +89,7 @@ def evaluate_source(
             model, device=device, propagation="auto" if propagation == PER_FRAME else propagation, config=config
         )
 
-    if _is_bag(source):
+    if is_bag(source):
         with Bag(source) as bag:
             camera_topic = bag.image_topic(topic)
             segmentor = load()
@@ -148,12 +146,10 @@ def _evaluated(
 
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float:
-    """Average over the frames that were segmented and those that were not; optical flow by OpenCV is not counted."""
+    """Average over the frames that were segmented and those that were not."""
     if counter.frames == 0:
         return float("nan")
-    motion = getattr(segmentor.propagator, "module", None)
-    config = MPVSSConfig(segmentor=segmentor.segmentor.model.config, motion=None if motion is None else asdict(motion.config))
-    cost = model_cost(config, frame_size=counter.frame_size)
+    cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
     propagated = counter.frames - counter.key_frames
     return (counter.key_frames * cost.key_frame_gflops + propagated * cost.propagated_frame_gflops) / counter.frames
 
@@ -163,5 +159,6 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _is_bag(source: Path) -> bool:
+def is_bag(source: Path) -> bool:
+    """Whether a source is read as a bag, also where there is nothing: a bag's errors tell what may be given."""
     return source.suffix in BAG_SUFFIXES or (source / "metadata.yaml").is_file() or not source.exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mpvss_model import DataError
+from mpvss_model.files import write_whole
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bag import Bag
@@ -19,7 +20,7 @@ from mpvss_ros.evaluation import EvaluatedFrame, LabelledFrame, evaluated_frames
 from mpvss_ros.overlay import PALETTE, overlay
 from mpvss_ros.statistics import percentile
 
-__all__ = ["write_report", "write_whole"]
+__all__ = ["write_report"]
 
 KEY_FRAME_COLOR = (255, 200, 0)
 KEY_FRAME_BORDER_PX = 4
@@ -79,13 +80,6 @@ def write_report(
 def _number(value: float) -> float | None:
     """JSON has no NaN."""
     return None if np.isnan(value) else round(float(value), 4)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``path``, then put it in place."""
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    write(unfinished)
-    os.replace(unfinished, path)
 
 
 def _write_video(

@@ -6,6 +6,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(101 + os.getpid() % 100)
 
 import cv2  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -41,3 +42,42 @@ def tiny_checkpoint(tmp_path_factory):
     directory = tmp_path_factory.mktemp("tiny-mask2former")
     Mask2FormerForUniversalSegmentation(config).save_pretrained(directory)
     return str(directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_motion_checkpoint(tiny_checkpoint, tmp_path_factory):
+    """The tiny checkpoint with a random motion module that sees motion everywhere."""
+    from mpvss_model.segmentor.start import load_start, save_model, with_motion
+
+    torch.manual_seed(0)
+    start = load_start(tiny_checkpoint)
+    settings = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "ffn_size": 32}
+    channels = {"encoder_channels": (8, 8, 16, 16, 16, 16), "upsampled_channels": (8, 8, 8, 8)}
+    model = with_motion(start, settings | channels)
+    with torch.no_grad():
+        model.segmentor.class_predictor.weight.mul_(30.0)  # so that not all frames get the same class
+        for parameter in model.motion.segment_flow.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    directory = tmp_path_factory.mktemp("tiny-mpvss")
+    save_model(model, directory, image_mean=start.image_mean, image_std=start.image_std)
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def small_clips(tmp_path_factory):
+    """Two clips of the folder layout, of three classes: a bright box moves over noise, 18 and 17 frames of 32 x 48 pixels."""
+    root = tmp_path_factory.mktemp("small-clips")
+    (root / "classes.txt").write_text("background\nrobot\nwall\n")
+    rng = np.random.default_rng(0)
+    for split, clip, frames in (("first", "a", 18), ("second", "b", 17)):
+        (root / f"{split}.txt").write_text(clip + "\n")
+        background = rng.integers(0, 128, (32, 48, 3), np.uint8)
+        for folder in ("images", "labels"):
+            (root / clip / folder).mkdir(parents=True)
+        for i in range(frames):
+            box = (slice(8, 24), slice(i, i + 20))
+            image, label = background.copy(), np.zeros((32, 48), np.uint8)
+            image[box], label[box] = 220, 1
+            cv2.imwrite(str(root / clip / "images" / f"{i:04d}.png"), image)
+            cv2.imwrite(str(root / clip / "labels" / f"{i:04d}.png"), label)
+    return root

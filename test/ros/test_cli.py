@@ -54,6 +54,7 @@ def broken_bag(tmp_path):
         (["evaluate", SAMPLE_BAG, "--device", "tpu"], "device 'tpu' does not exist"),
         (["evaluate", SAMPLE_BAG, "--propagation", "magic"], "propagation must be one of per-frame, auto"),
         (["evaluate", "{empty}"], "{empty}"),
+        (["study", "nowhere"], "no bag at 'nowhere'"),
         (["convert", "nowhere.pth", "model"], "no checkpoint file at 'nowhere.pth'"),
         (["parity", "nowhere"], "nowhere"),
         (["flops", "--size", "480"], "a frame size is HEIGHTxWIDTH in pixels"),

@@ -13,7 +13,8 @@ import trimesh
 
 __all__ = ["NO_TEXTURE", "TEXTURE_SIZE_PX", "VERTEX", "Mesh", "load_mesh", "mesh_from_obj", "quads", "save_mesh"]
 
-# Positions fill the box [-1, 1]^3 and are scaled when they are drawn. `layer` is the texture's, `gloss` 255 for a mirror.
+# Positions fill the box [-1, 1]^3 and are scaled when they are drawn. `layer` is the texture's, `gloss` 255 for a mirror. Where
+# the normal is 0, the triangle's own one holds.
 VERTEX = np.dtype(
     [("position", "<i2", 3), ("layer", "u1"), ("gloss", "u1"), ("normal", "i1", 4), ("uv", "<f4", 2), ("colour", "u1", 4)]
 )
@@ -55,10 +56,7 @@ def mesh_from_obj(obj: bytes, *, read: Callable[[str], bytes], rotation: tuple[f
     parts = [part for part in scene.geometry.values() if len(part.faces) and _opacity(part) >= MIN_OPACITY]
     if not parts:
         raise ValueError("the model has no opaque triangle")
-    if b"\nvn " not in obj:
-        for part in parts:
-            # Without shared vertices each face gets a normal of its own; boxes look like boxes.
-            part.unmerge_vertices()
+    has_normals = b"\nvn " in obj
     upright = Y_UP_TO_Z_UP @ np.array(rotation).reshape(3, 3)
     positions = [part.vertices @ upright.T for part in parts]
     low = np.min([p.min(axis=0) for p in positions], axis=0)
@@ -70,7 +68,9 @@ def mesh_from_obj(obj: bytes, *, read: Callable[[str], bytes], rotation: tuple[f
         if texture is not None:
             textures.append(texture)
         layer = NO_TEXTURE if texture is None else len(textures) - 1
-        vertices.append(_vertices(part, unit, part.vertex_normals @ upright.T, layer))
+        # Averaged over the faces they would make a box look like a pillow.
+        normals = part.vertex_normals @ upright.T if has_normals else np.zeros_like(unit)
+        vertices.append(_vertices(part, unit, normals, layer))
         triangles.append(part.faces.astype(np.uint32) + first_vertex)
         first_vertex += len(position)
     return _compact(np.concatenate(vertices), np.concatenate(triangles), np.array(textures, np.uint8).reshape(-1, *_TEXTURE_SHAPE))
@@ -168,7 +168,6 @@ def _compact(vertices: np.ndarray, triangles: np.ndarray, textures: np.ndarray) 
 def _vertices(part: trimesh.Trimesh, unit: np.ndarray, normals: np.ndarray, layer: int) -> np.ndarray:
     vertices = np.zeros(len(unit), VERTEX)
     vertices["position"] = np.rint(unit * 32767)
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     vertices["normal"][:, :3] = np.rint(normals * 127)
     vertices["layer"] = layer
     vertices["colour"] = (190, 190, 190, 255)

@@ -55,7 +55,8 @@ void main() {
     vec4 texture_colour = texture_layer == 255u ? vec4(1) : texture(textures, vec3(texel, float(texture_layer)));
     if (texture_colour.a < .4) discard;
     vec3 albedo = pow(clamp(texture_colour.rgb * paint * tint, 0., 1.), vec3(2.2));
-    vec3 to_eye = normalize(eye - at), n = normalize(facing);
+    vec3 to_eye = normalize(eye - at);
+    vec3 n = normalize(dot(facing, facing) > .01 ? facing : cross(dFdx(at), dFdy(at)));
     if (dot(n, to_eye) < 0.) n = -n;
     vec3 inside = min(at - room_low, room_high - at);
     float open = mix(.7, 1., smoothstep(0., .6, inside.x)) * mix(.7, 1., smoothstep(0., .6, inside.y));

@@ -1,0 +1,52 @@
+"""What a study measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mpvss_model.errors import ConfigError
+
+__all__ = ["PER_FRAME", "Run", "StudyConfig"]
+
+PER_FRAME = "per-frame"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way of labelling a video.
+
+    Attributes:
+        method: `PER_FRAME`, or one of `mpvss_model.propagation.PROPAGATIONS`.
+        interval: A key frame every so many frames.
+    """
+
+    method: str
+    interval: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """The grid of a study.
+
+    Attributes:
+        intervals: Key-frame intervals, increasing, each at least 1.
+        corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
+        seed: Of the corruptions.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    intervals: tuple[int, ...] = (3, 5, 10, 20)
+    corruption_every_frames: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.intervals or min(self.intervals) < 1 or list(self.intervals) != sorted(set(self.intervals)):
+            raise ConfigError(f"intervals must be increasing whole numbers of at least 1, got {self.intervals!r}")
+        if self.corruption_every_frames < 1:
+            raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
+
+    def runs(self, methods: tuple[str, ...]) -> tuple[Run, ...]:
+        """Per frame first, then each method at each interval."""
+        return (Run(PER_FRAME, 1), *(Run(method, interval) for method in methods for interval in self.intervals))

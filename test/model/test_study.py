@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mpvss_model import ConfigError, DataError
+from mpvss_model.data import Clip, Frame, open_clips
+from mpvss_model.segmentor.loading import load_model
+from mpvss_model.study import (
+    CORRUPTIONS,
+    PER_FRAME,
+    ClipJob,
+    ClipStudy,
+    Run,
+    StudyConfig,
+    WorkerSettings,
+    measure_clips,
+    measure_latency,
+    source_summary,
+)
+from mpvss_model.study.result import ClipResult, cache_key
+
+CONFIG = StudyConfig(intervals=(1, 2, 6))
+
+
+@pytest.fixture(scope="module")
+def study(tiny_motion_checkpoint) -> ClipStudy:
+    return ClipStudy(model=load_model(tiny_motion_checkpoint, device=torch.device("cpu")), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def clips(small_clips) -> tuple[Clip, ...]:
+    return open_clips(small_clips).clips
+
+
+@pytest.fixture(scope="module")
+def result(study, clips) -> ClipResult:
+    return study.measure(clips[0])
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_changes_an_image_the_same_way_each_time_and_keeps_its_form(name):
+    image = np.random.default_rng(0).integers(0, 256, (47, 63, 3), np.uint8)
+    before = image.copy()
+    first, second = (CORRUPTIONS[name](image, np.random.default_rng(7)) for _ in range(2))
+    assert first.shape == image.shape and first.dtype == np.uint8
+    assert np.array_equal(first, second) and not np.array_equal(first, image)
+    assert np.array_equal(image, before)
+
+
+def test_exposure_scales_and_saturates():
+    image = np.full((16, 16, 3), (100, 180, 200), np.uint8)
+    assert CORRUPTIONS["+40 % brightness"](image, None)[0, 0].tolist() == [140, 252, 255]
+    assert CORRUPTIONS["-40 % brightness"](image, None)[0, 0].tolist() == [60, 108, 120]
+
+
+def test_motion_blur_keeps_brightness():
+    image = np.full((32, 200, 3), 130, np.uint8)
+    assert np.array_equal(CORRUPTIONS["motion blur"](image, np.random.default_rng(0)), image)
+
+
+def test_every_method_of_the_model_runs_at_every_interval(study, tiny_checkpoint):
+    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 4 * 3
+    without_motion = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
+    assert without_motion.methods == ("copy", "dense")
+
+
+def test_any_method_at_interval_1_equals_per_frame(study, result):
+    for method in study.methods:
+        row = study.runs.index(Run(method, 1))
+        assert np.array_equal(result.confusion[row], result.confusion[0])
+        assert np.array_equal(result.consistency[row], result.consistency[0])
+
+
+def test_each_method_is_compared_on_all_frames_but_segments_only_its_key_frames(study, result, clips):
+    frames = len(clips[0].frames)
+    assert result.is_key.sum(axis=1).tolist() == [-(-frames // run.interval) for run in study.runs]
+    assert set(result.confusion.sum(axis=(1, 2)).tolist()) == {frames * 32 * 48}
+    assert not np.array_equal(result.confusion[study.runs.index(Run("copy", 6))], result.confusion[0])
+
+
+def test_distances_from_the_key_frame_add_up_to_the_longest_interval(study, result):
+    rows = [0, *(study.runs.index(Run(method, 6)) for method in study.methods)]
+    assert np.array_equal(result.confusion_by_distance.sum(axis=1), result.confusion[rows])
+    at_key_frames = result.confusion_by_distance[:, 0]
+    assert all(np.array_equal(counts, at_key_frames[0]) for counts in at_key_frames)
+
+
+def test_robustness_is_measured_on_every_fifth_frame(result, clips):
+    height, width = result.frame_size
+    measured_frames = -(-len(clips[0].frames) // 5)
+    assert result.corrupted_confusion.sum(axis=(1, 2)).tolist() == [measured_frames * height * width] * (1 + len(CORRUPTIONS))
+
+
+def test_a_result_is_read_back_with_its_own_key_only(result, tmp_path):
+    result.save(tmp_path / "0.npz", "key")
+    again = ClipResult.load(tmp_path / "0.npz", "key")
+    for name, value in vars(result).items():
+        assert np.array_equal(getattr(again, name), value, equal_nan=value.dtype.kind == "f"), name
+    assert ClipResult.load(tmp_path / "0.npz", "other key") is None
+    assert ClipResult.load(tmp_path / "1.npz", "key") is None
+
+
+def test_the_key_changes_with_frames_labels_weights_and_settings(study, clips, tiny_checkpoint):
+    frames = list(clips[0].frames)
+    relabelled = Frame(frames[0].stamp_s, frames[0].read_image, lambda: frames[0].read_label() ^ 1)
+    repainted = Frame(frames[0].stamp_s, lambda: frames[0].read_image() ^ 1, frames[0].read_label)
+    other_settings = ClipStudy(model=study.model, config=StudyConfig(intervals=(1, 2)))
+    other_weights = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
+    keys = [
+        cache_key(clips[0], study.digest),
+        cache_key(Clip("relabelled", [relabelled, *frames[1:]]), study.digest),
+        cache_key(Clip("repainted", [repainted, *frames[1:]]), study.digest),
+        cache_key(Clip("shorter", frames[:-1]), study.digest),
+        cache_key(clips[0], other_settings.digest),
+        cache_key(clips[0], other_weights.digest),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert cache_key(Clip("the same under another name", frames), study.digest) == keys[0]
+
+
+def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_motion_checkpoint, clips, tmp_path):
+    settings = WorkerSettings(location=tiny_motion_checkpoint, device="cpu", threads=1, config=CONFIG)
+    short_clips = [Clip(clip.name, list(clip.frames)[:3]) for clip in clips]
+
+    def measure(folder, workers):
+        jobs = [ClipJob(clip, tmp_path / folder / f"{i}.npz") for i, clip in enumerate(short_clips)]
+        results = {job.file.name: result for job, result in measure_clips(jobs, settings=settings, workers=workers)}
+        return results, {job.file: job.file.stat().st_mtime_ns for job in jobs}
+
+    (one, _), (two, written) = measure("one", 1), measure("two", 2)
+    again, unchanged = measure("two", 1)
+    assert written == unchanged
+    for results in (two, again):
+        assert results.keys() == one.keys()
+        for name in one:
+            for field, value in vars(one[name]).items():
+                assert np.array_equal(getattr(results[name], field), value, equal_nan=value.dtype.kind == "f"), field
+
+
+def test_a_clip_that_cannot_be_measured_is_named(study, clips):
+    frame = clips[0].frames[0]
+    with pytest.raises(DataError, match=r"clip 'odd': .*labels \[9\]"):
+        study.measure(Clip("odd", [Frame(0.0, frame.read_image, lambda: np.full_like(frame.read_label(), 9))]))
+
+
+def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
+    latency = measure_latency(study, list(clips[0].frames)[:3], pairs=1)
+    assert latency.key_ms > 0 and set(latency.propagated_ms) == {"copy", "dense", "pixel", "segment"}
+    summary = source_summary(study, [result, result], latency)
+    assert summary["frames"] == 2 * len(clips[0].frames) == summary["labelled_frames"]
+    of = {(run["method"], run["interval"]): run for run in summary["grid"]}
+    assert of["copy", 1]["ms_per_frame"] == pytest.approx(latency.key_ms)
+    assert of["copy", 2]["ms_per_frame"] == pytest.approx((latency.key_ms + latency.propagated_ms["copy"]) / 2)
+    assert of["copy", 2]["gflops_per_frame"] < of["segment", 2]["gflops_per_frame"] < of[PER_FRAME, 1]["gflops_per_frame"]
+    assert of[PER_FRAME, 1]["miou"] == source_summary(study, [result], latency)["grid"][0]["miou"]
+
+
+@pytest.mark.parametrize("intervals", [(), (0, 2), (5, 3), (3, 3)])
+def test_intervals_that_make_no_grid_are_refused(intervals):
+    with pytest.raises(ConfigError, match="intervals must be increasing"):
+        StudyConfig(intervals=intervals)
