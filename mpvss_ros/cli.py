@@ -298,7 +298,10 @@ def rooms(
     require_rooms_extra()
     from mpvss_model.data.rooms.generate import generate, write_folder_clip
     from mpvss_model.data.rooms.library import prepare_library
-    from mpvss_ros.rooms_bag import write_bag_clip
+
+    write_clip = write_folder_clip
+    if bags:
+        from mpvss_ros.rooms_bag import write_bag_clip as write_clip
 
     with Progress() as progress:
         task = progress.add_task("preparing furniture, once", total=None)
@@ -308,7 +311,7 @@ def rooms(
             config,
             furniture=furniture,
             out=out,
-            write_clip=write_bag_clip if bags else write_folder_clip,
+            write_clip=write_clip,
             workers=workers or len(os.sched_getaffinity(0)),
             on_progress=lambda done: progress.update(task, completed=done),
         )
