@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Executor
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
-from mpvss_model.errors import ConfigError, FrameError
+from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
+from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, key_frame_worker
+from mpvss_model.motion.change import Change, measure_change, thumbnail
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
-from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
-from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
+from mpvss_model.semantics import class_scores, confidence_map, label_map
 
 __all__ = ["Segmentation", "VideoSegmentor", "resolve_device"]
 
@@ -31,34 +36,66 @@ class Segmentation:
     Attributes:
         labels: uint8 ``[H, W]``, the class index of each pixel.
         is_key_frame: Whether the frame itself was segmented.
-        key_frame_reason: Why it became a key frame; None if it was propagated.
+        is_from_new_key_frame: Whether no earlier frame was answered from this key frame.
+        key_frame_reason: Why the key frame that its masks come from became one.
         stamp_s: Of the frame.
-        key_stamp_s: Of the key frame its masks come from.
+        key_stamp_s: Of that key frame.
+        segmentor_s: How long the segmentor took for it, in seconds of real time.
         freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
+        fault: What went wrong with the newest key frame, if it failed; it will be tried again.
         scores: ``[C, H, W]``, class scores that ``labels`` is the argmax of.
+        change: What motion since the key frame does not explain; measured when first called.
     """
 
     labels: np.ndarray
     is_key_frame: bool
-    key_frame_reason: KeyFrameReason | None
+    is_from_new_key_frame: bool
+    key_frame_reason: KeyFrameReason
     stamp_s: float
     key_stamp_s: float
+    segmentor_s: float
     freshness: float
+    fault: str | None
     scores: torch.Tensor
+    change: Callable[[], Change]
+
+    @property
+    def motion(self) -> float:
+        """Share of the image, 0..1, that motion since the key frame does not explain; measured when first asked for."""
+        return self.change().share
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """Best class score times freshness, float32 ``[H, W]`` in 0..1; computed when first asked for."""
-        return confidence_map(self.scores) * np.float32(self.freshness)
+        """Best class score times freshness times explained share of each pixel, float32 ``[H, W]`` in 0..1.
+
+        Computed when first asked for.
+        """
+        confidence = confidence_map(self.scores) * np.float32(self.freshness)
+        return confidence if self.is_key_frame else confidence * (1.0 - self.change().error_map(*self.labels.shape))
 
 
 @dataclass
 class StreamState:
-    """All that one stream remembers between frames."""
+    """All that one stream remembers between frames.
 
-    key_frame: KeyFrame | None = None
-    queries: torch.Tensor | None = None
+    Attributes:
+        reference: The last good key frame.
+        reference_is_new: No frame has been answered from it yet.
+        job: The key frame that is being made in the background.
+        frames_since_key: Frames since that one, or else since the last one that was tried.
+        failure: Of the last key frame that was tried.
+        frame_shape: Of the last frame.
+        last_stamp_s: Likewise.
+        restart_reason: Why the first key frame is one.
+        key_frame_requested: By the user.
+    """
+
+    reference: Reference | None = None
+    reference_is_new: bool = False
+    job: KeyFrameJob | None = None
     frames_since_key: int = 0
+    failure: Failure | None = None
+    frame_shape: tuple[int, ...] | None = None
     last_stamp_s: float | None = None
     restart_reason: KeyFrameReason = KeyFrameReason.FIRST
     key_frame_requested: bool = False
@@ -79,12 +116,21 @@ class VideoSegmentor:
         segmentor: Makes key frames.
         propagator: Carries their masks to other frames.
         config: Key-frame interval and limits.
+        worker: Makes key frames in the background, one after the other; its own by default.
     """
 
-    def __init__(self, *, segmentor: KeyFrameSegmentor, propagator: Propagator, config: StreamConfig) -> None:
+    def __init__(
+        self,
+        *,
+        segmentor: KeyFrameSegmentor,
+        propagator: Propagator,
+        config: StreamConfig,
+        worker: Executor | None = None,
+    ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
+        self._worker = worker or key_frame_worker()
         self._state = StreamState()
 
     @classmethod
@@ -118,6 +164,24 @@ class VideoSegmentor:
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
+    def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
+        """Another stream, of another camera, on the same model.
+
+        Streams share weights and the thread for asynchronous key frames, and nothing else. That thread serves them in the
+        order in which they ask, and each has at most one key frame waiting, so none waits for more than one of each other.
+        A waiting key frame is taken from the newest frame, and the next one is due so and so long after that one: streams
+        whose key frames fall due together drift apart by themselves.
+
+        Args:
+            config: Of the new stream; this one's by default.
+        """
+        return VideoSegmentor(
+            segmentor=self.segmentor,
+            propagator=copy(self.propagator),
+            config=config or self.config,
+            worker=self._worker,
+        )
+
     @property
     def config(self) -> StreamConfig:
         """May be replaced between two frames."""
@@ -126,9 +190,7 @@ class VideoSegmentor:
     @config.setter
     def config(self, config: StreamConfig) -> None:
         self._config = config
-        self._schedule = KeyFrameSchedule(
-            interval_frames=config.interval_frames, max_interval_s=config.max_interval_s or config.max_key_age_s
-        )
+        self._schedule = KeyFrameSchedule.from_config(config)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -139,49 +201,47 @@ class VideoSegmentor:
     def step(self, frame: np.ndarray, stamp_s: float) -> Segmentation:
         """Label the next frame of the stream.
 
-        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. If this
-        raises, the stream is as it was before the call.
+        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. In ``async``
+        mode only the first frame of a stream waits for the segmentor. If the segmentor fails, frames are answered from the
+        last good key frame, `Segmentation.fault` says so, and a key frame is tried again later.
 
         Args:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
             stamp_s: When it was taken, in seconds of any clock.
 
         Raises:
-            FrameError: If the frame or its stamp cannot be used; the next frame may be fine.
+            FrameError: If the frame or its stamp cannot be used; the stream is as it was before the call.
+            SegmentorError: If the segmentor failed and there is no key frame to answer from.
+            StaleKeyFrameError: If the only key frame is ``max_key_age_s`` old.
+            PropagationError: If the masks could not be carried to this frame.
         """
         check_frame(frame)
         state = self._continued_state(frame, stamp_s)
-        reason = self._key_frame_reason(state, stamp_s)
-        if reason is not None:
-            key_frame = self.segmentor.segment(frame, stamp_s)
-            state.key_frame = key_frame
-            state.queries = relevant_queries(key_frame.class_logits, self.config.query_tolerance)
-            state.frames_since_key = 0
-            state.key_frame_requested = False
-            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
-        else:
-            key_frame = state.key_frame
-            mask_logits = self.propagator.propagate(key_frame, frame, state.queries)
-            scores = class_scores(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
         state.frames_since_key += 1
-        state.last_stamp_s = stamp_s
-        self._state = state
-        return Segmentation(
-            labels=label_map(scores),
-            is_key_frame=reason is not None,
-            key_frame_reason=reason,
-            stamp_s=stamp_s,
-            key_stamp_s=key_frame.stamp_s,
-            freshness=max(0.0, 1.0 - (stamp_s - key_frame.stamp_s) / self.config.max_key_age_s),
-            scores=scores,
-        )
+        if state.job is not None:
+            self._continue_job(state, frame, stamp_s)
+        change = _change(state.reference, frame)
+        if state.job is None:
+            reason = self._key_frame_reason(state, stamp_s, change)
+            if reason is not None:
+                self._begin_key_frame(state, reason, frame, stamp_s)
+        return self._answer(state, frame, stamp_s, change)
 
-    def warm_up(self) -> None:
-        """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards."""
-        frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    def warm_up(self, size: tuple[int, int] = WARM_UP_SIZE) -> None:
+        """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards.
+
+        Args:
+            size: Height and width of the frames to come, as far as known.
+
+        Raises:
+            SegmentorError: If the segmentor fails.
+            PropagationError: If the propagation fails.
+        """
+        stream = self.new_stream()
+        stream.propagator = self.propagator
+        frame = np.zeros((*size, 3), np.uint8)
         for i in range(2):
-            self.step(frame, stamp_s=float(i) * 1e-3)
-        self._state = StreamState()
+            stream.step(frame, stamp_s=float(i) * 1e-3).change()
 
     def request_key_frame(self) -> None:
         """Make the next frame a key frame."""
@@ -189,31 +249,143 @@ class VideoSegmentor:
 
     def reset(self) -> None:
         """Forget the stream; the next frame becomes a key frame."""
-        if self._state.key_frame is not None:
-            self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        if self._state.last_stamp_s is not None:
+            self._restart()
+
+    def close(self, timeout_s: float = 0.0) -> bool:
+        """Forget the stream and what is being made for it; a later `step` begins it anew.
+
+        Args:
+            timeout_s: How long to wait for a segmentor that is at work.
+
+        Returns:
+            Whether nothing is at work for this stream any more.
+        """
+        job = self._state.job
+        self.reset()
+        return job is None or job.cancel(timeout_s)
+
+    def _restart(self) -> StreamState:
+        if self._state.job is not None:
+            self._state.job.cancel()
+        self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        return self._state
 
     def _continued_state(self, frame: np.ndarray, stamp_s: float) -> StreamState:
-        """A copy of the state that fits the frame: the current one, or an empty one where the stream breaks."""
+        """The state that fits the frame: the current one, or an empty one where the stream breaks."""
         state = self._state
         if not math.isfinite(stamp_s):
             raise FrameError("invalid stamp", f"a stamp must be a finite number of seconds, got {stamp_s}")
-        if state.last_stamp_s is not None and stamp_s == state.last_stamp_s:
-            raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
-        if state.key_frame is not None:
+        if state.last_stamp_s is not None:
             elapsed_s = stamp_s - state.last_stamp_s
-            breaks = elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.key_frame.image.shape
-            if breaks:
-                return StreamState(restart_reason=KeyFrameReason.RESET)
-        return StreamState(**vars(state))
+            if elapsed_s == 0.0:
+                raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
+            if elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.frame_shape:
+                state = self._restart()
+        state.last_stamp_s, state.frame_shape = stamp_s, frame.shape
+        return state
 
-    def _key_frame_reason(self, state: StreamState, stamp_s: float) -> KeyFrameReason | None:
-        if state.key_frame is None:
-            return state.restart_reason
+    def _key_frame_reason(
+        self, state: StreamState, stamp_s: float, change: Callable[[], Change]
+    ) -> KeyFrameReason | None:
         if state.key_frame_requested:
-            return KeyFrameReason.REQUEST
+            return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
+        if state.failure is not None:
+            return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
+        if state.reference is None:
+            return state.restart_reason
         return self._schedule.reason(
-            frames_since_key=state.frames_since_key, key_age_s=stamp_s - state.key_frame.stamp_s
+            frames_since_key=state.frames_since_key,
+            key_age_s=stamp_s - state.reference.key_frame.stamp_s,
+            motion=change().share if self._schedule.needs_motion else 0.0,
         )
+
+    def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
+        """Make the frame a key frame: now, or, in ``async`` mode, in the background."""
+        state.key_frame_requested = False
+        state.frames_since_key = 0
+        job = KeyFrameJob(
+            segmentor=self.segmentor,
+            query_tolerance=self.config.query_tolerance,
+            reason=reason,
+            frame=frame,
+            stamp_s=stamp_s,
+        )
+        if self.config.key_frames == "sync":
+            self._finish(state, job, job.run)
+            return
+        state.job = job
+        job.start(self._worker)
+        if state.reference is None:
+            self._finish(state, job, job.result)
+
+    def _continue_job(self, state: StreamState, frame: np.ndarray, stamp_s: float) -> None:
+        """Take over the key frame that was begun earlier if it is finished; take it from this frame if it has not begun."""
+        if state.job.is_done or self.config.key_frames == "sync":
+            self._finish(state, state.job, state.job.result)
+        elif state.job.replace_frame(frame, stamp_s):
+            state.frames_since_key = 0
+
+    def _finish(self, state: StreamState, job: KeyFrameJob, make: Callable[[], Reference]) -> None:
+        state.job = None
+        try:
+            state.reference = make()
+        except Exception as error:  # whatever the segmentor does, the stream goes on
+            state.failure = Failure.of(
+                error, reason=job.reason, previous=state.failure, stamp_s=state.last_stamp_s, config=self.config
+            )
+        else:
+            state.reference_is_new = True
+            state.failure = None
+
+    def _answer(
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change]
+    ) -> Segmentation:
+        """Label the frame with the masks of the last good key frame."""
+        reference = state.reference
+        fault = state.failure and state.failure.text
+        if reference is None:
+            raise SegmentorError(f"no key frame: {fault}")
+        key_frame = reference.key_frame
+        key_age_s = stamp_s - key_frame.stamp_s
+        if key_age_s >= self.config.max_key_age_s:
+            raise StaleKeyFrameError(
+                f"the last key frame is {key_age_s:.2f} s old, max_key_age_s is {self.config.max_key_age_s:g}: "
+                f"{fault or 'the segmentor takes too long for it'}"
+            )
+        is_key_frame = key_age_s == 0.0
+        if is_key_frame:
+            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
+            change = partial(Change.none, reference.thumbnail.shape)
+        else:
+            scores = self._propagated_scores(reference, frame)
+        is_new, state.reference_is_new = state.reference_is_new, False
+        return Segmentation(
+            labels=label_map(scores),
+            is_key_frame=is_key_frame,
+            is_from_new_key_frame=is_new,
+            key_frame_reason=reference.reason,
+            stamp_s=stamp_s,
+            key_stamp_s=key_frame.stamp_s,
+            segmentor_s=reference.segmentor_s,
+            freshness=1.0 - key_age_s / self.config.max_key_age_s,
+            fault=fault,
+            scores=scores,
+            change=change,
+        )
+
+    def _propagated_scores(self, reference: Reference, frame: np.ndarray) -> torch.Tensor:
+        key_frame = reference.key_frame
+        try:
+            mask_logits = self.propagator.propagate(key_frame, frame, reference.queries)
+            return class_scores(mask_logits, key_frame.class_logits[reference.queries], key_frame.padding)
+        except Exception as error:
+            raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _change(reference: Reference | None, frame: np.ndarray) -> Callable[[], Change]:
+    """Measures the frame against the key frame when first called."""
+    return cache(lambda: measure_change(reference.thumbnail, thumbnail(frame)))
 
 
 def resolve_device(device: str) -> torch.device:

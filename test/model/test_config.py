@@ -6,10 +6,10 @@ from mpvss_model import ConfigError, StreamConfig
 @pytest.mark.parametrize(
     "name, value",
     [
-        ("interval_frames", 0),
-        ("interval_frames", -3),
-        ("interval_frames", 2.5),
-        ("interval_frames", True),
+        ("max_interval_frames", 0),
+        ("max_interval_frames", -3),
+        ("max_interval_frames", 2.5),
+        ("max_interval_frames", True),
         ("max_interval_s", -1.0),
         ("max_interval_s", float("nan")),
         ("max_key_age_s", 0.0),

@@ -15,5 +15,5 @@ from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
     ],
 )
 def test_count_and_age_decide(frames_since_key, key_age_s, reason):
-    schedule = KeyFrameSchedule(interval_frames=5, max_interval_s=1.0)
+    schedule = KeyFrameSchedule(max_interval_frames=5, max_interval_s=1.0)
     assert schedule.reason(frames_since_key=frames_since_key, key_age_s=key_age_s) == reason
