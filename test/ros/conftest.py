@@ -20,6 +20,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from mpvss_model import VideoSegmentor
 from mpvss_ros.segmentation_node import SegmentationNode
 
 RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
@@ -127,9 +128,10 @@ def start_node(tiny_checkpoint):
     """Starts segmentation nodes in this process, on the tiny checkpoint unless told otherwise."""
     started = []
 
-    def start(**parameters):
+    def start(load_model=VideoSegmentor.from_pretrained, **parameters):
         parameters = {"model": tiny_checkpoint, "threads": 1, "mode": "lossless", **parameters}
         node = SegmentationNode(
+            load_model=load_model,
             parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
             cli_args=["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info_in:=/camera/camera_info"],
         )
@@ -148,8 +150,8 @@ def start_process(tiny_checkpoint):
     """Starts nodes as processes, and ends them after the test."""
     started = []
 
-    def start(*arguments, module="segmentation_node", **parameters):
-        if module == "segmentation_node":
+    def start(*arguments, module="segmentation_main", **parameters):
+        if module == "segmentation_main":
             parameters = {"model": tiny_checkpoint, "threads": 1, **parameters}
         started.append(NodeProcess(module, parameters, arguments))
         return started[-1]

@@ -42,15 +42,15 @@ def replayed(short_recording):
         result = run_session(
             bag=bag,
             topic=bag.image_topic(),
-            node_parameters={"model": "rooms-lite", "threads": 1, "interval_frames": 4},
+            node_parameters={"model": "rooms-lite", "threads": 1, "max_interval_frames": 4},
             rate=0.0,
             on_progress=lambda p: progress.append((p.frames_in, p.labels_out, p.key_frames)),
         )
     return result, progress
 
 
-def offline_segmentations(path, interval_frames):
-    config = StreamConfig(interval_frames=interval_frames)
+def offline_segmentations(path, max_interval_frames):
+    config = StreamConfig(max_interval_frames=max_interval_frames)
     segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
     with Bag(path) as bag:
         return [segmentor.step(frame.read_image(), frame.stamp_s) for frame in bag_frames(bag, bag.image_topic())]
