@@ -8,9 +8,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rcl_interfaces.srv import DescribeParameters, GetParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 
 from mpvss_model import ConfigError
@@ -144,11 +143,19 @@ def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, pee
     assert (model["device"], model["dtype"]) == ("cpu", "float32") and model["name"] in tiny_checkpoint
 
 
-def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
+def test_a_camera_with_another_qos_is_named(start_node, peer, capfd):
     start_node()
     peer.create_publisher(Image, "/camera/image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     peer.spin_until_diagnostics(lambda d: "/camera/image_raw" in d["segmentation: input"]["message"])
     assert "incompatible QoS on /camera/image_raw" in capfd.readouterr().err
+
+
+def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
+    start_node()
+    peer.listen(Image, "/mpvss/overlay", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    peer.spin_until_diagnostics(lambda d: "incompatible QoS on /mpvss/overlay" == d["segmentation: input"]["message"])
+    assert peer.diagnostics()["segmentation: input"]["incompatible_qos"] == "/mpvss/overlay: 1"
+    assert "incompatible QoS on /mpvss/overlay" in capfd.readouterr().err
 
 
 def test_a_lifecycle_manager_can_drive_the_node(start_node, peer, frames):
@@ -182,18 +189,8 @@ def test_a_failed_transition_is_explained_and_can_be_repeated(start_node, peer, 
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     assert not peer.call(ChangeState, "/mpvss/segmentation/change_state", request).success
     assert "cannot configure: no model at '/no/such/model'" in capfd.readouterr().err
-    assert set_parameters(peer, model=tiny_checkpoint).successful
+    assert peer.set_parameters(model=tiny_checkpoint).successful
     assert peer.call(ChangeState, "/mpvss/segmentation/change_state", request).success
-
-
-def set_parameters(peer, **values):
-    def wrapped(value):
-        kinds = {bool: "bool", int: "integer", float: "double", str: "string"}
-        kind = kinds[type(value)]
-        return ParameterValue(type=getattr(ParameterType, f"PARAMETER_{kind.upper()}"), **{f"{kind}_value": value})
-
-    request = SetParametersAtomically.Request(parameters=[Parameter(name=n, value=wrapped(v)) for n, v in values.items()])
-    return peer.call(SetParametersAtomically, "/mpvss/segmentation/set_parameters_atomically", request).result
 
 
 def test_live_parameters_are_checked_and_change_together_or_not_at_all(start_node, peer):
@@ -206,13 +203,13 @@ def test_live_parameters_are_checked_and_change_together_or_not_at_all(start_nod
         ({"overlay_alpha": "much"}, ("'overlay_alpha' must be a number, got 'much'",)),
         ({"max_interval_frames": 2, "model": "other"}, ("model", "clean up")),
     ):
-        result = set_parameters(peer, **bad)
+        result = peer.set_parameters(**bad)
         assert not result.successful
         assert all(word in result.reason for word in words), result.reason
     request = GetParameters.Request(names=["max_interval_frames", "max_key_age_s", "overlay_alpha"])
     values = peer.call(GetParameters, "/mpvss/segmentation/get_parameters", request).values
     assert (values[0].integer_value, values[1].double_value, values[2].double_value) == (5, 3.0, 0.5)
-    assert set_parameters(peer, max_interval_frames=2, max_interval_s=1).successful
+    assert peer.set_parameters(max_interval_frames=2, max_interval_s=1).successful
 
 
 def test_every_parameter_is_described(start_node, peer):
