@@ -24,8 +24,8 @@ class StreamConfig:
         max_interval_s: A key frame also when the last one is this old, in seconds of frame stamps; 0 for ``max_key_age_s``,
             or half of it in ``async`` mode, so that the next masks are there before the last ones are too old.
         min_interval_s: No key frame sooner than this after the last one, except at a scene cut or on request.
-        motion_threshold: A key frame also when this share of the image (0..1) cannot be explained by motion since the last
-            one, see `mpvss_model.motion.change`; 0 to not measure it.
+        motion_threshold: A key frame also when what motion since the last one cannot explain has added up to this, in share
+            of the image x seconds (0..1), and at a scene cut. 0.05 is a tenth of the image for half a second; 0 to not measure.
         max_key_age_s: Masks this old are not used any more: confidence reaches 0 at this age, and a longer gap between two
             frames starts the stream anew.
         retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,9 @@ from mpvss_model.semantics import relevant_queries
 
 __all__ = ["Failure", "KeyFrameJob", "Reference", "key_frame_worker"]
 
-# Added to the background thread's, so that frames are answered in time while a key frame is being made.
-NICENESS = 10
+# Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
+# More would starve key frames on a busy machine.
+NICENESS = 5
 
 
 def key_frame_worker() -> Executor:
@@ -32,8 +34,10 @@ def key_frame_worker() -> Executor:
 
 def _step_back() -> None:
     """Let other threads of the process go first; on Linux niceness belongs to the thread, and to those it starts."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
+    if sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # some sandboxes forbid it
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -82,10 +82,12 @@ class StreamState:
         reference: The last good key frame.
         reference_is_new: No frame has been answered from it yet.
         job: The key frame that is being made in the background.
-        frames_since_key: Frames since that one, or else since the last one that was tried.
+        frames_since_key: Frames since the last one that was begun.
+        unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
         failure: Of the last key frame that was tried.
         frame_shape: Of the last frame.
         last_stamp_s: Likewise.
+        elapsed_s: Between the last two frames.
         restart_reason: Why the first key frame is one.
         key_frame_requested: By the user.
     """
@@ -94,9 +96,11 @@ class StreamState:
     reference_is_new: bool = False
     job: KeyFrameJob | None = None
     frames_since_key: int = 0
+    unexplained_s: float = 0.0
     failure: Failure | None = None
     frame_shape: tuple[int, ...] | None = None
     last_stamp_s: float | None = None
+    elapsed_s: float = 0.0
     restart_reason: KeyFrameReason = KeyFrameReason.FIRST
     key_frame_requested: bool = False
 
@@ -237,7 +241,7 @@ class VideoSegmentor:
             SegmentorError: If the segmentor fails.
             PropagationError: If the propagation fails.
         """
-        stream = self.new_stream()
+        stream = self.new_stream(replace(self.config, max_interval_frames=2))
         stream.propagator = self.propagator
         frame = np.zeros((*size, 3), np.uint8)
         for i in range(2):
@@ -282,6 +286,8 @@ class VideoSegmentor:
                 raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
             if elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.frame_shape:
                 state = self._restart()
+            else:
+                state.elapsed_s = elapsed_s
         state.last_stamp_s, state.frame_shape = stamp_s, frame.shape
         return state
 
@@ -294,10 +300,13 @@ class VideoSegmentor:
             return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
         if state.reference is None:
             return state.restart_reason
+        unexplained = change().share if self._schedule.needs_motion else 0.0
+        state.unexplained_s += unexplained * state.elapsed_s
         return self._schedule.reason(
             frames_since_key=state.frames_since_key,
             key_age_s=stamp_s - state.reference.key_frame.stamp_s,
-            motion=change().share if self._schedule.needs_motion else 0.0,
+            unexplained=unexplained,
+            unexplained_s=state.unexplained_s,
         )
 
     def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
@@ -314,8 +323,8 @@ class VideoSegmentor:
         if self.config.key_frames == "sync":
             self._finish(state, job, job.run)
             return
-        state.job = job
         job.start(self._worker)
+        state.job = job
         if state.reference is None:
             self._finish(state, job, job.result)
 
@@ -336,6 +345,7 @@ class VideoSegmentor:
             )
         else:
             state.reference_is_new = True
+            state.unexplained_s = 0.0
             state.failure = None
 
     def _answer(
@@ -350,8 +360,8 @@ class VideoSegmentor:
         key_age_s = stamp_s - key_frame.stamp_s
         if key_age_s >= self.config.max_key_age_s:
             raise StaleKeyFrameError(
-                f"the last key frame is {key_age_s:.2f} s old, max_key_age_s is {self.config.max_key_age_s:g}: "
-                f"{fault or 'the segmentor takes too long for it'}"
+                f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {self.config.max_key_age_s:g}: "
+                f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = key_age_s == 0.0
         if is_key_frame:

@@ -15,6 +15,14 @@ from mpvss_model import ConfigError, StreamConfig
         ("max_key_age_s", 0.0),
         ("max_key_age_s", float("inf")),
         ("query_tolerance", -0.1),
+        ("key_frames", "sometimes"),
+        ("min_interval_s", -0.1),
+        ("min_interval_s", 3.5),
+        ("motion_threshold", -0.1),
+        ("motion_threshold", 1.1),
+        ("motion_threshold", float("nan")),
+        ("retry_initial_s", 0.0),
+        ("retry_max_s", 0.25),
     ],
 )
 def test_values_out_of_range_are_named(name, value):
