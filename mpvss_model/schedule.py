@@ -7,13 +7,7 @@ from enum import Enum
 
 from mpvss_model.config import StreamConfig
 
-__all__ = ["SCENE_CUT", "KeyFrameReason", "KeyFrameSchedule"]
-
-# Share of the image that motion does not explain after a cut: between views of one room 0.35 to 0.70 (5th to 95th
-# percentile), between different scenes 0.43 to 0.73. From one frame to the next of a fast turn (18 of 320 pixels) it is at
-# most 0.16; where a turn reaches 0.3 without a key frame, a quarter of the labels is wrong already.
-SCENE_CUT = 0.3
-
+__all__ = ["KeyFrameReason", "KeyFrameSchedule"]
 
 class KeyFrameReason(str, Enum):
     """Why a frame became a key frame."""
@@ -59,18 +53,19 @@ class KeyFrameSchedule:
         return self.motion_threshold > 0.0
 
     def reason(
-        self, *, frames_since_key: int, key_age_s: float, unexplained: float = 0.0, unexplained_s: float = 0.0
+        self, *, frames_since_key: int, key_age_s: float, unexplained_s: float = 0.0, is_cut: bool = False
     ) -> KeyFrameReason | None:
         """Why the frame at hand must be a key frame, or None if it is to be propagated.
 
         Args:
             frames_since_key: 1 for the frame right after a key frame.
             key_age_s: Its stamp minus the key frame's.
-            unexplained: Share of the image, 0..1, that motion since the key frame does not explain.
-            unexplained_s: The same, summed over the time since the key frame. A sum weighs the loss in labels against the
-                cost of a key frame: a slight error that stays is removed as well as a large one that grows.
+            unexplained_s: Share of the image, 0..1, that motion since the key frame does not explain, summed over the time
+                since then. A sum weighs the loss in labels against the cost of a key frame: a slight error that stays is
+                removed as well as a large one that grows.
+            is_cut: Whether the frame shows another scene than the one before.
         """
-        if self.needs_motion and unexplained >= SCENE_CUT:
+        if self.needs_motion and is_cut:
             return KeyFrameReason.MOTION
         if key_age_s < self.min_interval_s:
             return None

@@ -17,7 +17,7 @@ from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, key_frame_worker
-from mpvss_model.motion.change import Change, measure_change, thumbnail
+from mpvss_model.motion.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
@@ -84,6 +84,7 @@ class StreamState:
         job: The key frame that is being made in the background.
         frames_since_key: Frames since the last one that was begun.
         unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
+        compared_frame: The last frame of which that was measured; the reference's own before.
         failure: Of the last key frame that was tried.
         frame_shape: Of the last frame.
         last_stamp_s: Likewise.
@@ -97,6 +98,7 @@ class StreamState:
     job: KeyFrameJob | None = None
     frames_since_key: int = 0
     unexplained_s: float = 0.0
+    compared_frame: np.ndarray | None = None
     failure: Failure | None = None
     frame_shape: tuple[int, ...] | None = None
     last_stamp_s: float | None = None
@@ -226,7 +228,7 @@ class VideoSegmentor:
             self._continue_job(state, frame, stamp_s)
         change = _change(state.reference, frame)
         if state.job is None:
-            reason = self._key_frame_reason(state, stamp_s, change)
+            reason = self._key_frame_reason(state, frame, stamp_s, change)
             if reason is not None:
                 self._begin_key_frame(state, reason, frame, stamp_s)
         return self._answer(state, frame, stamp_s, change)
@@ -292,7 +294,7 @@ class VideoSegmentor:
         return state
 
     def _key_frame_reason(
-        self, state: StreamState, stamp_s: float, change: Callable[[], Change]
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change]
     ) -> KeyFrameReason | None:
         if state.key_frame_requested:
             return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
@@ -300,14 +302,19 @@ class VideoSegmentor:
             return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
         if state.reference is None:
             return state.restart_reason
-        unexplained = change().share if self._schedule.needs_motion else 0.0
-        state.unexplained_s += unexplained * state.elapsed_s
         return self._schedule.reason(
             frames_since_key=state.frames_since_key,
             key_age_s=stamp_s - state.reference.key_frame.stamp_s,
-            unexplained=unexplained,
+            is_cut=self._schedule.needs_motion and self._notice_motion(state, frame, change().share),
             unexplained_s=state.unexplained_s,
         )
+
+    @staticmethod
+    def _notice_motion(state: StreamState, frame: np.ndarray, unexplained: float) -> bool:
+        """Add to what is unexplained; says whether the scene was cut, which does not take a look if the key frame fits."""
+        state.unexplained_s += unexplained * state.elapsed_s
+        before, state.compared_frame = state.compared_frame, frame
+        return unexplained >= SCENE_CUT and is_cut(before, frame)
 
     def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
         """Make the frame a key frame: now, or, in ``async`` mode, in the background."""
@@ -346,6 +353,7 @@ class VideoSegmentor:
         else:
             state.reference_is_new = True
             state.unexplained_s = 0.0
+            state.compared_frame = state.reference.key_frame.image
             state.failure = None
 
     def _answer(

@@ -91,8 +91,8 @@ def test_a_key_frame_of_the_stream_before_a_restart_is_discarded(slow, restart):
     answer = restart(stream)[-1]
     assert held.result().key_frame.stamp_s == 0.3
     assert answer.is_key_frame and answer.key_frame_reason.value == "reset"
-    assert stream.step(np.ascontiguousarray(answer.scores.new_zeros(*answer.labels.shape, 3).byte().numpy()), answer.stamp_s + 0.1)
-    assert stream._state.reference.key_frame.stamp_s == answer.stamp_s
+    next_answer = stream.step(scene(size=answer.labels.shape), answer.stamp_s + 0.1)
+    assert next_answer.key_stamp_s == answer.stamp_s
 
 
 def test_masks_that_are_too_old_answer_nothing_until_the_next_ones_are_there(slow):
@@ -157,9 +157,7 @@ def test_two_streams_share_the_segmentor_fairly_and_a_waiting_key_frame_is_of_th
         slow.block()
         front.step(scene(), i / 10), rear.step(scene(), 100 + i / 10)
         if i % 3 == 0:  # a key frame takes three frames
-            at_work = min((stream._state.job for stream in (front, rear)), key=lambda job: not job._has_begun)
-            slow.unblock()
-            at_work.result()
+            finish(rear if slow.stamps_s[-1] >= 100 else front, slow)
     of_rear = [stamp_s >= 100 for stamp_s in slow.stamps_s[2:]]
     assert len(of_rear) >= 7
     assert all(one != next_one for one, next_one in zip(of_rear, of_rear[1:])), "they take turns"

@@ -1,7 +1,7 @@
 import pytest
 
 from mpvss_model import StreamConfig
-from mpvss_model.schedule import SCENE_CUT, KeyFrameReason, KeyFrameSchedule
+from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 
 
 @pytest.mark.parametrize(
@@ -21,27 +21,24 @@ def test_count_and_age_decide(frames_since_key, key_age_s, reason):
 
 
 @pytest.mark.parametrize(
-    "key_age_s, unexplained, unexplained_s, reason",
+    "key_age_s, unexplained_s, is_cut, reason",
     [
-        (0.4, 0.1, 0.049, None),
-        (0.4, 0.1, 0.05, KeyFrameReason.MOTION),
-        (0.2, 0.1, 0.05, None),
-        (0.2, SCENE_CUT - 0.01, 0.5, None),
-        (0.2, SCENE_CUT, 0.0, KeyFrameReason.MOTION),
+        (0.4, 0.049, False, None),
+        (0.4, 0.05, False, KeyFrameReason.MOTION),
+        (0.2, 0.05, False, None),
+        (0.2, 0.0, True, KeyFrameReason.MOTION),
     ],
 )
-def test_motion_decides_after_the_shortest_interval_and_a_cut_at_once(key_age_s, unexplained, unexplained_s, reason):
+def test_motion_decides_after_the_shortest_interval_and_a_cut_at_once(key_age_s, unexplained_s, is_cut, reason):
     schedule = KeyFrameSchedule(max_interval_frames=50, max_interval_s=5.0, min_interval_s=0.3, motion_threshold=0.05)
-    decided = schedule.reason(
-        frames_since_key=3, key_age_s=key_age_s, unexplained=unexplained, unexplained_s=unexplained_s
-    )
+    decided = schedule.reason(frames_since_key=3, key_age_s=key_age_s, unexplained_s=unexplained_s, is_cut=is_cut)
     assert decided == reason
 
 
 def test_without_a_threshold_motion_decides_nothing():
     schedule = KeyFrameSchedule(max_interval_frames=50, max_interval_s=5.0)
     assert not schedule.needs_motion
-    assert schedule.reason(frames_since_key=3, key_age_s=0.3, unexplained=1.0, unexplained_s=9.0) is None
+    assert schedule.reason(frames_since_key=3, key_age_s=0.3, unexplained_s=9.0, is_cut=True) is None
 
 
 def test_the_shortest_interval_holds_for_count_and_time():
