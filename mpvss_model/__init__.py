@@ -12,7 +12,8 @@ from mpvss_model.errors import (
     StaleKeyFrameError,
 )
 from mpvss_model.schedule import KeyFrameReason
-from mpvss_model.video_segmentor import Segmentation, VideoSegmentor
+from mpvss_model.segmentation import Segmentation
+from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = [
     "CheckpointError",

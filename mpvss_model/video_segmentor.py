@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,95 +16,19 @@ import torch
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
-from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, key_frame_worker
+from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
 from mpvss_model.motion.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
+from mpvss_model.segmentation import Segmentation
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
-from mpvss_model.semantics import class_scores, confidence_map, label_map
+from mpvss_model.semantics import class_scores, label_map
+from mpvss_model.stream_state import StreamState
 
-__all__ = ["Segmentation", "VideoSegmentor", "resolve_device"]
+__all__ = ["VideoSegmentor", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result for one frame.
-
-    Attributes:
-        labels: uint8 ``[H, W]``, the class index of each pixel.
-        is_key_frame: Whether the frame itself was segmented.
-        is_from_new_key_frame: Whether no earlier frame was answered from this key frame.
-        key_frame_reason: Why the key frame that its masks come from became one.
-        stamp_s: Of the frame.
-        key_stamp_s: Of that key frame.
-        segmentor_s: How long the segmentor took for it, in seconds of real time.
-        freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
-        fault: What went wrong with the newest key frame, if it failed; it will be tried again.
-        scores: ``[C, H, W]``, class scores that ``labels`` is the argmax of.
-        change: What motion since the key frame does not explain; measured when first called.
-    """
-
-    labels: np.ndarray
-    is_key_frame: bool
-    is_from_new_key_frame: bool
-    key_frame_reason: KeyFrameReason
-    stamp_s: float
-    key_stamp_s: float
-    segmentor_s: float
-    freshness: float
-    fault: str | None
-    scores: torch.Tensor
-    change: Callable[[], Change]
-
-    @property
-    def motion(self) -> float:
-        """Share of the image, 0..1, that motion since the key frame does not explain; measured when first asked for."""
-        return self.change().share
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Best class score times freshness times explained share of each pixel, float32 ``[H, W]`` in 0..1.
-
-        Computed when first asked for.
-        """
-        confidence = confidence_map(self.scores) * np.float32(self.freshness)
-        return confidence if self.is_key_frame else confidence * (1.0 - self.change().error_map(*self.labels.shape))
-
-
-@dataclass
-class StreamState:
-    """All that one stream remembers between frames.
-
-    Attributes:
-        reference: The last good key frame.
-        reference_is_new: No frame has been answered from it yet.
-        job: The key frame that is being made in the background.
-        frames_since_key: Frames since the last one that was begun.
-        unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
-        compared_frame: The last frame of which that was measured; the reference's own before.
-        failure: Of the last key frame that was tried.
-        frame_shape: Of the last frame.
-        last_stamp_s: Likewise.
-        elapsed_s: Between the last two frames.
-        restart_reason: Why the first key frame is one.
-        key_frame_requested: By the user.
-    """
-
-    reference: Reference | None = None
-    reference_is_new: bool = False
-    job: KeyFrameJob | None = None
-    frames_since_key: int = 0
-    unexplained_s: float = 0.0
-    compared_frame: np.ndarray | None = None
-    failure: Failure | None = None
-    frame_shape: tuple[int, ...] | None = None
-    last_stamp_s: float | None = None
-    elapsed_s: float = 0.0
-    restart_reason: KeyFrameReason = KeyFrameReason.FIRST
-    key_frame_requested: bool = False
 
 
 class VideoSegmentor:
@@ -294,7 +218,7 @@ class VideoSegmentor:
         return state
 
     def _key_frame_reason(
-        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change]
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
     ) -> KeyFrameReason | None:
         if state.key_frame_requested:
             return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
@@ -302,19 +226,19 @@ class VideoSegmentor:
             return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
         if state.reference is None:
             return state.restart_reason
+        scene_is_cut = False
+        if self._schedule.needs_motion:
+            unexplained = change().share
+            state.unexplained_s += unexplained * state.elapsed_s
+            # A frame that the key frame explains needs no second look.
+            scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, frame)
+            state.compared_frame = frame
         return self._schedule.reason(
             frames_since_key=state.frames_since_key,
             key_age_s=stamp_s - state.reference.key_frame.stamp_s,
-            is_cut=self._schedule.needs_motion and self._notice_motion(state, frame, change().share),
             unexplained_s=state.unexplained_s,
+            is_cut=scene_is_cut,
         )
-
-    @staticmethod
-    def _notice_motion(state: StreamState, frame: np.ndarray, unexplained: float) -> bool:
-        """Add to what is unexplained; says whether the scene was cut, which does not take a look if the key frame fits."""
-        state.unexplained_s += unexplained * state.elapsed_s
-        before, state.compared_frame = state.compared_frame, frame
-        return unexplained >= SCENE_CUT and is_cut(before, frame)
 
     def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
         """Make the frame a key frame: now, or, in ``async`` mode, in the background."""
@@ -357,7 +281,7 @@ class VideoSegmentor:
             state.failure = None
 
     def _answer(
-        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change]
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
     ) -> Segmentation:
         """Label the frame with the masks of the last good key frame."""
         reference = state.reference
@@ -372,14 +296,10 @@ class VideoSegmentor:
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = key_age_s == 0.0
-        if is_key_frame:
-            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
-            change = partial(Change.none, reference.thumbnail.shape)
-        else:
-            scores = self._propagated_scores(reference, frame)
+        scores, labels = self._labelled(reference, frame, is_key_frame)
         is_new, state.reference_is_new = state.reference_is_new, False
         return Segmentation(
-            labels=label_map(scores),
+            labels=labels,
             is_key_frame=is_key_frame,
             is_from_new_key_frame=is_new,
             key_frame_reason=reference.reason,
@@ -389,21 +309,30 @@ class VideoSegmentor:
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
             scores=scores,
-            change=change,
+            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else change,
         )
 
-    def _propagated_scores(self, reference: Reference, frame: np.ndarray) -> torch.Tensor:
+    def _labelled(self, reference: Reference, frame: np.ndarray, is_key_frame: bool) -> tuple[torch.Tensor, np.ndarray]:
+        """Class scores and labels of a frame."""
         key_frame = reference.key_frame
         try:
-            mask_logits = self.propagator.propagate(key_frame, frame, reference.queries)
-            return class_scores(mask_logits, key_frame.class_logits[reference.queries], key_frame.padding)
-        except Exception as error:
+            masks, class_logits = key_frame.mask_logits, key_frame.class_logits
+            if not is_key_frame:
+                masks = self.propagator.propagate(key_frame, frame, reference.queries)
+                class_logits = class_logits[reference.queries]
+                check_finite("propagated masks", masks)
+            scores = class_scores(masks, class_logits, key_frame.padding)
+            return scores, label_map(scores)
+        except Exception as error:  # whatever the propagation does, the stream goes on
             raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 
 
-def _change(reference: Reference | None, frame: np.ndarray) -> Callable[[], Change]:
-    """Measures the frame against the key frame when first called."""
-    return cache(lambda: measure_change(reference.thumbnail, thumbnail(frame)))
+def _change(reference: Reference | None, frame: np.ndarray) -> Callable[[], Change] | None:
+    """Measures the frame against the key frame, if there is one, when first called."""
+    if reference is None:
+        return None
+    key = reference.thumbnail
+    return cache(lambda: measure_change(key, thumbnail(frame)))
 
 
 def resolve_device(device: str) -> torch.device:

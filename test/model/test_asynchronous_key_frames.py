@@ -136,6 +136,24 @@ def test_changing_to_sync_waits_for_the_key_frame_at_work(slow):
     assert stream.step(scene(), 0.4).key_stamp_s == 0.3
 
 
+def test_a_cut_while_the_segmentor_works_makes_a_key_frame_as_soon_as_it_is_free(slow):
+    other = np.random.default_rng(0).integers(0, 2, (12, 16, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1) * 255
+    stream = asynchronous(slow, motion_threshold=1.0, max_interval_frames=100, max_interval_s=50.0, max_key_age_s=50.0)
+    stream.step(scene(), 0.0)
+    slow.wait_until_begun()
+    slow.block()
+    stream.request_key_frame()
+    stream.step(scene(), 0.1)
+    slow.wait_until_begun()
+    for i in range(2, 6):
+        stream.step(other, i / 10)
+    finish(stream, slow)
+    stream.step(other, 0.6)
+    finish(stream, slow)
+    answer = stream.step(other, 0.7)
+    assert (answer.key_stamp_s, answer.key_frame_reason.value) == (0.6, "motion")
+
+
 def test_closing_gives_up_on_a_key_frame_in_time(slow):
     stream = asynchronous(slow)
     assert stream.close()

@@ -121,12 +121,24 @@ class BrokenPropagator:
         raise RuntimeError("no flow\ntoday")
 
 
-def test_a_failing_propagation_loses_one_frame(faulty_stream):
+class NotANumberPropagator:
+    def propagate(self, key_frame, frame, queries):
+        return key_frame.mask_logits[queries] * float("nan")
+
+
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        (BrokenPropagator(), "RuntimeError: no flow"),
+        (NotANumberPropagator(), "ValueError: the propagated masks hold values that are not finite"),
+    ],
+)
+def test_a_failing_propagation_loses_one_frame(faulty_stream, broken, message):
     _, stream = faulty_stream
     working = stream.propagator
     stream.step(scene(), 0.0)
-    stream.propagator = BrokenPropagator()
-    with pytest.raises(PropagationError, match="^masks cannot be propagated: RuntimeError: no flow$"):
+    stream.propagator = broken
+    with pytest.raises(PropagationError, match=f"^masks cannot be propagated: {message}$"):
         stream.step(scene(), 0.1)
     stream.propagator = working
     answer = stream.step(scene(), 0.2)
