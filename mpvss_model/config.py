@@ -25,9 +25,11 @@ class StreamConfig:
             or half of it in ``async`` mode, so that the next masks are there before the last ones are too old.
         min_interval_s: No key frame sooner than this after the last one, except at a scene cut or on request.
         motion_threshold: A key frame also when what motion since the last one cannot explain has added up to this, in share
-            of the image x seconds (0..1), and at a scene cut. 0.05 is a tenth of the image for half a second; 0 to not measure.
+            of the image x seconds (0..1), and at a scene cut. 0.05 is a tenth of the image for half a second; 0 to not
+            measure it.
         max_key_age_s: Masks this old are not used any more: confidence reaches 0 at this age, and a longer gap between two
-            frames starts the stream anew.
+            frames starts the stream anew. In ``async`` mode masks reach an age of about the segmentor's time for a key frame,
+            times one more than there are streams.
         retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with
             each failure.
         retry_max_s: Up to this.

@@ -169,7 +169,7 @@ class KeyFrameJob:
 def check_finite(name: str, tensor: torch.Tensor) -> None:
     """Raise `ValueError` unless all values are finite.
 
-    Their sum is so exactly if they are, as long as they are logits, and takes a tenth of the time of ``isfinite``.
+    Their sum is so exactly if they are, as long as they are logits, and takes a small part of the time of ``isfinite``.
     """
     if not torch.isfinite(tensor.sum(dtype=torch.float32)):
         raise ValueError(f"the {name} hold values that are not finite")

@@ -99,7 +99,7 @@ def test_masks_that_are_too_old_are_not_used_while_the_segmentor_fails():
     stream.step(scene(), 0.0)
     faulty.fault = "error"
     assert [stream.step(scene(), stamp_s).key_stamp_s for stamp_s in (0.3, 0.6, 0.9)] == [0.0] * 3
-    with pytest.raises(StaleKeyFrameError, match="^the last key frame is 1.20 s old.*key frame failed: RuntimeError: the netw"):
+    with pytest.raises(StaleKeyFrameError, match="^the last key frame is 1.20 s old.*: key frame failed: RuntimeError"):
         stream.step(scene(), 1.2)
     faulty.fault = None
     stream.request_key_frame()
