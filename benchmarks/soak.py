@@ -51,7 +51,8 @@ def main() -> None:
     options = parser.parse_args()
     rclpy.init(args=[])
     values = {"model": options.model, "mode": "lossless", "key_frames": options.key_frames, "threads": 1}
-    values["max_interval_frames"] = options.interval
+    # The stamps run faster than real time here, and masks must not get too old by them.
+    values |= {"max_interval_frames": options.interval, "max_key_age_s": 3600.0}
     node = SegmentationNode(
         parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
         cli_args=["--ros-args", "-r", "image:=/image"],
