@@ -84,7 +84,8 @@ class Peer(Node):
 
     def set_parameters(self, **values):
         """Ask for all of them together, as ``ros2 param`` would."""
-        request = SetParametersAtomically.Request(parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()])
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=parameters)
         return self.call(SetParametersAtomically, "/mpvss/segmentation/set_parameters_atomically", request).result
 
 

@@ -127,7 +127,12 @@ def test_right_values_change_together(node_with_model):
 
 @pytest.mark.parametrize(
     "mode, key_frames, expected",
-    [("realtime", "auto", "async"), ("lossless", "auto", "sync"), ("realtime", "sync", "sync"), ("lossless", "async", "async")],
+    [
+        ("realtime", "auto", "async"),
+        ("lossless", "auto", "sync"),
+        ("realtime", "sync", "sync"),
+        ("lossless", "async", "async"),
+    ],
 )
 def test_key_frames_are_asynchronous_in_realtime_unless_told_otherwise(mode, key_frames, expected):
     values = {p.name: p.default for p in PARAMETERS}

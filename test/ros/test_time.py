@@ -61,9 +61,9 @@ def test_with_simulated_time_ages_and_latencies_are_those_of_the_simulation(star
     peer.spin_until(lambda: clock.get_subscription_count())
 
     def set_clock(now_s):
-        """To the time of the newest report, at last."""
+        """And wait for a report of that time."""
         clock.publish(Clock(clock=Time(sec=now_s)))
-        peer.spin_until(lambda: peer.received["/diagnostics"][-1:] and peer.received["/diagnostics"][-1].header.stamp.sec == now_s)
+        peer.spin_until(lambda: [m for m in peer.received["/diagnostics"][-1:] if m.header.stamp.sec == now_s])
 
     set_clock(41)
     peer.send(camera, [image(40.0), image(40.5)])
