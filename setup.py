@@ -37,7 +37,7 @@ setup(
     entry_points={
         "console_scripts": [
             "mpvss = mpvss_ros.cli:main",
-            "segmentation_node = mpvss_ros.segmentation_node:main",
+            "segmentation_node = mpvss_ros.segmentation_main:main",
             "replay_node = mpvss_ros.replay_node:main",
         ]
     },

@@ -1,5 +1,6 @@
 """Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``."""
 
+import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -9,8 +10,14 @@ from launch_ros.substitutions import FindPackageShare
 
 # Name, default and description of each argument.
 ARGUMENTS = (
-    ("image", "/camera/image_raw", "Camera topic; with image_transport:=compressed the node reads <image>/compressed"),
-    ("camera_info", "/camera/camera_info", "Camera info topic, republished beside the labels"),
+    ("cameras", "[]", "Names of several cameras, such as ['front','rear']; empty for one, with topics without prefix"),
+    (
+        "image",
+        "/{camera}/image_raw",
+        "Camera topic; {camera} stands for each camera's name, 'camera' if there is only one. "
+        "With image_transport:=compressed the node reads <image>/compressed",
+    ),
+    ("camera_info", "/{camera}/camera_info", "Camera info topic, republished beside the labels; {camera} likewise"),
     (
         "params_file",
         PathJoinSubstitution([FindPackageShare("mpvss_ros"), "config", "segment.yaml"]),
@@ -39,6 +46,9 @@ def start_node(context) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in STRING_PARAMETERS}
     parameters = {name: ParameterValue(value, value_type=str) for name, value in given.items() if value}
     parameters |= {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in FLAG_PARAMETERS}
+    cameras = yaml.safe_load(LaunchConfiguration("cameras").perform(context)) or []
+    if cameras:
+        parameters["cameras"] = cameras
     node = Node(
         package="mpvss_ros",
         executable="segmentation_node",
@@ -47,10 +57,20 @@ def start_node(context) -> list[Node]:
         output="screen",
         emulate_tty=True,
         parameters=[LaunchConfiguration("params_file"), parameters],
-        remappings=[
-            ("image", LaunchConfiguration("image")),
-            ("camera_info_in", LaunchConfiguration("camera_info")),
-        ],
+        remappings=remappings(context, cameras),
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
     )
     return [node]
+
+
+def remappings(context, cameras: list[str]) -> list[tuple[str, str]]:
+    """From the node's input names to the camera topics."""
+    pairs = []
+    for argument, name in (("image", "image"), ("camera_info", "camera_info_in")):
+        topic = LaunchConfiguration(argument).perform(context)
+        if len(cameras) > 1 and "{camera}" not in topic:
+            raise ValueError(f"{argument}:={topic} must contain {{camera}}, since there are {len(cameras)} cameras")
+        pairs += [(f"{camera}/{name}", topic.replace("{camera}", camera)) for camera in cameras]
+        if not cameras:
+            pairs.append((name, topic.replace("{camera}", "camera")))
+    return pairs

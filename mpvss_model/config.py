@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["DEFAULT_MODEL", "StreamConfig"]
+__all__ = ["DEFAULT_MODEL", "KEY_FRAME_MODES", "StreamConfig"]
 
 DEFAULT_MODEL = "rooms-lite"
+KEY_FRAME_MODES = ("sync", "async")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +18,21 @@ class StreamConfig:
     """How one video stream is segmented.
 
     Attributes:
-        interval_frames: A key frame at least every so many frames; 1 segments every frame.
-        max_interval_s: A key frame also when the last one is this old, in seconds of frame stamps; 0 for ``max_key_age_s``.
-        max_key_age_s: Masks this old are not propagated any more: confidence reaches 0 at this age, and a longer gap
-            between two frames starts the stream anew.
+        key_frames: ``sync``: a key frame is answered with its own masks, however long the segmentor takes. ``async``: the
+            segmentor works in the background while frames are answered from the last finished key frame.
+        max_interval_frames: A key frame at least every so many frames; 1 segments every frame.
+        max_interval_s: A key frame also when the last one is this old, in seconds of frame stamps; 0 for ``max_key_age_s``,
+            or half of it in ``async`` mode, so that the next masks are there before the last ones are too old.
+        min_interval_s: No key frame sooner than this after the last one, except at a scene cut or on request.
+        motion_threshold: A key frame also when what motion since the last one cannot explain has added up to this, in share
+            of the image x seconds (0..1), and at a scene cut. 0.05 is a tenth of the image for half a second; 0 to not
+            measure it.
+        max_key_age_s: Masks this old are not used any more: confidence reaches 0 at this age, and a longer gap between two
+            frames starts the stream anew. In ``async`` mode masks reach an age of about the segmentor's time for a key frame,
+            times one more than there are streams.
+        retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with
+            each failure.
+        retry_max_s: Up to this.
         query_tolerance: Queries are left out of propagation as long as no class score (range 0..1) can change by more
             than this.
 
@@ -28,20 +40,41 @@ class StreamConfig:
         ConfigError: If a value is out of range.
     """
 
-    interval_frames: int = 5
+    key_frames: str = "sync"
+    max_interval_frames: int = 5
     max_interval_s: float = 0.0
-    max_key_age_s: float = 2.0
+    min_interval_s: float = 0.0
+    motion_threshold: float = 0.0
+    max_key_age_s: float = 3.0
+    retry_initial_s: float = 0.5
+    retry_max_s: float = 8.0
     query_tolerance: float = 0.01
 
     def __post_init__(self) -> None:
-        if not isinstance(self.interval_frames, int) or isinstance(self.interval_frames, bool) or self.interval_frames < 1:
-            raise ConfigError(f"interval_frames must be a whole number of at least 1, got {self.interval_frames!r}")
+        if self.key_frames not in KEY_FRAME_MODES:
+            raise ConfigError(f"key_frames must be one of {', '.join(KEY_FRAME_MODES)}, got {self.key_frames!r}")
+        frames = self.max_interval_frames
+        if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+            raise ConfigError(f"max_interval_frames must be a whole number of at least 1, got {frames!r}")
         _check_number("max_interval_s", self.max_interval_s, minimum=0.0)
         _check_number("max_key_age_s", self.max_key_age_s, minimum=0.0, exclusive=True)
+        _check_number("min_interval_s", self.min_interval_s, minimum=0.0, maximum=self.time_limit_s)
+        _check_number("motion_threshold", self.motion_threshold, minimum=0.0, maximum=1.0)
+        _check_number("retry_initial_s", self.retry_initial_s, minimum=0.0, exclusive=True)
+        _check_number("retry_max_s", self.retry_max_s, minimum=self.retry_initial_s)
         _check_number("query_tolerance", self.query_tolerance, minimum=0.0)
 
+    @property
+    def time_limit_s(self) -> float:
+        """The age at which a key frame is replaced."""
+        longest_s = self.max_key_age_s / 2 if self.key_frames == "async" else self.max_key_age_s
+        return min(self.max_interval_s or longest_s, self.max_key_age_s)
 
-def _check_number(name: str, value: float, *, minimum: float, exclusive: bool = False) -> None:
-    in_range = math.isfinite(value) and (value > minimum if exclusive else value >= minimum)
+
+def _check_number(
+    name: str, value: float, *, minimum: float, maximum: float = math.inf, exclusive: bool = False
+) -> None:
+    in_range = math.isfinite(value) and (value > minimum if exclusive else value >= minimum) and value <= maximum
     if not in_range:
-        raise ConfigError(f"{name} must be a finite number {'above' if exclusive else 'of at least'} {minimum}, got {value!r}")
+        limits = f"{'above' if exclusive else 'of at least'} {minimum}" + (f" and at most {maximum}" * (maximum < math.inf))
+        raise ConfigError(f"{name} must be a finite number {limits}, got {value!r}")

@@ -1,6 +1,16 @@
 """The exceptions that this package raises for input it cannot use."""
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "FrameError", "MPVSSError", "first_line"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "FrameError",
+    "MPVSSError",
+    "PropagationError",
+    "SegmentorError",
+    "StaleKeyFrameError",
+    "first_line",
+]
 
 
 class MPVSSError(ValueError):
@@ -28,6 +38,18 @@ class FrameError(MPVSSError):
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
         self.reason = reason
+
+
+class SegmentorError(MPVSSError):
+    """The segmentor failed, and the stream has no key frame yet that the frame could be answered from."""
+
+
+class StaleKeyFrameError(MPVSSError):
+    """The last key frame's masks are too old to answer a frame from."""
+
+
+class PropagationError(MPVSSError):
+    """The masks could not be carried to one frame; the stream can go on without it."""
 
 
 def first_line(error: Exception) -> str:

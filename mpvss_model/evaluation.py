@@ -8,7 +8,8 @@ import numpy as np
 
 from mpvss_model.data import Clip, Frame
 from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
-from mpvss_model.video_segmentor import Segmentation, VideoSegmentor
+from mpvss_model.segmentation import Segmentation
+from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = ["CONSISTENCY_WINDOWS", "ClipEvaluation", "metrics_summary"]
 

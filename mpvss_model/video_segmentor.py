@@ -3,65 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from concurrent.futures import Executor
+from copy import copy
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
-from mpvss_model.errors import ConfigError, FrameError
+from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
+from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
+from mpvss_model.motion.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
-from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
-from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model.segmentation import Segmentation
+from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
+from mpvss_model.semantics import class_scores, label_map
+from mpvss_model.stream_state import StreamState
 
-__all__ = ["Segmentation", "VideoSegmentor", "model_location", "resolve_device"]
+__all__ = ["VideoSegmentor", "model_location", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result for one frame.
-
-    Attributes:
-        labels: uint8 ``[H, W]``, the class index of each pixel.
-        is_key_frame: Whether the frame itself was segmented.
-        key_frame_reason: Why it became a key frame; None if it was propagated.
-        stamp_s: Of the frame.
-        key_stamp_s: Of the key frame its masks come from.
-        freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
-        scores: ``[C, H, W]``, class scores that ``labels`` is the argmax of.
-    """
-
-    labels: np.ndarray
-    is_key_frame: bool
-    key_frame_reason: KeyFrameReason | None
-    stamp_s: float
-    key_stamp_s: float
-    freshness: float
-    scores: torch.Tensor
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Best class score times freshness, float32 ``[H, W]`` in 0..1; computed when first asked for."""
-        return confidence_map(self.scores) * np.float32(self.freshness)
-
-
-@dataclass
-class StreamState:
-    """All that one stream remembers between frames."""
-
-    key_frame: KeyFrame | None = None
-    queries: torch.Tensor | None = None
-    frames_since_key: int = 0
-    last_stamp_s: float | None = None
-    restart_reason: KeyFrameReason = KeyFrameReason.FIRST
-    key_frame_requested: bool = False
 
 
 class VideoSegmentor:
@@ -79,12 +46,21 @@ class VideoSegmentor:
         segmentor: Makes key frames.
         propagator: Carries their masks to other frames.
         config: Key-frame interval and limits.
+        worker: Makes key frames in the background, one after the other; its own by default.
     """
 
-    def __init__(self, *, segmentor: KeyFrameSegmentor, propagator: Propagator, config: StreamConfig) -> None:
+    def __init__(
+        self,
+        *,
+        segmentor: KeyFrameSegmentor,
+        propagator: Propagator,
+        config: StreamConfig,
+        worker: Executor | None = None,
+    ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
+        self._worker = worker or key_frame_worker()
         self._state = StreamState()
 
     @classmethod
@@ -116,6 +92,24 @@ class VideoSegmentor:
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
+    def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
+        """Another stream, of another camera, on the same model.
+
+        Streams share weights and the thread for asynchronous key frames, and nothing else. That thread serves them in the
+        order in which they ask, and each has at most one key frame waiting, so none waits for more than one of each other.
+        A waiting key frame is taken from the newest frame, and the next one is due so and so long after that one: streams
+        whose key frames fall due together drift apart by themselves.
+
+        Args:
+            config: Of the new stream; this one's by default.
+        """
+        return VideoSegmentor(
+            segmentor=self.segmentor,
+            propagator=copy(self.propagator),
+            config=config or self.config,
+            worker=self._worker,
+        )
+
     @property
     def config(self) -> StreamConfig:
         """May be replaced between two frames."""
@@ -124,9 +118,7 @@ class VideoSegmentor:
     @config.setter
     def config(self, config: StreamConfig) -> None:
         self._config = config
-        self._schedule = KeyFrameSchedule(
-            interval_frames=config.interval_frames, max_interval_s=config.max_interval_s or config.max_key_age_s
-        )
+        self._schedule = KeyFrameSchedule.from_config(config)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -137,49 +129,47 @@ class VideoSegmentor:
     def step(self, frame: np.ndarray, stamp_s: float) -> Segmentation:
         """Label the next frame of the stream.
 
-        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. If this
-        raises, the stream is as it was before the call.
+        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. In ``async``
+        mode only the first frame of a stream waits for the segmentor. If the segmentor fails, frames are answered from the
+        last good key frame, `Segmentation.fault` says so, and a key frame is tried again later.
 
         Args:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
             stamp_s: When it was taken, in seconds of any clock.
 
         Raises:
-            FrameError: If the frame or its stamp cannot be used; the next frame may be fine.
+            FrameError: If the frame or its stamp cannot be used; the stream is as it was before the call.
+            SegmentorError: If the segmentor failed and there is no key frame to answer from.
+            StaleKeyFrameError: If the only key frame is ``max_key_age_s`` old.
+            PropagationError: If the masks could not be carried to this frame.
         """
         check_frame(frame)
         state = self._continued_state(frame, stamp_s)
-        reason = self._key_frame_reason(state, stamp_s)
-        if reason is not None:
-            key_frame = self.segmentor.segment(frame, stamp_s)
-            state.key_frame = key_frame
-            state.queries = relevant_queries(key_frame.class_logits, self.config.query_tolerance)
-            state.frames_since_key = 0
-            state.key_frame_requested = False
-            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
-        else:
-            key_frame = state.key_frame
-            mask_logits = self.propagator.propagate(key_frame, frame, state.queries)
-            scores = class_scores(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
         state.frames_since_key += 1
-        state.last_stamp_s = stamp_s
-        self._state = state
-        return Segmentation(
-            labels=label_map(scores),
-            is_key_frame=reason is not None,
-            key_frame_reason=reason,
-            stamp_s=stamp_s,
-            key_stamp_s=key_frame.stamp_s,
-            freshness=max(0.0, 1.0 - (stamp_s - key_frame.stamp_s) / self.config.max_key_age_s),
-            scores=scores,
-        )
+        if state.job is not None:
+            self._continue_job(state, frame, stamp_s)
+        change = _change(state.reference, frame)
+        if state.job is None:
+            reason = self._key_frame_reason(state, frame, stamp_s, change)
+            if reason is not None:
+                self._begin_key_frame(state, reason, frame, stamp_s)
+        return self._answer(state, frame, stamp_s, change)
 
-    def warm_up(self) -> None:
-        """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards."""
-        frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    def warm_up(self, size: tuple[int, int] = WARM_UP_SIZE) -> None:
+        """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards.
+
+        Args:
+            size: Height and width of the frames to come, as far as known.
+
+        Raises:
+            SegmentorError: If the segmentor fails.
+            PropagationError: If the propagation fails.
+        """
+        stream = self.new_stream(replace(self.config, max_interval_frames=2))
+        stream.propagator = self.propagator
+        frame = np.zeros((*size, 3), np.uint8)
         for i in range(2):
-            self.step(frame, stamp_s=float(i) * 1e-3)
-        self._state = StreamState()
+            stream.step(frame, stamp_s=float(i) * 1e-3).change()
 
     def request_key_frame(self) -> None:
         """Make the next frame a key frame."""
@@ -187,31 +177,160 @@ class VideoSegmentor:
 
     def reset(self) -> None:
         """Forget the stream; the next frame becomes a key frame."""
-        if self._state.key_frame is not None:
-            self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        if self._state.last_stamp_s is not None:
+            self._restart()
+
+    def close(self, timeout_s: float = 0.0) -> bool:
+        """Forget the stream and what is being made for it; a later `step` begins it anew.
+
+        Args:
+            timeout_s: How long to wait for a segmentor that is at work.
+
+        Returns:
+            Whether nothing is at work for this stream any more.
+        """
+        job = self._state.job
+        self.reset()
+        return job is None or job.cancel(timeout_s)
+
+    def _restart(self) -> StreamState:
+        if self._state.job is not None:
+            self._state.job.cancel()
+        self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        return self._state
 
     def _continued_state(self, frame: np.ndarray, stamp_s: float) -> StreamState:
-        """A copy of the state that fits the frame: the current one, or an empty one where the stream breaks."""
+        """The state that fits the frame: the current one, or an empty one where the stream breaks."""
         state = self._state
         if not math.isfinite(stamp_s):
             raise FrameError("invalid stamp", f"a stamp must be a finite number of seconds, got {stamp_s}")
-        if state.last_stamp_s is not None and stamp_s == state.last_stamp_s:
-            raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
-        if state.key_frame is not None:
+        if state.last_stamp_s is not None:
             elapsed_s = stamp_s - state.last_stamp_s
-            breaks = elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.key_frame.image.shape
-            if breaks:
-                return StreamState(restart_reason=KeyFrameReason.RESET)
-        return StreamState(**vars(state))
+            if elapsed_s == 0.0:
+                raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
+            if elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.frame_shape:
+                state = self._restart()
+            else:
+                state.elapsed_s = elapsed_s
+        state.last_stamp_s, state.frame_shape = stamp_s, frame.shape
+        return state
 
-    def _key_frame_reason(self, state: StreamState, stamp_s: float) -> KeyFrameReason | None:
-        if state.key_frame is None:
-            return state.restart_reason
+    def _key_frame_reason(
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
+    ) -> KeyFrameReason | None:
         if state.key_frame_requested:
-            return KeyFrameReason.REQUEST
+            return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
+        if state.failure is not None:
+            return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
+        if state.reference is None:
+            return state.restart_reason
+        scene_is_cut = False
+        if self._schedule.needs_motion:
+            unexplained = change().share
+            state.unexplained_s += unexplained * state.elapsed_s
+            # A frame that the key frame explains needs no second look.
+            scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, frame)
+            state.compared_frame = frame
         return self._schedule.reason(
-            frames_since_key=state.frames_since_key, key_age_s=stamp_s - state.key_frame.stamp_s
+            frames_since_key=state.frames_since_key,
+            key_age_s=stamp_s - state.reference.key_frame.stamp_s,
+            unexplained_s=state.unexplained_s,
+            is_cut=scene_is_cut,
         )
+
+    def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
+        """Make the frame a key frame: now, or, in ``async`` mode, in the background."""
+        state.key_frame_requested = False
+        state.frames_since_key = 0
+        job = KeyFrameJob(
+            segmentor=self.segmentor,
+            query_tolerance=self.config.query_tolerance,
+            reason=reason,
+            frame=frame,
+            stamp_s=stamp_s,
+        )
+        if self.config.key_frames == "sync":
+            self._finish(state, job, job.run)
+            return
+        job.start(self._worker)
+        state.job = job
+        if state.reference is None:
+            self._finish(state, job, job.result)
+
+    def _continue_job(self, state: StreamState, frame: np.ndarray, stamp_s: float) -> None:
+        """Take over the key frame that was begun earlier if it is finished; take it from this frame if it has not begun."""
+        if state.job.is_done or self.config.key_frames == "sync":
+            self._finish(state, state.job, state.job.result)
+        elif state.job.replace_frame(frame, stamp_s):
+            state.frames_since_key = 0
+
+    def _finish(self, state: StreamState, job: KeyFrameJob, make: Callable[[], Reference]) -> None:
+        state.job = None
+        try:
+            state.reference = make()
+        except Exception as error:  # whatever the segmentor does, the stream goes on
+            state.failure = Failure.of(
+                error, reason=job.reason, previous=state.failure, stamp_s=state.last_stamp_s, config=self.config
+            )
+        else:
+            state.reference_is_new = True
+            state.unexplained_s = 0.0
+            state.compared_frame = state.reference.key_frame.image
+            state.failure = None
+
+    def _answer(
+        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
+    ) -> Segmentation:
+        """Label the frame with the masks of the last good key frame."""
+        reference = state.reference
+        fault = state.failure and state.failure.text
+        if reference is None:
+            raise SegmentorError(f"no key frame: {fault}")
+        key_frame = reference.key_frame
+        key_age_s = stamp_s - key_frame.stamp_s
+        if key_age_s >= self.config.max_key_age_s:
+            raise StaleKeyFrameError(
+                f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {self.config.max_key_age_s:g}: "
+                f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
+            )
+        is_key_frame = key_age_s == 0.0
+        scores, labels = self._labelled(reference, frame, is_key_frame)
+        is_new, state.reference_is_new = state.reference_is_new, False
+        return Segmentation(
+            labels=labels,
+            is_key_frame=is_key_frame,
+            is_from_new_key_frame=is_new,
+            key_frame_reason=reference.reason,
+            stamp_s=stamp_s,
+            key_stamp_s=key_frame.stamp_s,
+            segmentor_s=reference.segmentor_s,
+            freshness=1.0 - key_age_s / self.config.max_key_age_s,
+            fault=fault,
+            scores=scores,
+            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else change,
+        )
+
+    def _labelled(self, reference: Reference, frame: np.ndarray, is_key_frame: bool) -> tuple[torch.Tensor, np.ndarray]:
+        """Class scores and labels of a frame."""
+        key_frame = reference.key_frame
+        try:
+            masks, class_logits = key_frame.mask_logits, key_frame.class_logits
+            if not is_key_frame:
+                masks = self.propagator.propagate(key_frame, frame, reference.queries)
+                class_logits = class_logits[reference.queries]
+                check_finite("propagated masks", masks)
+            scores = class_scores(masks, class_logits, key_frame.padding)
+            return scores, label_map(scores)
+        except Exception as error:  # whatever the propagation does, the stream goes on
+            raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _change(reference: Reference | None, frame: np.ndarray) -> Callable[[], Change] | None:
+    """Measures the frame against the key frame, if there is one, when first called."""
+    if reference is None:
+        return None
+    key = reference.thumbnail
+    return cache(lambda: measure_change(key, thumbnail(frame)))
 
 
 def model_location(model: str) -> str:

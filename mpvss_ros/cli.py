@@ -53,7 +53,7 @@ def run(
     from mpvss_ros.report import write_report
     from mpvss_ros.replay_session import Progress, run_session
 
-    config = StreamConfig(interval_frames=interval)
+    config = StreamConfig(max_interval_frames=interval)
     console = Console()
     with Bag(bag) as recording:
         camera_topic = recording.image_topic(topic)
@@ -74,7 +74,7 @@ def run(
                     "model": model,
                     "device": device,
                     "threads": threads or default_threads(),
-                    "interval_frames": config.interval_frames,
+                    "max_interval_frames": config.max_interval_frames,
                 },
                 rate=rate,
                 on_progress=show,

@@ -2,62 +2,95 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from mpvss_ros.statistics import NodeStatistics
+from mpvss_model import VideoSegmentor
+from mpvss_ros.statistics import CameraStatistics
 
-__all__ = ["diagnostic_array"]
+__all__ = ["camera_statuses", "model_status", "resident_mb"]
 
 STALE_INPUT_RATE = 0.1
+MB = 1024 * 1024
 
 
-def diagnostic_array(
-    statistics: NodeStatistics, *, stamp, node_name: str, dropped: int, model: dict[str, str] | None
-) -> DiagnosticArray:
-    """The node's four statuses: input, output, key frames and model.
+def camera_statuses(
+    statistics: CameraStatistics, *, node_name: str, camera: str, dropped: dict[str, int], now_s: float
+) -> list[DiagnosticStatus]:
+    """What there is to say of one camera: input, output and key frames.
 
     Args:
         statistics: Is read under its lock.
-        stamp: ``builtin_interfaces/Time`` of the report.
         node_name: Prefix of the statuses' names.
-        dropped: Frames that gave way to newer ones.
-        model: What to say of the loaded model; None while there is none.
+        camera: Likewise, after it; empty if the node has only one.
+        dropped: Frames that were never looked at, by reason.
+        now_s: The node's clock, which is that of the stamps.
     """
+    prefix = f"{node_name}: {camera} " if camera else f"{node_name}: "
     with statistics.lock:
-        statuses = [
-            _input_status(statistics, dropped),
-            _output_status(statistics),
-            _key_frame_status(statistics),
-            _model_status(model),
+        return [
+            _input_status(prefix + "input", statistics, dropped),
+            _output_status(prefix + "output", statistics),
+            _key_frame_status(prefix + "key frames", statistics, now_s),
         ]
-    for status in statuses:
-        status.name = f"{node_name}: {status.name}"
-        status.hardware_id = node_name
-    message = DiagnosticArray(status=statuses)
-    message.header.stamp = stamp
-    return message
 
 
-def _input_status(statistics: NodeStatistics, dropped: int) -> DiagnosticStatus:
+def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: tuple[str, ...]) -> DiagnosticStatus:
+    """What there is to say of the model and of the memory it takes.
+
+    Args:
+        model: None while there is none.
+        node_name: Prefix of the status's name.
+        class_names: As published.
+    """
+    name = f"{node_name}: model"
+    if model is None:
+        return _status(name, DiagnosticStatus.WARN, "no model loaded", {})
+    segmentor = model.segmentor
+    values = {
+        "name": segmentor.name,
+        "device": segmentor.device,
+        "dtype": segmentor.dtype,
+        "class_names": ", ".join(class_names),
+        "memory_mb": f"{resident_mb():.0f}",
+        "peak_memory_mb": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
+    }
+    if segmentor.device.type == "cuda":
+        values["gpu_memory_mb"] = f"{torch.cuda.memory_allocated(segmentor.device) / MB:.0f}"
+        values["peak_gpu_memory_mb"] = f"{torch.cuda.max_memory_allocated(segmentor.device) / MB:.0f}"
+    return _status(name, DiagnosticStatus.OK, segmentor.name, values)
+
+
+def resident_mb() -> float:
+    """Memory that this process holds now."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
+
+
+def _input_status(name: str, statistics: CameraStatistics, dropped: dict[str, int]) -> DiagnosticStatus:
     rate_hz = statistics.input_rate.per_second()
     level, text = DiagnosticStatus.OK, f"{rate_hz:.1f} Hz"
     if statistics.incompatible_qos:
         topics = ", ".join(sorted(statistics.incompatible_qos))
         level, text = DiagnosticStatus.WARN, f"incompatible QoS on {topics}"
+    elif not statistics.enabled:
+        level, text = DiagnosticStatus.WARN, "disabled: frames are dropped until set_enabled is called with true"
     elif rate_hz < STALE_INPUT_RATE:
         level, text = DiagnosticStatus.WARN, "no frames" if statistics.received else "no frame yet"
-    elif statistics.rejected:
-        level, text = DiagnosticStatus.WARN, f"{sum(statistics.rejected.values())} frames could not be used"
+    elif statistics.rejection_rate.in_window():
+        level, text = DiagnosticStatus.WARN, f"frame not used: {statistics.last_rejection}"
     return _status(
-        "input",
+        name,
         level,
         text,
         {
             "rate_hz": f"{rate_hz:.2f}",
             "received": statistics.received,
-            "dropped": dropped,
+            "dropped": sum(dropped.values()),
+            "dropped_by_reason": _counts(dropped),
             "malformed": sum(statistics.rejected.values()),
             "malformed_by_reason": _counts(statistics.rejected),
             "last_malformed": statistics.last_rejection,
@@ -66,18 +99,19 @@ def _input_status(statistics: NodeStatistics, dropped: int) -> DiagnosticStatus:
     )
 
 
-def _output_status(statistics: NodeStatistics) -> DiagnosticStatus:
+def _output_status(name: str, statistics: CameraStatistics) -> DiagnosticStatus:
     rate_hz = statistics.output_rate.per_second()
-    level = DiagnosticStatus.ERROR if statistics.failing else DiagnosticStatus.OK
     return _status(
-        "output",
-        level,
-        statistics.last_failure if statistics.failing else f"{rate_hz:.1f} Hz",
+        name,
+        DiagnosticStatus.ERROR if statistics.problem else DiagnosticStatus.OK,
+        statistics.problem or f"{rate_hz:.1f} Hz",
         {
             "rate_hz": f"{rate_hz:.2f}",
             "published": statistics.published,
-            "failures": statistics.failures,
-            "last_failure": statistics.last_failure,
+            "unanswered": sum(statistics.unanswered.values()),
+            "unanswered_by_reason": _counts(statistics.unanswered),
+            "key_frame_faults": statistics.faults,
+            "last_key_frame_fault": statistics.last_fault,
             **_percentiles("stamp_to_publish", statistics.stamp_to_publish),
             **_percentiles("key_processing", statistics.key_processing),
             **_percentiles("propagated_processing", statistics.propagated_processing),
@@ -85,34 +119,31 @@ def _output_status(statistics: NodeStatistics) -> DiagnosticStatus:
     )
 
 
-def _key_frame_status(statistics: NodeStatistics) -> DiagnosticStatus:
+def _key_frame_status(name: str, statistics: CameraStatistics, now_s: float) -> DiagnosticStatus:
+    key_stamp_s, label_stamp_s = statistics.key_stamp_s, statistics.label_stamp_s
+    has_key_frame = key_stamp_s is not None
     return _status(
-        "key frames",
+        name,
         DiagnosticStatus.OK,
         f"{statistics.key_frames} key frames",
         {
             "count": statistics.key_frames,
+            "rate_hz": f"{statistics.key_frame_rate.per_second():.2f}",
             "by_reason": _counts(statistics.key_frame_reasons),
             "last_reason": statistics.last_key_frame_reason,
-            "age_s": f"{statistics.key_frame_age_s:.3f}",
+            "age_s": f"{now_s - key_stamp_s:.3f}" if has_key_frame else "",
+            "age_at_last_labels_s": f"{label_stamp_s - key_stamp_s:.3f}" if has_key_frame else "",
         },
     )
 
 
-def _model_status(model: dict[str, str] | None) -> DiagnosticStatus:
-    if model is None:
-        return _status("model", DiagnosticStatus.WARN, "no model loaded", {})
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return _status("model", DiagnosticStatus.OK, model["name"], {**model, "peak_memory_mb": f"{peak_mb:.0f}"})
-
-
 def _status(name: str, level: bytes, text: str, values: dict[str, object]) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    return DiagnosticStatus(name=name, level=level, message=text, values=pairs)
+    return DiagnosticStatus(name=name, hardware_id=name.partition(":")[0], level=level, message=text, values=pairs)
 
 
-def _counts(counter) -> str:
-    return ", ".join(f"{name}: {count}" for name, count in sorted(counter.items()))
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()) if count)
 
 
 def _percentiles(name: str, latencies) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""The thread that takes frames from the mailbox and works on them, one at a time."""
+"""The thread that takes frames from the cameras' mailboxes and works on them, one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any
 
 from mpvss_ros.latest_frame import FrameMailbox
@@ -12,26 +12,44 @@ __all__ = ["InferenceThread"]
 
 
 class InferenceThread:
-    """Calls ``process`` with each frame of a mailbox until it is stopped.
+    """Works on the frames of several mailboxes in turn, until it is stopped.
+
+    Every mailbox with a frame gets its turn before any other gets a second one, so that no camera starves another.
 
     Args:
-        mailbox: Where frames come from; closed by `stop`.
-        process: Must handle its own errors.
+        changed: The condition that the mailboxes share.
+        work: Pairs of a mailbox and what to call with its frames; the callables must handle their own errors.
     """
 
-    def __init__(self, *, mailbox: FrameMailbox, process: Callable[[Any], None]) -> None:
-        self.mailbox = mailbox
-        self._process = process
+    def __init__(self, *, changed: Condition, work: list[tuple[FrameMailbox, Callable[[Any], None]]]) -> None:
+        self._changed = changed
+        self._work = list(work)
+        self._stopped = False
         # A daemon, so that a segmentor that hangs cannot keep the program alive.
         self._thread = Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
         """Discard waiting frames and wait for the current one. Returns False if that takes longer than the timeout."""
-        self.mailbox.close()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (frame := self.mailbox.take()) is not None:
-            self._process(frame)
+        while (job := self._next()) is not None:
+            process, frame = job
+            process(frame)
+
+    def _next(self) -> tuple[Callable[[Any], None], Any] | None:
+        """Wait for a frame; None once the thread is to stop."""
+        with self._changed:
+            while not self._stopped:
+                for index, (mailbox, process) in enumerate(self._work):
+                    if len(mailbox):
+                        # Whoever was served waits behind all others.
+                        self._work.append(self._work.pop(index))
+                        return process, mailbox.take()
+                self._changed.wait()
+        return None

@@ -1,4 +1,4 @@
-"""The mailbox between the subscription's callback and the inference thread."""
+"""The mailbox between a subscription's callback and the inference thread."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class FrameMailbox:
         capacity: Frames it holds at most, at least 1.
         newest_wins: What happens to a frame that comes when the box is full: it replaces the oldest one (a robot wants the
             present), or it is refused itself (a replay wants an error rather than a gap in the past).
+        changed: Guards the box and is notified of each new frame; several boxes of one thread share it.
     """
 
-    def __init__(self, *, capacity: int, newest_wins: bool) -> None:
+    def __init__(self, *, capacity: int, newest_wins: bool, changed: Condition) -> None:
         self.dropped = 0
         self._capacity = capacity
         self._newest_wins = newest_wins
         self._frames: deque[Any] = deque()
-        self._changed = Condition()
-        self._closed = False
+        self._changed = changed
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -32,8 +32,6 @@ class FrameMailbox:
     def put(self, frame: Any) -> bool:
         """Add a frame without waiting. Returns False if it was refused."""
         with self._changed:
-            if self._closed:
-                return False
             if len(self._frames) >= self._capacity:
                 self.dropped += 1
                 if not self._newest_wins:
@@ -44,14 +42,11 @@ class FrameMailbox:
             return True
 
     def take(self) -> Any | None:
-        """Wait for the next frame; None once the box is closed."""
+        """The next frame, or None; does not wait."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._closed)
-            return None if self._closed else self._frames.popleft()
+            return self._frames.popleft() if self._frames else None
 
-    def close(self) -> None:
-        """Discard what is left and wake the thread that waits."""
+    def clear(self) -> None:
+        """Discard what is left."""
         with self._changed:
-            self._closed = True
             self._frames.clear()
-            self._changed.notify_all()

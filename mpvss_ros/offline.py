@@ -82,7 +82,7 @@ def evaluate_source(
     """
     if propagation != PER_FRAME and propagation not in PROPAGATIONS:
         raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
-    config = StreamConfig(interval_frames=1 if propagation == PER_FRAME else interval)
+    config = StreamConfig(max_interval_frames=1 if propagation == PER_FRAME else interval)
 
     def load() -> VideoSegmentor:
         return VideoSegmentor.from_pretrained(
@@ -105,7 +105,7 @@ def evaluate_source(
         "source": str(source),
         "model": segmentor.segmentor.name,
         "propagation": propagation,
-        "interval": config.interval_frames,
+        "interval": config.max_interval_frames,
     }
 
 

@@ -1,7 +1,10 @@
-"""What the node publishes for each frame."""
+"""What the node publishes for each frame of a camera."""
 
 from __future__ import annotations
 
+from collections import deque
+
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.event_handler import PublisherEventCallbacks
@@ -10,74 +13,123 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 
 from mpvss_model import Segmentation
+from mpvss_ros.camera_info import scaled_camera_info
+from mpvss_ros.class_map import ClassMap
 from mpvss_ros.conversions import image_message
 from mpvss_ros.overlay import overlay
+from mpvss_ros.parameters import NodeConfig
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "StampMemory"]
 
 RESULT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+REMEMBERED_STAMPS = 10_000
+
+
+class StampMemory:
+    """Finds the exact stamp of a key frame, of which the model only knows the seconds."""
+
+    def __init__(self) -> None:
+        self._stamps: deque[tuple[float, Time]] = deque(maxlen=REMEMBERED_STAMPS)
+
+    def remember(self, stamp_s: float, stamp: Time) -> None:
+        """Note a frame that may become a key frame."""
+        self._stamps.append((stamp_s, stamp))
+
+    def exact(self, stamp_s: float) -> Time:
+        """The newest remembered stamp of so many seconds; those before it are forgotten, since key frames only get newer."""
+        while len(self._stamps) > 1 and self._stamps[0][0] != stamp_s:
+            self._stamps.popleft()
+        return self._stamps[0][1]
 
 
 class Outputs:
-    """The node's publishers. Everything but labels and key frame costs nothing while nobody subscribes.
+    """One camera's publishers. Everything but labels and key frame costs nothing while nobody subscribes.
 
     Args:
         node: Owns the publishers.
-        class_names: Are published once, latched, before the first label image.
+        prefix: Of the topics: empty, or a camera's name and a slash.
+        class_map: Its names are published once, latched, before the first label image.
         on_incompatible_qos: Called with a topic's name when a subscriber's QoS does not fit.
     """
 
-    def __init__(self, node: LifecycleNode, *, class_names: tuple[str, ...], on_incompatible_qos) -> None:
+    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, on_incompatible_qos) -> None:
         self._node = node
+        self._class_map = class_map
         self._publishers = []
 
-        def create(message_type, topic: str, qos: QoSProfile):
-            events = PublisherEventCallbacks(incompatible_qos=lambda _: on_incompatible_qos(node.resolve_topic_name(topic)))
-            publisher = node.create_publisher(message_type, topic, qos, event_callbacks=events)
+        def create(message_type, name: str, qos: QoSProfile):
+            topic = node.resolve_topic_name(prefix + name)
+            events = PublisherEventCallbacks(incompatible_qos=lambda _: on_incompatible_qos(topic))
+            publisher = node.create_publisher(message_type, prefix + name, qos, event_callbacks=events)
             self._publishers.append(publisher)
             return publisher
 
+        self._publish_label_info(create)
         self._labels = create(Image, "labels", RESULT_QOS)
         self._confidence = create(Image, "confidence", RESULT_QOS)
         self._overlay = create(Image, "overlay", OVERLAY_QOS)
         self._key_frame = create(TimeReference, "key_frame", RESULT_QOS)
         self._camera_info = create(CameraInfo, "camera_info", RESULT_QOS)
-        self._publish_label_info(create, class_names)
-        self._key_stamp = Time()
 
     def publish(
-        self, header, frame: np.ndarray, segmentation: Segmentation, camera_info: CameraInfo | None, overlay_alpha: float
+        self,
+        header,
+        frame: np.ndarray,
+        segmentation: Segmentation,
+        *,
+        key_stamp: Time,
+        camera_info: CameraInfo | None,
+        config: NodeConfig,
     ) -> None:
-        """Publish one frame's results under the camera image's own header."""
-        if segmentation.is_key_frame:
-            self._key_stamp = header.stamp
+        """Publish one frame's results under the camera image's own header.
+
+        Args:
+            header: Of the camera image.
+            frame: uint8 RGB ``[H, W, 3]``.
+            segmentation: Its result.
+            key_stamp: Of the key frame that its masks come from.
+            camera_info: The camera's newest, if there is any.
+            config: Size of the labels, and opacity of the overlay.
+        """
+        labels = self._class_map(segmentation.labels)
         source = "key" if segmentation.is_key_frame else "propagated"
-        self._key_frame.publish(TimeReference(header=header, time_ref=self._key_stamp, source=source))
+        self._key_frame.publish(TimeReference(header=header, time_ref=key_stamp, source=source))
+        if camera_info is not None and self._camera_info.get_subscription_count():
+            height, width = labels.shape
+            out_width, out_height = config.label_size or (width, height)
+            scaled = scaled_camera_info(camera_info, header, scale_x=out_width / width, scale_y=out_height / height)
+            self._camera_info.publish(scaled)
         if self._confidence.get_subscription_count():
             confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
-            self._confidence.publish(image_message(confidence, "mono8", header))
-        if camera_info is not None and self._camera_info.get_subscription_count():
-            camera_info.header = header
-            self._camera_info.publish(camera_info)
+            self._confidence.publish(image_message(_resized(confidence, config.label_size), "mono8", header))
         # Labels come last: whoever waits for them finds the rest of the frame already sent.
-        self._labels.publish(image_message(segmentation.labels, "mono8", header))
+        self._labels.publish(image_message(_resized(labels, config.label_size), "mono8", header))
         if self._overlay.get_subscription_count():
-            blended = overlay(frame, segmentation.labels, overlay_alpha)
-            self._overlay.publish(image_message(blended, "rgb8", header))
+            self._overlay.publish(image_message(overlay(frame, labels, config.overlay_alpha), "rgb8", header))
 
     def destroy(self) -> None:
         """Destroy the publishers."""
         for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
 
-    def _publish_label_info(self, create, class_names: tuple[str, ...]) -> None:
+    def _publish_label_info(self, create) -> None:
         try:
             from vision_msgs.msg import LabelInfo, VisionClass
         except ImportError:
-            self._node.get_logger().warning("vision_msgs is not installed: the topic label_info is not published")
+            self._node.get_logger().warning(
+                "vision_msgs is not installed: the topic label_info is not published", once=True
+            )
             return
-        message = LabelInfo(class_map=[VisionClass(class_id=i, class_name=name) for i, name in enumerate(class_names)])
+        names = enumerate(self._class_map.names)
+        message = LabelInfo(class_map=[VisionClass(class_id=i, class_name=name) for i, name in names])
         message.header.stamp = self._node.get_clock().now().to_msg()
         create(LabelInfo, "label_info", LATCHED_QOS).publish(message)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """The nearest pixel's value at each pixel of an image of another width and height."""
+    if size is None or size == image.shape[::-1]:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL
+from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES
 from mpvss_model.propagation import PROPAGATIONS
+from mpvss_ros.class_map import parse_entries
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
 
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+LISTS = {int: "a list of whole numbers", str: "a list of texts"}
+MAX_LABEL_SIZE = 16_384
+# ROS has no empty list to start from: these stand for it.
+NO_TEXTS = ("",)
+INPUT_SIZE = (0, 0)
+
+
+def _is_device(value: str) -> bool:
+    return re.fullmatch(r"auto|cpu|cuda(:\d+)?", value) is not None
+
+
+def _are_camera_names(value: tuple[str, ...]) -> bool:
+    names = [name for name in value if name]
+    return len(set(names)) == len(names) and all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) for name in names)
+
+
+def _is_label_size(value: tuple[int, ...]) -> bool:
+    return value in ((), INPUT_SIZE) or (len(value) == 2 and all(1 <= side <= MAX_LABEL_SIZE for side in value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +46,13 @@ class Parameter:
 
     Attributes:
         name: As users write it.
-        default: Also fixes the type.
+        default: Also fixes the type; a tuple stands for a list.
         description: One line for ``ros2 param describe``.
         minimum: Smallest value of a number.
         maximum: Largest value of a number.
         choices: The values a string may take; empty for any.
+        accepts: Whether a value of the right type may be used, where no range and no choices say it.
+        requirement: What ``accepts`` asks for, in words.
         live: Whether it may change while a model is loaded.
     """
 
@@ -38,17 +62,40 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    accepts: Callable[[Any], bool] = lambda value: True
+    requirement: str = ""
     live: bool = False
 
-    def check(self, value: Any) -> None:
-        """Raise `ConfigError`, naming parameter, value and range, unless the value may be used."""
-        kind = type(self.default)
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ConfigError(f"parameter {self.name!r} must be {KINDS[kind]}, got {value!r}")
+    @property
+    def ros_default(self) -> Any:
+        """The default as rclpy takes it."""
+        return list(self.default) if isinstance(self.default, tuple) else self.default
+
+    def checked(self, value: Any) -> Any:
+        """The value as the node uses it; raises `ConfigError`, naming parameter, value and range, if it may not be used."""
+        if isinstance(self.default, tuple):
+            value = self._checked_list(value)
+        elif type(value) is not type(self.default) and not (isinstance(self.default, float) and type(value) is int):
+            raise self._error(KINDS[type(self.default)], value)
         if self.choices and value not in self.choices:
-            raise ConfigError(f"parameter {self.name!r} must be one of {', '.join(self.choices)}, got {value!r}")
+            raise self._error(f"one of {', '.join(self.choices)}", value)
         if self.minimum is not None and not self.minimum <= value <= self.maximum:
-            raise ConfigError(f"parameter {self.name!r} must be in {self.minimum} .. {self.maximum}, got {value!r}")
+            raise self._error(f"in {self.minimum} .. {self.maximum}", value)
+        if not self.accepts(value):
+            raise self._error(self.requirement, value)
+        return value
+
+    def _checked_list(self, value: Any) -> tuple:
+        # An empty list on the command line or in a parameter file arrives as no value at all.
+        items = () if value is None else value
+        kind = type(self.default[0])
+        if not isinstance(items, (list, tuple, array)) or any(type(item) is not kind for item in items):
+            raise self._error(LISTS[kind], value)
+        return tuple(items)
+
+    def _error(self, requirement: str, value: Any) -> ConfigError:
+        shown = list(value) if isinstance(value, (tuple, array)) else value
+        return ConfigError(f"parameter {self.name!r} must be {requirement}, got {shown!r}")
 
     def descriptor(self) -> ParameterDescriptor:
         """For ``declare_parameter``."""
@@ -56,6 +103,8 @@ class Parameter:
         descriptor = ParameterDescriptor(name=self.name, description=self.description, dynamic_typing=True)
         if self.choices:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
+        elif self.requirement:
+            descriptor.additional_constraints = self.requirement
         if isinstance(self.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=self.minimum, to_value=self.maximum)]
         elif self.minimum is not None:
@@ -68,6 +117,8 @@ PARAMETERS = (
         name="model",
         default=DEFAULT_MODEL,
         description="Mask2Former checkpoint: name of a shipped model, a directory, or a hub id (downloads on first use)",
+        accepts=bool,
+        requirement="the name of a model",
     ),
     Parameter(
         name="propagation",
@@ -75,7 +126,13 @@ PARAMETERS = (
         description="How masks reach the frames in between; auto: segment if the model has a motion module, else dense flow",
         choices=PROPAGATIONS,
     ),
-    Parameter(name="device", default="auto", description="Where the model runs: auto, cpu, cuda or cuda:N"),
+    Parameter(
+        name="device",
+        default="auto",
+        description="Where the model runs: auto (CUDA where there is one), cpu, cuda or cuda:N",
+        accepts=_is_device,
+        requirement="auto, cpu, cuda or cuda:N",
+    ),
     Parameter(
         name="threads",
         default=0,
@@ -103,8 +160,21 @@ PARAMETERS = (
         choices=("raw", "compressed"),
     ),
     Parameter(
-        name="interval_frames",
-        default=StreamConfig.interval_frames,
+        name="cameras",
+        default=NO_TEXTS,
+        description="Names of several cameras, each with topics and services of its own below its name; empty for one camera",
+        accepts=_are_camera_names,
+        requirement="a list of different names of letters, digits and _, each beginning with a letter",
+    ),
+    Parameter(
+        name="key_frames",
+        default="auto",
+        description="async: the segmentor works in the background; sync: its frame waits for it; auto: async in realtime mode",
+        choices=("auto", *KEY_FRAME_MODES),
+    ),
+    Parameter(
+        name="max_interval_frames",
+        default=StreamConfig.max_interval_frames,
         description="A key frame at least every so many frames; 1 runs the segmentor on each frame",
         minimum=1,
         maximum=100_000,
@@ -113,18 +183,64 @@ PARAMETERS = (
     Parameter(
         name="max_interval_s",
         default=StreamConfig.max_interval_s,
-        description="A key frame also when the last one is this old, in seconds of frame stamps; 0 for max_key_age_s",
+        description="A key frame also when the last one is this old, in seconds of frame stamps; 0 leaves it to max_key_age_s",
         minimum=0.0,
         maximum=3600.0,
         live=True,
     ),
     Parameter(
+        name="min_interval_s",
+        default=StreamConfig.min_interval_s,
+        description="No key frame sooner than this after the last one, except at a scene cut or on request",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="motion_threshold",
+        default=StreamConfig.motion_threshold,
+        description="A key frame also when motion does not explain this share of the image; 0 does not measure it",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
         name="max_key_age_s",
         default=StreamConfig.max_key_age_s,
-        description="Masks this old are not propagated any more, and a longer gap between frames resets the stream",
+        description="Masks this old are not used any more, and a longer gap between frames resets the stream",
         minimum=0.001,
         maximum=3600.0,
         live=True,
+    ),
+    Parameter(
+        name="retry_initial_s",
+        default=StreamConfig.retry_initial_s,
+        description="How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles each time",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="retry_max_s",
+        default=StreamConfig.retry_max_s,
+        description="The longest wait between two tries after failed key frames",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="output_size",
+        default=INPUT_SIZE,
+        description="Width and height of labels and confidence, resized to the nearest pixel; [0, 0] for the camera image's",
+        accepts=_is_label_size,
+        requirement=f"[width, height] in 1 .. {MAX_LABEL_SIZE}, or [0, 0]",
+        live=True,
+    ),
+    Parameter(
+        name="class_map",
+        default=NO_TEXTS,
+        description="Published classes: 'class=name' each; equal names merge, '*' stands for the rest, no name: unlabeled",
+        requirement="a list of 'class=name' that names each class once",
     ),
     Parameter(
         name="overlay_alpha",
@@ -153,28 +269,56 @@ class NodeConfig:
     mode: str
     queue_size: int
     image_transport: str
-    interval_frames: int
+    cameras: tuple[str, ...]
+    key_frames: str
+    max_interval_frames: int
     max_interval_s: float
+    min_interval_s: float
+    motion_threshold: float
     max_key_age_s: float
+    retry_initial_s: float
+    retry_max_s: float
+    output_size: tuple[int, ...]
+    class_map: tuple[str, ...]
     overlay_alpha: float
     autostart: bool
 
     @property
+    def camera_names(self) -> tuple[str, ...]:
+        """One empty name for a node with one camera, whose topics need no prefix."""
+        return tuple(name for name in self.cameras if name) or ("",)
+
+    @property
+    def class_map_entries(self) -> tuple[str, ...]:
+        """What `ClassMap` needs of it."""
+        return tuple(entry for entry in self.class_map if entry)
+
+    @property
+    def label_size(self) -> tuple[int, int] | None:
+        """Width and height of the label images; None for the camera image's."""
+        return None if self.output_size in ((), INPUT_SIZE) else self.output_size
+
+    @property
     def stream(self) -> StreamConfig:
         """What the model side needs of it."""
+        automatic = "sync" if self.mode == "lossless" else "async"
         return StreamConfig(
-            interval_frames=self.interval_frames,
+            key_frames=automatic if self.key_frames == "auto" else self.key_frames,
+            max_interval_frames=self.max_interval_frames,
             max_interval_s=self.max_interval_s,
+            min_interval_s=self.min_interval_s,
+            motion_threshold=self.motion_threshold,
             max_key_age_s=self.max_key_age_s,
+            retry_initial_s=self.retry_initial_s,
+            retry_max_s=self.retry_max_s,
         )
 
 
 def checked_config(values: dict[str, Any]) -> NodeConfig:
     """Build a `NodeConfig` from all parameters' values; raises `ConfigError` if any of them is out of range."""
-    for parameter in PARAMETERS:
-        parameter.check(values[parameter.name])
-    config = NodeConfig(**{field.name: values[field.name] for field in fields(NodeConfig)})
+    config = NodeConfig(**{p.name: p.checked(values[p.name]) for p in PARAMETERS})
     config.stream  # noqa: B018  raises if the combination is refused
+    parse_entries(config.class_map_entries)
     return config
 
 
@@ -185,7 +329,7 @@ def declare_parameters(node: Node) -> NodeConfig:
         ConfigError: If a given value is of another type or out of range.
     """
     try:
-        values = {p.name: node.declare_parameter(p.name, p.default, p.descriptor()).value for p in PARAMETERS}
+        values = {p.name: node.declare_parameter(p.name, p.ros_default, p.descriptor()).value for p in PARAMETERS}
     except Exception as error:  # rclpy has one exception type for each way in which a value can be wrong
         raise ConfigError(str(error)) from error
     return checked_config(values)

@@ -1,4 +1,4 @@
-"""Plain statistics of a running node: counters, rates and latencies over a sliding window."""
+"""Plain statistics of one camera: counters, rates and latencies over a sliding window."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from threading import Lock
 
-__all__ = ["Latencies", "NodeStatistics", "Rate", "percentile"]
+from mpvss_model import Segmentation
+
+__all__ = ["CameraStatistics", "Latencies", "Rate", "percentile"]
 
 WINDOW_S = 5.0
 WINDOW_SAMPLES = 500
+# Hostile messages may hold texts of any length.
+MAX_TEXT = 300
 
 
 def percentile(values: list[float], percent: float) -> float:
@@ -32,12 +36,16 @@ class Rate:
         """Count one event, now."""
         self._times_s.append(time.monotonic())
 
-    def per_second(self) -> float:
-        """0 while there are fewer than two events in the window."""
+    def in_window(self) -> int:
+        """Events of the last five seconds."""
         horizon_s = time.monotonic() - WINDOW_S
         while self._times_s and self._times_s[0] < horizon_s:
             self._times_s.popleft()
-        if len(self._times_s) < 2:
+        return len(self._times_s)
+
+    def per_second(self) -> float:
+        """0 while there are fewer than two events in the window."""
+        if self.in_window() < 2:
             return 0.0
         return (len(self._times_s) - 1) / max(self._times_s[-1] - self._times_s[0], 1e-9)
 
@@ -58,24 +66,83 @@ class Latencies:
 
 
 @dataclass
-class NodeStatistics:
-    """Everything the diagnostics report. Written by the executor and the inference thread, under ``lock``."""
+class CameraStatistics:
+    """Everything the diagnostics report of a camera. Written by the executor and the inference thread, under ``lock``.
+
+    Attributes:
+        rejected: Frames that could not be used, by reason.
+        unanswered: Frames without labels although they were fine, by reason: the segmentor failed, or its masks are too old.
+        problem: What is wrong with the last frame or with its next key frame; empty while all is well.
+        faults: Key frames that failed, as far as frames were answered all the same.
+        last_fault: Of the newest of them.
+    """
 
     lock: Lock = field(default_factory=Lock)
     input_rate: Rate = field(default_factory=Rate)
     output_rate: Rate = field(default_factory=Rate)
+    key_frame_rate: Rate = field(default_factory=Rate)
     received: int = 0
     published: int = 0
+    enabled: bool = True
+    dropped_while_disabled: int = 0
     rejected: Counter = field(default_factory=Counter)
+    rejection_rate: Rate = field(default_factory=Rate)
     last_rejection: str = ""
-    failures: int = 0
-    last_failure: str = ""
-    failing: bool = False
+    unanswered: Counter = field(default_factory=Counter)
+    problem: str = ""
+    faults: int = 0
+    last_fault: str = ""
     incompatible_qos: Counter = field(default_factory=Counter)
     key_frames: int = 0
     key_frame_reasons: Counter = field(default_factory=Counter)
     last_key_frame_reason: str = ""
-    key_frame_age_s: float = float("nan")
+    key_stamp_s: float | None = None
+    label_stamp_s: float | None = None
     stamp_to_publish: Latencies = field(default_factory=Latencies)
     key_processing: Latencies = field(default_factory=Latencies)
     propagated_processing: Latencies = field(default_factory=Latencies)
+
+    def count_input(self) -> None:
+        """A message came from the camera."""
+        with self.lock:
+            self.received += 1
+            self.input_rate.tick()
+            if not self.enabled:
+                self.dropped_while_disabled += 1
+
+    def count_rejection(self, reason: str, text: str) -> None:
+        """A frame could not be used."""
+        with self.lock:
+            self.rejected[reason] += 1
+            self.rejection_rate.tick()
+            self.last_rejection = text[:MAX_TEXT]
+
+    def count_unanswered(self, reason: str, text: str) -> None:
+        """A frame that was fine gets no labels."""
+        with self.lock:
+            self.unanswered[reason] += 1
+            self.problem = text[:MAX_TEXT]
+
+    def count_output(self, segmentation: Segmentation, *, processing_s: float, latency_s: float) -> None:
+        """A frame's labels were published."""
+        with self.lock:
+            self.published += 1
+            self.output_rate.tick()
+            self.stamp_to_publish.add(latency_s)
+            self.key_stamp_s, self.label_stamp_s = segmentation.key_stamp_s, segmentation.stamp_s
+            self._count_fault((segmentation.fault or "")[:MAX_TEXT])
+            if segmentation.is_from_new_key_frame:
+                self.key_frames += 1
+                self.key_frame_rate.tick()
+                self.last_key_frame_reason = segmentation.key_frame_reason.value
+                self.key_frame_reasons[self.last_key_frame_reason] += 1
+                # A key frame that was made in the background cost nobody's frame that time.
+                self.key_processing.add(processing_s if segmentation.is_key_frame else segmentation.segmentor_s)
+            if not segmentation.is_key_frame:
+                self.propagated_processing.add(processing_s)
+
+    def _count_fault(self, fault: str) -> None:
+        if fault and fault != self.last_fault:
+            self.faults += 1
+        self.last_fault = fault or self.last_fault
+        self.problem = fault

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROS_MODULES = {"mpvss_ros", "rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "diagnostic_msgs", "rosbags"}
+ROS_MODULES = {"mpvss_ros", "rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rosbags"}
 
 
 def imports_of(path):

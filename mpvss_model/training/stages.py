@@ -107,7 +107,7 @@ class SegmentorStage(Stage):
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
         segmentor = self._inference_segmentor(copy.deepcopy(self.model))
-        return VideoSegmentor(segmentor=segmentor, propagator=DenseFlowPropagator(), config=StreamConfig(interval_frames=1))
+        return VideoSegmentor(segmentor=segmentor, propagator=DenseFlowPropagator(), config=StreamConfig(max_interval_frames=1))
 
 
 class MotionStage(Stage):
@@ -148,7 +148,7 @@ class MotionStage(Stage):
         return VideoSegmentor(
             segmentor=self._inference_segmentor(model.segmentor),
             propagator=MotionPropagator(model.motion, released_grid=model.config.released_grid),
-            config=StreamConfig(interval_frames=key_frame_interval),
+            config=StreamConfig(max_interval_frames=key_frame_interval),
         )
 
 

@@ -10,7 +10,7 @@ from mpvss_model.evaluation import ClipEvaluation
 
 @pytest.fixture
 def segmentor(tiny_checkpoint) -> VideoSegmentor:
-    return VideoSegmentor.from_pretrained(tiny_checkpoint, device="cpu", config=StreamConfig(interval_frames=3))
+    return VideoSegmentor.from_pretrained(tiny_checkpoint, device="cpu", config=StreamConfig(max_interval_frames=3))
 
 
 def clip(name: str, num_frames: int, unlabelled: tuple[int, ...] = (), label: int = 1) -> Clip:

@@ -43,7 +43,7 @@ def test_image_statistics_come_with_the_checkpoint(checkpoint_copy):
 
 
 def test_any_checkpoint_makes_a_video_segmentor(tiny_checkpoint):
-    segmentor = VideoSegmentor.from_pretrained(tiny_checkpoint, device="cpu", config=StreamConfig(interval_frames=2))
+    segmentor = VideoSegmentor.from_pretrained(tiny_checkpoint, device="cpu", config=StreamConfig(max_interval_frames=2))
     results = [segmentor.step(FRAME, i / 10) for i in range(3)]
     assert [r.is_key_frame for r in results] == [True, False, True]
     np.testing.assert_array_equal(results[0].labels, results[2].labels)

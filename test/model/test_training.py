@@ -131,7 +131,7 @@ def overfit_segmentor(shapes_clips, learner, tmp_path_factory) -> tuple[Path, di
 def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips):
     out, metrics = overfit_segmentor
     assert metrics["miou"] > 0.9
-    segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=StreamConfig(interval_frames=1))
+    segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=StreamConfig(max_interval_frames=1))
     assert segmentor.class_names == ("background", "box", "ball")
     evaluation = ClipEvaluation(segmentor)
     evaluation.run(shapes_clips.clips)
@@ -141,7 +141,7 @@ def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips)
 def test_motion_stage_learns_a_clip_by_heart_and_beats_copying(overfit_segmentor, shapes_clips, tmp_path):
     config = recipe(stage="motion", model={"start": str(overfit_segmentor[0]), "motion": MOTION}, steps=200)
     metrics = train(config, shapes_clips, shapes_clips, tmp_path)
-    stream = StreamConfig(interval_frames=KEY_FRAME_INTERVAL)
+    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL)
     miou = {}
     for propagation in ("copy", "segment"):
         segmentor = VideoSegmentor.from_pretrained(str(tmp_path), device="cpu", propagation=propagation, config=stream)

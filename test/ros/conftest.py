@@ -12,6 +12,7 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -20,7 +21,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from mpvss_model import VideoSegmentor
 from mpvss_ros.segmentation_node import SegmentationNode
+
+from ..faulty_segmentor import FaultySegmentor
 
 RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 TIMEOUT_S = 60.0
@@ -62,6 +66,14 @@ class Peer(Node):
     def spin_until_diagnostics(self, condition):
         self.spin_until(lambda: self.received["/diagnostics"] and condition(self.diagnostics()))
 
+    def send(self, publisher, messages, labels="/mpvss/labels"):
+        """Publish one after the other, each when the one before has been answered; returns the answers."""
+        before = len(self.received[labels])
+        for count, message in enumerate(messages, before + 1):
+            publisher.publish(message)
+            self.spin_until(lambda: len(self.received[labels]) >= count)
+        return self.received[labels][before:]
+
     def call(self, service_type, name, request):
         client = self.create_client(service_type, name)
         assert client.wait_for_service(TIMEOUT_S)
@@ -69,6 +81,12 @@ class Peer(Node):
         self.spin_until(future.done)
         self.destroy_client(client)
         return future.result()
+
+    def set_parameters(self, **values):
+        """Ask for all of them together, as ``ros2 param`` would."""
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=parameters)
+        return self.call(SetParametersAtomically, "/mpvss/segmentation/set_parameters_atomically", request).result
 
 
 class SpinningNode:
@@ -127,11 +145,12 @@ def start_node(tiny_checkpoint):
     """Starts segmentation nodes in this process, on the tiny checkpoint unless told otherwise."""
     started = []
 
-    def start(**parameters):
+    def start(*arguments, load_model=VideoSegmentor.from_pretrained, **parameters):
         parameters = {"model": tiny_checkpoint, "threads": 1, "mode": "lossless", **parameters}
         node = SegmentationNode(
+            load_model=load_model,
             parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
-            cli_args=["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info_in:=/camera/camera_info"],
+            cli_args=["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info_in:=/camera/camera_info", *arguments],
         )
         if node.config.autostart:
             assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
@@ -148,8 +167,8 @@ def start_process(tiny_checkpoint):
     """Starts nodes as processes, and ends them after the test."""
     started = []
 
-    def start(*arguments, module="segmentation_node", **parameters):
-        if module == "segmentation_node":
+    def start(*arguments, module="segmentation_main", **parameters):
+        if module == "segmentation_main":
             parameters = {"model": tiny_checkpoint, "threads": 1, **parameters}
         started.append(NodeProcess(module, parameters, arguments))
         return started[-1]
@@ -158,6 +177,19 @@ def start_process(tiny_checkpoint):
     for node in started:
         if node.process.poll() is None:
             node.end()
+
+
+class FaultyModel:
+    """Loads models whose segmentor fails on command; give it to `start_node` as ``load_model``."""
+
+    def __init__(self, **faults):
+        self._faults = faults
+        self.segmentor = None
+
+    def __call__(self, *args, **kwargs):
+        model = VideoSegmentor.from_pretrained(*args, **kwargs)
+        self.segmentor = model.segmentor = FaultySegmentor(model.segmentor, **self._faults)
+        return model
 
 
 @pytest.fixture

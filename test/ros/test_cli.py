@@ -46,7 +46,7 @@ def broken_bag(tmp_path):
         (["run", "--bag", "{broken_bag}"], "cannot read bag"),
         (["run", "--bag", "{two_cameras}"], "2 image topics (/left, /right): name one with --topic"),
         (["run", "--topic", "/nope"], "topic '/nope': the bag does not have it"),
-        (["run", "--interval", "0"], "interval_frames must be a whole number of at least 1, got 0"),
+        (["run", "--interval", "0"], "max_interval_frames must be a whole number of at least 1, got 0"),
         (["run", "--model", "{empty}"], "has no config.json"),
         (["run", "--device", "cuda:9"], "device 'cuda:9' does not exist"),
         (["evaluate", "nowhere"], "no bag at 'nowhere'"),

@@ -10,11 +10,13 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bag import Bag, BagWriter
 from mpvss_ros.cli import SAMPLE_BAG
+from mpvss_ros.conversions import labels_from_message, stamp_s
 from mpvss_ros.evaluation import bag_frames
 from mpvss_ros.replay_session import SessionError, run_session
 from mpvss_ros.report import write_report
 
 FRAMES = 24
+INTERVAL = 4
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +44,19 @@ def replayed(short_recording):
         result = run_session(
             bag=bag,
             topic=bag.image_topic(),
-            node_parameters={"model": "rooms-lite", "threads": 1, "interval_frames": 4},
+            node_parameters={"model": "rooms-lite", "threads": 1, "max_interval_frames": INTERVAL},
             rate=0.0,
             on_progress=lambda p: progress.append((p.frames_in, p.labels_out, p.key_frames)),
         )
     return result, progress
 
 
-def offline_segmentations(path, interval_frames):
-    config = StreamConfig(interval_frames=interval_frames)
+@pytest.fixture(scope="module")
+def offline(short_recording):
+    """What the model makes of the recording without any ROS."""
+    config = StreamConfig(max_interval_frames=INTERVAL)
     segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
-    with Bag(path) as bag:
+    with Bag(short_recording) as bag:
         return [segmentor.step(frame.read_image(), frame.stamp_s) for frame in bag_frames(bag, bag.image_topic())]
 
 
@@ -66,13 +70,42 @@ def test_every_frame_of_a_replay_is_answered_in_order(replayed):
     assert result.model == "rooms-lite" and result.class_names[0] == "wall"
 
 
-def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, short_recording):
-    offline = offline_segmentations(short_recording, 4)
+def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, offline):
     assert len(replayed[0].answers) == len(offline) == FRAMES
     for answer, segmentation in zip(replayed[0].answers.values(), offline):
         assert answer.stamp_ns * 1e-9 == segmentation.stamp_s
         assert answer.is_key_frame == segmentation.is_key_frame
         np.testing.assert_array_equal(answer.labels, segmentation.labels)
+
+
+@pytest.mark.parametrize("rate", [0.5, 4.0])
+def test_the_labels_depend_neither_on_the_replay_s_speed_nor_on_simulated_time(
+    start_node, start_process, peer, short_recording, offline, rate
+):
+    start_node(
+        *("-r", "image/compressed:=/camera/image_raw/compressed"),
+        model="rooms-lite",
+        image_transport="compressed",
+        max_interval_frames=INTERVAL,
+        use_sim_time=True,
+    )
+    replay = start_process(
+        *("-r", "__ns:=/mpvss"),
+        module="replay_node",
+        bag=short_recording,
+        topics="[/camera/image_raw/compressed]",
+        image_topic="/camera/image_raw/compressed",
+        rate=rate,
+        publish_clock=True,
+    )
+    peer.spin_until(lambda: len(peer.received["/mpvss/labels"]) == FRAMES)
+    assert replay.process.wait(60) == 0
+    for message, segmentation in zip(peer.received["/mpvss/labels"], offline):
+        assert stamp_s(message) == segmentation.stamp_s
+        np.testing.assert_array_equal(labels_from_message(message), segmentation.labels)
+    # The first frame comes at the recording's time, the last one within its length.
+    peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == str(FRAMES))
+    assert abs(peer.received["/diagnostics"][-1].header.stamp.sec - offline[-1].stamp_s) < 2.0
 
 
 def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording, tmp_path):

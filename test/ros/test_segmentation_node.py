@@ -8,9 +8,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rcl_interfaces.srv import DescribeParameters, GetParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 
 from mpvss_model import ConfigError
@@ -23,7 +22,7 @@ LABELS = "/mpvss/labels"
 
 
 def test_images_of_another_process_get_labels_under_their_own_headers(start_process, peer, frames):
-    node = start_process("-r", "image:=/camera/image_raw", mode="lossless", interval_frames=3)
+    node = start_process("-r", "image:=/camera/image_raw", mode="lossless", max_interval_frames=3)
     camera = peer.connect(Image, "/camera/image_raw")
     headers = [header(i, frame_id=f"kámera {i}") for i in range(len(frames))]
     for i, frame in enumerate(frames):
@@ -73,7 +72,7 @@ def test_realtime_takes_best_effort_cameras_and_lets_the_newest_frame_win(start_
 
 def test_the_key_frame_topic_says_where_the_masks_come_from(start_node, peer, frames):
     peer.listen(TimeReference, "/mpvss/key_frame")
-    start_node(interval_frames=4)
+    start_node(max_interval_frames=4)
     camera = peer.connect(Image, "/camera/image_raw")
     for i in range(6):
         camera.publish(image_message(frames[i], "rgb8", header(i)))
@@ -127,7 +126,7 @@ def test_malformed_images_are_counted_and_the_node_goes_on(start_node, peer, fra
 
 
 def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, peer, frames, tiny_checkpoint):
-    start_node(interval_frames=4)
+    start_node(max_interval_frames=4)
     camera = peer.connect(Image, "/camera/image_raw")
     for i, frame in enumerate(frames):
         camera.publish(image_message(frame, "rgb8", header(i)))
@@ -135,7 +134,7 @@ def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, pee
     report = peer.diagnostics()
     assert set(report) == {f"segmentation: {name}" for name in ("input", "output", "key frames", "model")}
     assert report["segmentation: key frames"]["by_reason"] == "first: 1, interval: 2"
-    assert float(report["segmentation: key frames"]["age_s"]) == pytest.approx(3 / 15, abs=1e-3)
+    assert float(report["segmentation: key frames"]["age_at_last_labels_s"]) == pytest.approx(3 / 15, abs=1e-3)
     output = report["segmentation: output"]
     assert 0 < float(output["propagated_processing_p50_ms"]) <= float(output["propagated_processing_p99_ms"])
     assert float(output["rate_hz"]) > 0 and float(report["segmentation: input"]["rate_hz"]) > 0
@@ -144,11 +143,19 @@ def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, pee
     assert (model["device"], model["dtype"]) == ("cpu", "float32") and model["name"] in tiny_checkpoint
 
 
-def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
+def test_a_camera_with_another_qos_is_named(start_node, peer, capfd):
     start_node()
     peer.create_publisher(Image, "/camera/image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     peer.spin_until_diagnostics(lambda d: "/camera/image_raw" in d["segmentation: input"]["message"])
     assert "incompatible QoS on /camera/image_raw" in capfd.readouterr().err
+
+
+def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
+    start_node()
+    peer.listen(Image, "/mpvss/overlay", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    peer.spin_until_diagnostics(lambda d: "incompatible QoS on /mpvss/overlay" == d["segmentation: input"]["message"])
+    assert peer.diagnostics()["segmentation: input"]["incompatible_qos"] == "/mpvss/overlay: 1"
+    assert "incompatible QoS on /mpvss/overlay" in capfd.readouterr().err
 
 
 def test_a_lifecycle_manager_can_drive_the_node(start_node, peer, frames):
@@ -182,37 +189,27 @@ def test_a_failed_transition_is_explained_and_can_be_repeated(start_node, peer, 
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     assert not peer.call(ChangeState, "/mpvss/segmentation/change_state", request).success
     assert "cannot configure: no model at '/no/such/model'" in capfd.readouterr().err
-    assert set_parameters(peer, model=tiny_checkpoint).successful
+    assert peer.set_parameters(model=tiny_checkpoint).successful
     assert peer.call(ChangeState, "/mpvss/segmentation/change_state", request).success
-
-
-def set_parameters(peer, **values):
-    def wrapped(value):
-        kinds = {bool: "bool", int: "integer", float: "double", str: "string"}
-        kind = kinds[type(value)]
-        return ParameterValue(type=getattr(ParameterType, f"PARAMETER_{kind.upper()}"), **{f"{kind}_value": value})
-
-    request = SetParametersAtomically.Request(parameters=[Parameter(name=n, value=wrapped(v)) for n, v in values.items()])
-    return peer.call(SetParametersAtomically, "/mpvss/segmentation/set_parameters_atomically", request).result
 
 
 def test_live_parameters_are_checked_and_change_together_or_not_at_all(start_node, peer):
     start_node()
     peer.spin_until_diagnostics(lambda d: "class_names" in d["segmentation: model"])
     for bad, words in (
-        ({"interval_frames": 0}, ("interval_frames", "0")),
-        ({"interval_frames": 2, "max_key_age_s": -1.0}, ("max_key_age_s", "-1")),
+        ({"max_interval_frames": 0}, ("max_interval_frames", "0")),
+        ({"max_interval_frames": 2, "max_key_age_s": -1.0}, ("max_key_age_s", "-1")),
         ({"overlay_alpha": 1.5}, ("overlay_alpha", "1.5")),
         ({"overlay_alpha": "much"}, ("'overlay_alpha' must be a number, got 'much'",)),
-        ({"interval_frames": 2, "model": "other"}, ("model", "clean up")),
+        ({"max_interval_frames": 2, "model": "other"}, ("model", "clean up")),
     ):
-        result = set_parameters(peer, **bad)
+        result = peer.set_parameters(**bad)
         assert not result.successful
         assert all(word in result.reason for word in words), result.reason
-    request = GetParameters.Request(names=["interval_frames", "max_key_age_s", "overlay_alpha"])
+    request = GetParameters.Request(names=["max_interval_frames", "max_key_age_s", "overlay_alpha"])
     values = peer.call(GetParameters, "/mpvss/segmentation/get_parameters", request).values
-    assert (values[0].integer_value, values[1].double_value, values[2].double_value) == (5, 2.0, 0.5)
-    assert set_parameters(peer, interval_frames=2, max_interval_s=1).successful
+    assert (values[0].integer_value, values[1].double_value, values[2].double_value) == (5, 3.0, 0.5)
+    assert peer.set_parameters(max_interval_frames=2, max_interval_s=1).successful
 
 
 def test_every_parameter_is_described(start_node, peer):
@@ -228,8 +225,8 @@ def test_every_parameter_is_described(start_node, peer):
     "parameters, message",
     [
         ({"mode": "sometimes"}, "parameter 'mode' must be one of realtime, lossless, got 'sometimes'"),
-        ({"interval_frames": 0}, "interval_frames.*0"),
-        ({"interval_frames": "many"}, "parameter 'interval_frames' must be a whole number, got 'many'"),
+        ({"max_interval_frames": 0}, "max_interval_frames.*0"),
+        ({"max_interval_frames": "many"}, "parameter 'max_interval_frames' must be a whole number, got 'many'"),
     ],
 )
 def test_a_wrong_parameter_keeps_the_node_from_starting(start_node, parameters, message):

@@ -1,0 +1,113 @@
+"""What the node adds to the model: the time of everything but `VideoSegmentor.step`, per frame.
+
+    python -m benchmarks.node_overhead --frames 500
+
+A camera sends images over DDS, one at a time, to a node in the same process. ``inside`` is from taking the message from the
+mailbox to having published its labels, ``round trip`` from the camera's publish to the labels' arrival, both less the model's
+time. ``inside (CPU)`` is the processor time of the first, which a busy machine does not blur.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections.abc import Callable
+from threading import Thread
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from mpvss_model import VideoSegmentor
+from mpvss_ros.camera import Camera
+from mpvss_ros.conversions import image_message
+from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.statistics import percentile
+
+WARM_UP_FRAMES = 20
+PARAMETERS = {"propagation": "copy", "max_interval_frames": 100_000, "max_key_age_s": 3600.0, "mode": "lossless", "threads": 1}
+
+
+def timed(owner: type, name: str, clock: Callable[[], float]) -> list[float]:
+    """Make a method note the seconds that each call takes; returns the list."""
+    seconds: list[float] = []
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    def wrapper(*args, **kwargs):
+        started_s = clock()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            seconds.append(clock() - started_s)
+
+    setattr(owner, name, wrapper)
+    return seconds
+
+
+def round_trips(node: rclpy.node.Node, encoding: str, frames: int, size: tuple[int, int]) -> list[float]:
+    """Send frames and wait for the labels of each; returns the seconds."""
+    answers = []
+    camera = node.create_publisher(Image, "/image", 1)
+    labels = node.create_subscription(Image, "/mpvss/labels", answers.append, 1)
+    while not (camera.get_subscription_count() and node.count_publishers("/mpvss/labels")):
+        rclpy.spin_once(node, timeout_sec=0.05)
+    image = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    seconds = []
+    for _ in range(frames + WARM_UP_FRAMES):
+        message = image_message(image, encoding, Header(stamp=node.get_clock().now().to_msg()))
+        answers.clear()
+        started_s = time.monotonic()
+        camera.publish(message)
+        while not answers:
+            rclpy.spin_once(node, timeout_sec=1.0)
+        seconds.append(time.monotonic() - started_s)
+    node.destroy_publisher(camera)
+    node.destroy_subscription(labels)
+    return seconds
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--model", default="rooms-lite")
+    options = parser.parse_args()
+    step_s, process_s = timed(VideoSegmentor, "step", time.monotonic), timed(Camera, "process", time.monotonic)
+    step_cpu_s, process_cpu_s = timed(VideoSegmentor, "step", time.thread_time), timed(Camera, "process", time.thread_time)
+    rclpy.init(args=[])
+    parameters = [Parameter(name, value=value) for name, value in {**PARAMETERS, "model": options.model}.items()]
+    node = SegmentationNode(parameter_overrides=parameters, cli_args=["--ros-args", "-r", "image:=/image"])
+    node.trigger_configure()
+    node.trigger_activate()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = Thread(target=executor.spin)
+    spinning.start()
+    camera = rclpy.create_node("camera")
+    print(f"{options.width}x{options.height}, {options.frames} frames, ms:                 median      p99")
+    for encoding in ("rgb8", "bgr8"):
+        for seconds in (step_s, process_s, step_cpu_s, process_cpu_s):
+            seconds.clear()
+        trips_s = round_trips(camera, encoding, options.frames, (options.width, options.height))
+        for name, whole_s, model_s in (
+            ("inside", process_s, step_s),
+            ("inside (CPU)", process_cpu_s, step_cpu_s),
+            ("round trip", trips_s, step_s),
+        ):
+            rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
+            print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
+    executor.shutdown()
+    spinning.join()
+    node.release()
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Merges and renames a model's classes into those that the robot's other nodes want."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpvss_model import ConfigError
+from mpvss_model.semantics import UNLABELED
+
+__all__ = ["REST", "ClassMap", "parse_entries"]
+
+REST = "*"
+
+
+def parse_entries(entries: tuple[str, ...]) -> dict[str, str]:
+    """``("wall=obstacle", "*=other")`` as a dictionary from the model's class to the published one.
+
+    Raises:
+        ConfigError: If an entry is not of the form ``class=name``, or a class occurs twice.
+    """
+    names: dict[str, str] = {}
+    for entry in entries:
+        source, separator, target = (part.strip() for part in entry.partition("="))
+        if not separator or not source:
+            raise ConfigError(f"parameter 'class_map' must be a list of 'class=name', got {entry!r}")
+        if source in names:
+            raise ConfigError(f"parameter 'class_map' must name each class once, got {entry!r} after {source}={names[source]}")
+        names[source] = target
+    return names
+
+
+class ClassMap:
+    """From the model's class indices to the published ones.
+
+    Classes that get the same name become one class. Those that no entry names keep theirs, unless there is an entry for
+    ``*``, the rest. A class that gets an empty name becomes unlabeled. Published indices count the names in the order of the
+    model's classes.
+
+    >>> class_map = ClassMap(("wall", "floor", "chair", "table"), ("floor=ground", "chair=obstacle", "table=obstacle"))
+    >>> class_map.names
+    ('wall', 'ground', 'obstacle')
+    >>> class_map(np.array([[0, 1, 2, 3, 255]], np.uint8)).tolist()
+    [[0, 1, 2, 2, 255]]
+
+    Args:
+        class_names: Of the model.
+        entries: ``class=name`` each; none changes nothing.
+
+    Raises:
+        ConfigError: If the model has no such class.
+    """
+
+    def __init__(self, class_names: tuple[str, ...], entries: tuple[str, ...] = ()) -> None:
+        self.names = class_names
+        self._table: np.ndarray | None = None
+        if not entries:
+            return
+        renamed = parse_entries(entries)
+        unknown = [name for name in renamed if name != REST and name not in class_names]
+        if unknown:
+            raise ConfigError(
+                f"parameter 'class_map' names the class {unknown[0]!r}, which the model does not have; "
+                f"its classes are {', '.join(class_names)}"
+            )
+        new_names = [renamed.get(name, renamed.get(REST, name)) for name in class_names]
+        self.names = tuple(dict.fromkeys(name for name in new_names if name))
+        indices = [self.names.index(name) if name else UNLABELED for name in new_names]
+        self._table = np.full(256, UNLABELED, np.uint8)
+        self._table[: len(indices)] = indices
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        """uint8 ``[H, W]`` class indices of the model -> the published ones."""
+        return labels if self._table is None else self._table[labels]

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from mpvss_model import ConfigError
+from mpvss_ros.class_map import ClassMap
+
+CLASSES = ("wall", "floor", "chair", "person")
+ALL_LABELS = np.array([[0, 1, 2, 3, 255]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "entries, names, labels",
+    [
+        ((), CLASSES, [0, 1, 2, 3, 255]),
+        (("floor=ground",), ("wall", "ground", "chair", "person"), [0, 1, 2, 3, 255]),
+        (("wall=obstacle", "chair=obstacle"), ("obstacle", "floor", "person"), [0, 1, 0, 2, 255]),
+        (("wall=chair",), ("chair", "floor", "person"), [0, 1, 0, 2, 255]),
+        (("floor=ground", "*=obstacle"), ("obstacle", "ground"), [0, 1, 0, 0, 255]),
+        (("person=", "wall=b"), ("b", "floor", "chair"), [0, 1, 2, 255, 255]),
+        (("floor = free space", "*="), ("free space",), [255, 0, 255, 255, 255]),
+        (("wall=floor", "floor=wall"), ("floor", "wall", "chair", "person"), [0, 1, 2, 3, 255]),
+    ],
+)
+def test_classes_are_merged_renamed_and_left_out(entries, names, labels):
+    class_map = ClassMap(CLASSES, entries)
+    assert class_map.names == names
+    mapped = class_map(ALL_LABELS)
+    assert mapped.tolist() == [labels] and mapped.dtype == np.uint8
+
+
+def test_each_published_index_is_that_of_its_name():
+    class_map = ClassMap(CLASSES, ("chair=thing", "person=thing", "wall=thing"))
+    for index, name in enumerate(CLASSES):
+        (published,) = class_map(np.array([index], np.uint8))
+        assert class_map.names[published] == ("floor" if name == "floor" else "thing")
+
+
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        (("ground=floor",), "the class 'ground', which the model does not have; its classes are wall, floor, chair, person"),
+        (("wall",), "must be a list of 'class=name', got 'wall'"),
+        (("=wall",), "must be a list of 'class=name', got '=wall'"),
+        (("wall=a", "wall=b"), "must name each class once, got 'wall=b' after wall=a"),
+    ],
+)
+def test_wrong_entries_are_refused_by_name(entries, message):
+    with pytest.raises(ConfigError, match=message):
+        ClassMap(CLASSES, entries)
