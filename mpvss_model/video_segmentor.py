@@ -13,14 +13,16 @@ import torch
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError
 from mpvss_model.image import check_frame
+from mpvss_model.precision import resolve_precision
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
-from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model.semantics import best_classes, confidence_map, relevant_queries
 
 __all__ = ["Segmentation", "VideoSegmentor", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
+GPU_QUERY_MULTIPLE = 16
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -35,7 +37,7 @@ class Segmentation:
         stamp_s: Of the frame.
         key_stamp_s: Of the key frame its masks come from.
         freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
-        scores: ``[C, H, W]``, class scores that ``labels`` is the argmax of.
+        best_scores: ``[H, W]``, score of each pixel's class, on the model's device.
     """
 
     labels: np.ndarray
@@ -44,12 +46,12 @@ class Segmentation:
     stamp_s: float
     key_stamp_s: float
     freshness: float
-    scores: torch.Tensor
+    best_scores: torch.Tensor
 
     @cached_property
     def confidence(self) -> np.ndarray:
         """Best class score times freshness, float32 ``[H, W]`` in 0..1; computed when first asked for."""
-        return confidence_map(self.scores) * np.float32(self.freshness)
+        return confidence_map(self.best_scores) * np.float32(self.freshness)
 
 
 @dataclass
@@ -94,6 +96,7 @@ class VideoSegmentor:
         *,
         device: str = "auto",
         propagation: str = "auto",
+        precision: str = "auto",
         config: StreamConfig | None = None,
     ) -> VideoSegmentor:
         """Build from a shipped model's name, a checkpoint directory or a hub id.
@@ -103,18 +106,21 @@ class VideoSegmentor:
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             propagation: ``segment`` or ``pixel`` for the model's own motion module, ``dense`` for ordinary optical flow,
                 ``copy`` for none; ``auto`` takes the motion module where there is one.
+            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32.
             config: Key-frame interval and limits.
 
         Raises:
             CheckpointError: If the model cannot be loaded.
-            ConfigError: If the device does not exist, or the model cannot propagate that way.
+            ConfigError: If device or precision do not exist, or the model cannot propagate that way.
         """
         # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
         from mpvss_model.segmentor.loading import load_model
 
         shipped = WEIGHTS_DIR / model
         location = str(shipped) if "/" not in model and shipped.is_dir() else model
-        loaded = load_model(location, device=resolve_device(device))
+        torch_device = resolve_device(device)
+        loaded = load_model(location, device=torch_device)
+        loaded.accelerate(resolve_precision(precision, torch_device))
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
@@ -155,25 +161,26 @@ class VideoSegmentor:
         if reason is not None:
             key_frame = self.segmentor.segment(frame, stamp_s)
             state.key_frame = key_frame
-            state.queries = relevant_queries(key_frame.class_logits, self.config.query_tolerance)
+            multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
+            state.queries = relevant_queries(key_frame.class_logits, self.config.query_tolerance, multiple)
             state.frames_since_key = 0
             state.key_frame_requested = False
-            scores = class_scores(key_frame.mask_logits, key_frame.class_logits, key_frame.padding)
+            mask_logits = key_frame.mask_logits[state.queries]
         else:
             key_frame = state.key_frame
             mask_logits = self.propagator.propagate(key_frame, frame, state.queries)
-            scores = class_scores(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
+        best = best_classes(mask_logits, key_frame.class_logits[state.queries], key_frame.padding)
         state.frames_since_key += 1
         state.last_stamp_s = stamp_s
         self._state = state
         return Segmentation(
-            labels=label_map(scores),
+            labels=best.labels.cpu().numpy(),
             is_key_frame=reason is not None,
             key_frame_reason=reason,
             stamp_s=stamp_s,
             key_stamp_s=key_frame.stamp_s,
             freshness=max(0.0, 1.0 - (stamp_s - key_frame.stamp_s) / self.config.max_key_age_s),
-            scores=scores,
+            best_scores=best.scores,
         )
 
     def warm_up(self) -> None:
