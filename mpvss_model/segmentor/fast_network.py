@@ -16,8 +16,8 @@ from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model.motion.decoder import sine_position_encoding
+from mpvss_model.segmentor.convolutions import prepare_convolutions
 from mpvss_model.segmentor.deformable_attention import DeformableAttention, SamplingGrid
-from mpvss_model.segmentor.folding import fold_batch_norms
 
 __all__ = ["FastMask2Former", "SegmentedFrame"]
 
@@ -42,10 +42,10 @@ class FastMask2Former(nn.Module):
     def __init__(self, model: Mask2FormerForUniversalSegmentation) -> None:
         super().__init__()
         pixel_level = model.model.pixel_level_module
-        fold_batch_norms(pixel_level.encoder)
         self.backbone = pixel_level.encoder
         self.pixel_decoder = _PixelDecoder(pixel_level.decoder)
         self.decoder = _MaskDecoder(model)
+        prepare_convolutions(self)
         # Convolutions run on the layout that images and tokens already have.
         self.to(memory_format=torch.channels_last)
 
