@@ -273,7 +273,7 @@ def _let_few_queries_matter(class_head: torch.nn.Linear, queries: torch.Tensor) 
     direction -= queries.mean(dim=0) * (direction @ queries.mean(dim=0)) / queries.mean(dim=0).square().sum()
     ranked = (queries @ direction).sort(descending=True).values
     threshold = ranked[RELEVANT_QUERIES - 1 : RELEVANT_QUERIES + 1].mean()
-    gain = 4 * CONFIDENCE / (ranked[0] - ranked[-1])
+    gain = 40 * CONFIDENCE / (ranked[0] - ranked[-1])
     class_head.weight.mul_(CONFIDENCE)
     class_head.weight[-1] = -gain * direction
     class_head.bias[-1] = gain * threshold
