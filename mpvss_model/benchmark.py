@@ -21,7 +21,7 @@ from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.segmentor.loading import load_model
-from mpvss_model.segmentor.mask2former import quiet
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.mpvss import MPVSSModel, paper_config
 from mpvss_model.segmentor.start import save_model
 from mpvss_model.semantics import class_scores, relevant_queries
@@ -34,7 +34,7 @@ STREAM_FRAMES = 10
 NUM_CLASSES = 124
 # The published models find about ten objects in a frame; of a random one's queries, all or none would matter.
 RELEVANT_QUERIES = 10
-CONFIDENCE = 50.0
+CONFIDENCE = 12.0
 TRANSFORMERS = "transformers"
 COMPILED = "transformers, compiled, half"
 
@@ -259,24 +259,43 @@ def _model(name: str, frame: np.ndarray) -> Iterator[str]:
         with quiet():
             model = MPVSSModel(paper_config(name, NUM_CLASSES)).eval()
         save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
-        queries = load_model(folder, device=torch.device("cpu")).segmentor.segment(frame, 0.0).queries
-        _let_few_queries_matter(model.segmentor.class_predictor, queries.clone())
+        segmentor = load_model(folder, device=torch.device("cpu")).segmentor
+        _make_decided(segmentor, frame)
+        model.segmentor = segmentor.model
         save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
+        del segmentor
         del model
         yield folder
 
 
 @torch.no_grad()
-def _let_few_queries_matter(class_head: torch.nn.Linear, queries: torch.Tensor) -> None:
-    """Change a random class head so that about ten queries are objects of a clear class, and the others clearly none."""
-    direction = torch.randn(queries.shape[1])
-    direction -= queries.mean(dim=0) * (direction @ queries.mean(dim=0)) / queries.mean(dim=0).square().sum()
-    ranked = (queries @ direction).sort(descending=True).values
-    threshold = ranked[RELEVANT_QUERIES - 1 : RELEVANT_QUERIES + 1].mean()
-    gain = 40 * CONFIDENCE / (ranked[0] - ranked[-1])
-    class_head.weight.mul_(CONFIDENCE)
-    class_head.weight[-1] = -gain * direction
-    class_head.bias[-1] = gain * threshold
+def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
+    """Change a random network so that ten queries are objects, each of a class of its own, with clear masks of half a frame."""
+    network = segmentor.model
+    projection = network.model.pixel_level_module.decoder.mask_projection
+    means = []
+    hook = projection.register_forward_hook(lambda _module, _inputs, output: means.append(output.mean(dim=(0, 2, 3)).clone()))
+    segmentor.segment(frame, 0.0)
+    hook.remove()
+    projection.bias -= means[0]
+    queries = segmentor.segment(frame, 0.0).queries.clone()
+    centre = queries.mean(dim=0)
+    # Of many directions, that which parts ten queries from the others most clearly.
+    directions = F.normalize(torch.randn(4096, queries.shape[1]))
+    ranked, order = (directions @ (queries - centre).t()).sort(descending=True)  # [4096, Q]
+    best = (ranked[:, RELEVANT_QUERIES - 1] - ranked[:, RELEVANT_QUERIES]).argmax()
+    direction, objects = directions[best], (queries - centre)[order[best, :RELEVANT_QUERIES]]
+    lowest, next_lower = ranked[best, RELEVANT_QUERIES - 1 : RELEVANT_QUERIES + 1]
+    gain = 4 * CONFIDENCE / (lowest - next_lower)
+    head = network.class_predictor
+    head.weight.zero_()
+    head.weight[:RELEVANT_QUERIES] = CONFIDENCE * objects / objects.square().sum(dim=1, keepdim=True)
+    head.weight[-1] = -gain * direction
+    head.bias.copy_(-head.weight @ centre)
+    head.bias[-1] += gain * (lowest + next_lower) / 2
+    last = network.model.transformer_module.decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
+    last.weight.mul_(4 * CONFIDENCE)
+    last.bias.mul_(4 * CONFIDENCE)
 
 
 def _in_new_process(function: Callable, *arguments: object):
