@@ -279,20 +279,13 @@ def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
     hook.remove()
     projection.bias -= means[0]
     queries = segmentor.segment(frame, 0.0).queries.clone()
-    centre = queries.mean(dim=0)
-    # Of many directions, that which parts ten queries from the others most clearly.
-    directions = F.normalize(torch.randn(4096, queries.shape[1]))
-    ranked, order = (directions @ (queries - centre).t()).sort(descending=True)  # [4096, Q]
-    best = (ranked[:, RELEVANT_QUERIES - 1] - ranked[:, RELEVANT_QUERIES]).argmax()
-    direction, objects = directions[best], (queries - centre)[order[best, :RELEVANT_QUERIES]]
-    lowest, next_lower = ranked[best, RELEVANT_QUERIES - 1 : RELEVANT_QUERIES + 1]
-    gain = 4 * CONFIDENCE / (lowest - next_lower)
-    head = network.class_predictor
-    head.weight.zero_()
-    head.weight[:RELEVANT_QUERIES] = CONFIDENCE * objects / objects.square().sum(dim=1, keepdim=True)
-    head.weight[-1] = -gain * direction
-    head.bias.copy_(-head.weight @ centre)
-    head.bias[-1] += gain * (lowest + next_lower) / 2
+    wanted = torch.zeros(len(queries), NUM_CLASSES + 1)
+    wanted[:, -1] = CONFIDENCE
+    objects = torch.arange(RELEVANT_QUERIES)
+    wanted[objects, -1] = 0.0
+    wanted[objects, objects] = CONFIDENCE
+    network.class_predictor.weight.copy_((torch.linalg.pinv(queries, rtol=1e-3) @ wanted).t())
+    network.class_predictor.bias.zero_()
     last = network.model.transformer_module.decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
     last.weight.mul_(4 * CONFIDENCE)
     last.bias.mul_(4 * CONFIDENCE)

@@ -13,6 +13,7 @@ import torch
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError
 from mpvss_model.image import check_frame
+from mpvss_model.memory import keep_freed_memory
 from mpvss_model.precision import resolve_precision
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
@@ -118,6 +119,7 @@ class VideoSegmentor:
 
         shipped = WEIGHTS_DIR / model
         location = str(shipped) if "/" not in model and shipped.is_dir() else model
+        keep_freed_memory()
         torch_device = resolve_device(device)
         loaded = load_model(location, device=torch_device)
         loaded.accelerate(resolve_precision(precision, torch_device))

@@ -103,6 +103,7 @@ def evaluate(
     topic: TopicOption = None,
     split: Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
     """Measure a model on labelled video, straight from its files, without ROS communication."""
@@ -126,6 +127,7 @@ def evaluate(
             topic=topic,
             split=split,
             device=device,
+            precision=precision,
             on_frame=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(evaluation_table(report))
@@ -205,8 +207,9 @@ def benchmark(
     json: Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)] = None,
 ) -> None:
     """Compare speed, labels and memory with transformers frame by frame."""
-    import cv2
     from json import dumps
+
+    import cv2
     from rich.console import Console
     from rich.progress import Progress
 

@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
 from mpvss_model.config import DEFAULT_MODEL
+from mpvss_model.precision import PRECISIONS
 from mpvss_model.propagation import PROPAGATIONS
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
@@ -76,6 +77,12 @@ PARAMETERS = (
         choices=PROPAGATIONS,
     ),
     Parameter(name="device", default="auto", description="Where the model runs: auto, cpu, cuda or cuda:N"),
+    Parameter(
+        name="precision",
+        default="auto",
+        description="Floating-point type of the networks; auto: fp16 on a GPU, else fp32",
+        choices=PRECISIONS,
+    ),
     Parameter(
         name="threads",
         default=0,
@@ -149,6 +156,7 @@ class NodeConfig:
     model: str
     propagation: str
     device: str
+    precision: str
     threads: int
     mode: str
     queue_size: int

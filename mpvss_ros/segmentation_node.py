@@ -97,7 +97,11 @@ class SegmentationNode(LifecycleNode):
             cv2.setNumThreads(config.threads)
         started_s = time.monotonic()
         self._segmentor = VideoSegmentor.from_pretrained(
-            config.model, device=config.device, propagation=config.propagation, config=config.stream
+            config.model,
+            device=config.device,
+            propagation=config.propagation,
+            precision=config.precision,
+            config=config.stream,
         )
         self._segmentor.warm_up()
         self._outputs = Outputs(
