@@ -74,7 +74,7 @@ def test_numbers_are_those_of_transformers_at_sizes_that_change(plain_and_fast, 
         assert torch.isclose(ours, theirs, atol=2e-3, rtol=1e-3).float().mean() > 0.98
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
     model = Mask2FormerSegmentor.from_pretrained(ROOMS, device=CPU).model
     pixels = torch.zeros(1, 3, 96, 128)
@@ -85,7 +85,7 @@ def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
     with CountedOperators() as counted:
         fast(pixels)
     assert plain.calls["grid_sampler_2d"] > 0 and counted.calls["grid_sampler_2d"] == 0
-    assert counted.calls["_embedding_bag_forward_only"] == model.config.encoder_layers
+    assert counted.calls["_embedding_bag"] + counted.calls["_embedding_bag_forward_only"] == model.config.encoder_layers
     assert not {"native_batch_norm", "sin", "cos", "linspace"} & set(counted.calls)
     assert sum(counted.calls.values()) < 0.6 * sum(plain.calls.values())
 
