@@ -272,6 +272,11 @@ def _model(name: str, frame: np.ndarray) -> Iterator[str]:
 def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
     """Change a random network so that ten queries are objects, each of a class of its own, with clear masks of half a frame."""
     network = segmentor.model
+    decoder = network.model.transformer_module.decoder
+    # Random attention would make all queries the same: let them stay what they were learned to be, mostly.
+    for layer in decoder.layers:
+        for update in (layer.cross_attn.out_proj, layer.self_attn.out_proj, layer.fc2):
+            update.weight.mul_(0.1)
     projection = network.model.pixel_level_module.decoder.mask_projection
     means = []
     hook = projection.register_forward_hook(lambda _module, _inputs, output: means.append(output.mean(dim=(0, 2, 3)).clone()))
@@ -284,9 +289,9 @@ def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
     objects = torch.arange(RELEVANT_QUERIES)
     wanted[objects, -1] = 0.0
     wanted[objects, objects] = CONFIDENCE
-    network.class_predictor.weight.copy_((torch.linalg.pinv(queries, rtol=1e-3) @ wanted).t())
+    network.class_predictor.weight.copy_((torch.linalg.pinv(queries) @ wanted).t())
     network.class_predictor.bias.zero_()
-    last = network.model.transformer_module.decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
+    last = decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
     last.weight.mul_(4 * CONFIDENCE)
     last.bias.mul_(4 * CONFIDENCE)
 
