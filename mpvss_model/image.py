@@ -56,10 +56,9 @@ class FramePadding:
         return image[..., : self.height, : self.width]
 
 
-def normalized(frame: np.ndarray, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """A uint8 RGB frame ``[H, W, 3]`` as ``(frame - mean) / std``, float32 ``[1, 3, H, W]`` on the device of ``mean``.
+def normalized(image: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """A uint8 RGB image ``[H, W, 3]`` as ``(image - mean) / std``, float32 ``[1, 3, H, W]``.
 
-    ``mean`` and ``std`` are ``[1, 3, 1, 1]`` on the 0..255 scale.
+    ``mean`` and ``std`` are ``[1, 3, 1, 1]`` on the 0..255 scale, on the image's device.
     """
-    image = torch.from_numpy(np.ascontiguousarray(frame)).to(mean.device)
-    return (image.permute(2, 0, 1).unsqueeze(0).to(mean.dtype) - mean) / std
+    return image.permute(2, 0, 1).unsqueeze(0).to(mean.dtype).sub_(mean).div_(std)

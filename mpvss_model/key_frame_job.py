@@ -25,6 +25,8 @@ __all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_wor
 # Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
 # More would starve key frames on a busy machine.
 NICENESS = 5
+# A recorded CUDA graph is of one size; rounding up keeps the number of sizes small.
+GPU_QUERY_MULTIPLE = 16
 
 
 def key_frame_worker() -> Executor:
@@ -157,9 +159,10 @@ class KeyFrameJob:
         key_frame = self._segmentor.segment(self._frame, self._stamp_s)
         for name in ("mask_logits", "class_logits", "queries"):
             check_finite(f"segmentor's {name}", getattr(key_frame, name))
+        multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
         return Reference(
             key_frame=key_frame,
-            queries=relevant_queries(key_frame.class_logits, self._query_tolerance),
+            queries=relevant_queries(key_frame.class_logits, self._query_tolerance, multiple),
             thumbnail=thumbnail(key_frame.image),
             reason=self.reason,
             segmentor_s=time.monotonic() - started_s,

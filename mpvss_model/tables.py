@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from mpvss_model.benchmark import BenchmarkReport
 from mpvss_model.checkpoint import Conversion
 from mpvss_model.flops import Cost
 from mpvss_model.parity import ParityReport
 
-__all__ = ["conversion_table", "cost_table", "costs_table", "parity_table"]
+__all__ = ["benchmark_table", "conversion_table", "cost_table", "costs_table", "parity_table"]
 
 
 def conversion_table(conversion: Conversion) -> Table:
@@ -85,3 +86,31 @@ def costs_table(costs: Iterable[Cost]) -> Table:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def benchmark_table(report: BenchmarkReport) -> Table:
+    """Time, labels and memory of each variant, against ``transformers`` frame by frame."""
+    height, width = report.frame_size
+    table = Table(
+        title=f"{report.preset}, {width}x{height}, {report.device}, {report.threads} threads, precision {report.precision}",
+        caption=(
+            f"{report.relevant_queries[0]} of {report.relevant_queries[1]} queries matter; this machine multiplies matrices at "
+            f"{report.gemm_gflops:.0f} GFLOP/s and convolves at {report.conv_gflops:.0f} GFLOP/s in fp32"
+        ),
+    )
+    table.add_column("")
+    for column in ("ms per frame", "frames/s", "times faster", "same labels", "peak MB"):
+        table.add_column(column, justify="right")
+    for variant in report.variants:
+        if variant.frame_ms is None:
+            table.add_row(variant.name, f"left out: {variant.left_out}")
+            continue
+        table.add_row(
+            variant.name,
+            f"{variant.frame_ms:.1f}",
+            f"{1e3 / variant.frame_ms:.1f}",
+            f"{variant.ratio:.2f}",
+            "" if variant.agreement is None else f"{variant.agreement:.4%}",
+            "" if variant.peak_mb is None else f"{variant.peak_mb:.0f}",
+        )
+    return table

@@ -17,12 +17,14 @@ from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
+from mpvss_model.memory import keep_freed_memory
 from mpvss_model.motion.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
+from mpvss_model.precision import resolve_precision
 from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
-from mpvss_model.semantics import class_scores, label_map
+from mpvss_model.semantics import BestClasses, best_classes
 from mpvss_model.stream_state import StreamState
 
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
@@ -70,6 +72,7 @@ class VideoSegmentor:
         *,
         device: str = "auto",
         propagation: str = "auto",
+        precision: str = "auto",
         config: StreamConfig | None = None,
     ) -> VideoSegmentor:
         """Build from a shipped model's name, a checkpoint directory or a hub id.
@@ -79,16 +82,20 @@ class VideoSegmentor:
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             propagation: ``segment`` or ``pixel`` for the model's own motion module, ``dense`` for ordinary optical flow,
                 ``copy`` for none; ``auto`` takes the motion module where there is one.
+            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32.
             config: Key-frame interval and limits.
 
         Raises:
             CheckpointError: If the model cannot be loaded.
-            ConfigError: If the device does not exist, or the model cannot propagate that way.
+            ConfigError: If device or precision do not exist, or the model cannot propagate that way.
         """
         # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
         from mpvss_model.segmentor.loading import load_model
 
-        loaded = load_model(model_location(model), device=resolve_device(device))
+        keep_freed_memory()
+        torch_device = resolve_device(device)
+        loaded = load_model(model_location(model), device=torch_device)
+        loaded.accelerate(resolve_precision(precision, torch_device))
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
@@ -294,10 +301,10 @@ class VideoSegmentor:
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = key_age_s == 0.0
-        scores, labels = self._labelled(reference, frame, is_key_frame)
+        best = self._labelled(reference, frame, is_key_frame)
         is_new, state.reference_is_new = state.reference_is_new, False
         return Segmentation(
-            labels=labels,
+            labels=best.labels.cpu().numpy(),
             is_key_frame=is_key_frame,
             is_from_new_key_frame=is_new,
             key_frame_reason=reference.reason,
@@ -306,21 +313,20 @@ class VideoSegmentor:
             segmentor_s=reference.segmentor_s,
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
-            scores=scores,
+            best_scores=best.scores,
             change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else change,
         )
 
-    def _labelled(self, reference: Reference, frame: np.ndarray, is_key_frame: bool) -> tuple[torch.Tensor, np.ndarray]:
-        """Class scores and labels of a frame."""
-        key_frame = reference.key_frame
+    def _labelled(self, reference: Reference, frame: np.ndarray, is_key_frame: bool) -> BestClasses:
+        """Class and score of each pixel."""
+        key_frame, queries = reference.key_frame, reference.queries
         try:
-            masks, class_logits = key_frame.mask_logits, key_frame.class_logits
-            if not is_key_frame:
-                masks = self.propagator.propagate(key_frame, frame, reference.queries)
-                class_logits = class_logits[reference.queries]
+            if is_key_frame:
+                masks = key_frame.mask_logits[queries]
+            else:
+                masks = self.propagator.propagate(key_frame, frame, queries)
                 check_finite("propagated masks", masks)
-            scores = class_scores(masks, class_logits, key_frame.padding)
-            return scores, label_map(scores)
+            return best_classes(masks, key_frame.class_logits[queries], key_frame.padding)
         except Exception as error:  # whatever the propagation does, the stream goes on
             raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 

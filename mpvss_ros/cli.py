@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 PAPER_TABLE_SIZE = 12
+BENCHMARK_FRAMES = 10
 SAMPLE_BAG = Path(__file__).parent / "samples" / "rooms"
 
 BagOption = Annotated[Path, typer.Option(help="rosbag2 directory or file; the shipped clip if left out.", show_default=False)]
@@ -29,6 +30,7 @@ TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 leaves one core to the rest.")]
 PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, dense, copy, or per-frame for none at all.")]
+PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RateOption = Annotated[float, typer.Option(help="Replay speed: 1 as recorded, 0 as fast as it goes.", min=0.0)]
 OutOption = Annotated[Path, typer.Option(help="Where report.json, overlay.mp4 and report.png go.")]
@@ -101,6 +103,7 @@ def evaluate(
     topic: TopicOption = None,
     split: Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
     """Measure a model on labelled video, straight from its files, without ROS communication."""
@@ -124,6 +127,7 @@ def evaluate(
             topic=topic,
             split=split,
             device=device,
+            precision=precision,
             on_frame=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(evaluation_table(report))
@@ -231,6 +235,59 @@ def flops(
         return
     cost = paper_cost(backbone, frame_size=parse_frame_size(size), interval=interval, num_classes=classes)
     print_json(cost.as_dict()) if json else console.print(cost_table(cost))
+
+
+@app.command()
+def benchmark(
+    preset: Annotated[str, typer.Option(help="r50, swin-t, default-320x240, default-640x480, or all.")] = "default-320x240",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = 0,
+    rounds: Annotated[int, typer.Option(help="How often each variant has its turn.", min=1)] = 3,
+    compiled: Annotated[bool, typer.Option(help="Also transformers with torch.compile, which takes minutes.")] = True,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)] = None,
+) -> None:
+    """Compare speed, labels and memory with transformers frame by frame."""
+    from json import dumps
+
+    import cv2
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mpvss_model.benchmark import PRESETS, run_benchmark
+    from mpvss_model.errors import ConfigError
+    from mpvss_model.tables import benchmark_table
+    from mpvss_ros.bag import Bag
+    from mpvss_ros.evaluation import bag_frames
+    from mpvss_ros.report import write_whole
+
+    names = list(PRESETS) if preset == "all" else [preset]
+    if not set(names) <= set(PRESETS):
+        raise ConfigError(f"preset must be all or one of {', '.join(PRESETS)}, got {preset!r}")
+    set_threads(threads or default_threads())
+    console = Console()
+    with Bag(SAMPLE_BAG) as bag:
+        clip = [frame.read_image() for frame, _ in zip(bag_frames(bag, bag.image_topic(None)), range(BENCHMARK_FRAMES))]
+    reports = []
+    with Progress(console=console, transient=True) as progress:
+        for name in names:
+            task = progress.add_task(name, total=None)
+            size = PRESETS[name].frame_size[::-1]
+            report = run_benchmark(
+                name,
+                [cv2.resize(image, size) for image in clip],
+                device=device,
+                precision=precision,
+                rounds=rounds,
+                compiled=compiled,
+                on_round=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+            )
+            progress.remove_task(task)
+            console.print(benchmark_table(report))
+            reports.append(report.as_dict())
+    if json is not None:
+        write_whole(json, lambda path: path.write_text(dumps(reports, indent=2) + "\n"))
+        console.print(f"  {json}")
 
 
 @app.command()

@@ -60,6 +60,7 @@ def evaluate_source(
     topic: str | None = None,
     split: str | None = None,
     device: str = "auto",
+    precision: str = "auto",
     on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, object]:
     """Segment everything in a source and measure the result against its ground truth.
@@ -72,6 +73,7 @@ def evaluate_source(
         topic: Of a bag's camera, if it has several.
         split: Of a data set.
         device: See `VideoSegmentor.from_pretrained`.
+        precision: Likewise.
         on_frame: Called with the frames done and their total.
 
     Returns:
@@ -86,7 +88,11 @@ def evaluate_source(
 
     def load() -> VideoSegmentor:
         return VideoSegmentor.from_pretrained(
-            model, device=device, propagation="auto" if propagation == PER_FRAME else propagation, config=config
+            model,
+            device=device,
+            propagation="auto" if propagation == PER_FRAME else propagation,
+            precision=precision,
+            config=config,
         )
 
     if is_bag(source):

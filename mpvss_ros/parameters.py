@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
 from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES
+from mpvss_model.precision import PRECISIONS
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.class_map import parse_entries
 
@@ -132,6 +133,12 @@ PARAMETERS = (
         description="Where the model runs: auto (CUDA where there is one), cpu, cuda or cuda:N",
         accepts=_is_device,
         requirement="auto, cpu, cuda or cuda:N",
+    ),
+    Parameter(
+        name="precision",
+        default="auto",
+        description="Floating-point type of the networks; auto: fp16 on a GPU, else fp32",
+        choices=PRECISIONS,
     ),
     Parameter(
         name="threads",
@@ -265,6 +272,7 @@ class NodeConfig:
     model: str
     propagation: str
     device: str
+    precision: str
     threads: int
     mode: str
     queue_size: int

@@ -95,7 +95,11 @@ class SegmentationNode(LifecycleNode):
             cv2.setNumThreads(config.threads)
         started_s = time.monotonic()
         model = self._load_model(
-            config.model, device=config.device, propagation=config.propagation, config=config.stream
+            config.model,
+            device=config.device,
+            propagation=config.propagation,
+            precision=config.precision,
+            config=config.stream,
         )
         class_map = ClassMap(model.class_names, config.class_map_entries)
         model.warm_up()

@@ -35,7 +35,7 @@ class DenseFlowPropagator:
             self._key_gray = _gray(key_frame.image)
         height, width = frame.shape[:2]
         flow_px = self._dis.calc(_gray(frame), self._key_gray, None)[:height, :width]  # [H, W, 2]
-        mask_logits = key_frame.mask_logits[queries]
+        mask_logits = key_frame.mask_logits[queries].float()
         flow = flow_at_mask_resolution(flow_px, key_frame.padding)
         return backward_warp(mask_logits.unsqueeze(0), flow.to(mask_logits).unsqueeze(0))[0]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mpvss_model.cuda import GraphedFunction, to_device
 from mpvss_model.errors import ConfigError
+from mpvss_model.motion.fast import fast_motion, key_part
 from mpvss_model.motion.module import Motion, MotionModule, propagate_masks
 from mpvss_model.segmentor.key_frame import KeyFrame
 
@@ -32,19 +34,35 @@ class MotionPropagator:
         self.module = module
         self._released_grid = released_grid
         self._flow = flow
+        self._key_frame: KeyFrame | None = None
+        self._key_part: torch.Tensor | None = None
+        self._propagated = GraphedFunction(self._propagate)
 
     def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
         """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
-        current, key = (_batch_of_one(image, key_frame.queries.device) for image in (frame, key_frame.image))
-        return self.module(current, key, key_frame.queries.unsqueeze(0), selected=queries)
+        image = _batch_of_one(frame, key_frame.queries.device)
+        return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, queries)
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """As `mpvss_model.propagation.Propagator`."""
-        motion = self.estimate(key_frame, frame, queries)
+        image = _batch_of_one(frame, key_frame.queries.device)
+        return self._propagated(image, self._part_of(key_frame), key_frame.queries, queries, key_frame.mask_logits[queries])[0]
+
+    def _propagate(
+        self, image: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor, masks: torch.Tensor
+    ) -> tuple[torch.Tensor]:
+        motion = fast_motion(self.module, image, part, queries, selected)
         flow = motion.segment_flow if self._flow == "segment" else motion.pixel_flow
-        return propagate_masks(key_frame.mask_logits[queries].unsqueeze(0), flow, released_grid=self._released_grid)[0]
+        # Positions need more digits than half precision has.
+        return propagate_masks(masks.unsqueeze(0).float(), flow.float(), released_grid=self._released_grid)
+
+    def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
+        if self._key_frame is not key_frame:
+            self._key_part = key_part(self.module, _batch_of_one(key_frame.image, key_frame.queries.device))
+            self._key_frame = key_frame
+        return self._key_part
 
 
 def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:
     """uint8 ``[H, W, 3]`` -> ``[1, 3, H, W]``."""
-    return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1).unsqueeze(0)
+    return to_device(image, device).permute(2, 0, 1).unsqueeze(0)

@@ -98,8 +98,8 @@ class InvertedResidual(nn.Module):
         self.has_skip = stride == 1 and channels_in == channels_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.has_skip else y
 
 
@@ -136,7 +136,7 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
         self.post_init()
 
     def forward(self, pixel_values: torch.Tensor, **_) -> BackboneOutput:
-        x = F.relu6(self.stem(pixel_values))
+        x = F.relu6(self.stem(pixel_values), inplace=True)
         hidden_states = [x]
         for stage in self.stages:
             x = stage(x)

@@ -32,6 +32,12 @@ class LoadedModel:
     motion: MotionModule | None
     released_grid: bool
 
+    def accelerate(self, dtype: torch.dtype) -> None:
+        """Run faster from now on, in some floating-point type; the model cannot be trained or saved afterwards."""
+        self.segmentor.accelerate(dtype)
+        if self.motion is not None:
+            self.motion.to(dtype, memory_format=torch.channels_last)
+
 
 def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     """Load a checkpoint directory, or a model of the hub by its id.

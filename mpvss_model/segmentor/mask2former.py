@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
 import mpvss_model.segmentor.efficientnet_lite  # noqa: F401  registers the backbone with transformers
+from mpvss_model.cuda import GraphedFunction, to_device
 from mpvss_model.errors import CheckpointError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
+from mpvss_model.segmentor.fast_network import FastMask2Former, SegmentedFrame
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import UNLABELED
 
@@ -53,8 +55,10 @@ class Mask2FormerSegmentor:
         self.name = name
         self.device = device
         self.model = model.to(device).eval().requires_grad_(False)
-        self.dtype = str(model.dtype).removeprefix("torch.")
+        self._dtype = model.dtype
         self.class_names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+        self._network: Callable[[torch.Tensor], Sequence[torch.Tensor]] = self._plain
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._mean = torch.tensor(image_mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(image_std, device=device).view(1, 3, 1, 1) * 255
 
@@ -86,21 +90,57 @@ class Mask2FormerSegmentor:
         name = Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir
         return cls(model=model, name=name, device=device, image_mean=mean, image_std=std)
 
+    @property
+    def dtype(self) -> str:
+        """The floating-point type it runs in, as torch calls it."""
+        return str(self._dtype).removeprefix("torch.")
+
+    def accelerate(self, dtype: torch.dtype) -> None:
+        """Run faster from now on, in some floating-point type. The network cannot be trained or saved afterwards.
+
+        Does nothing but change the type where a network differs too much from the published ones.
+        """
+        self.model.to(dtype)
+        self._dtype = dtype
+        if not self.model.config.pre_norm:
+            self._network = GraphedFunction(FastMask2Former(self.model))
+
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
         """Segment a uint8 RGB frame ``[H, W, 3]``."""
-        padding = FramePadding(*frame.shape[:2])
-        outputs = self.model.model(padding.pad(normalized(frame, self._mean, self._std)), output_hidden_states=True)
-        # The intermediate states have gone through the decoder's norm, as the class head needs them; [Q, 1, d].
-        queries = outputs.transformer_decoder_intermediate_states[-1][:, 0]
+        with self._own_stream():
+            padding, pixels = self.prepared(frame)
+            segmented = SegmentedFrame(*self._network(pixels))
         return KeyFrame(
             image=frame,
             stamp_s=stamp_s,
             padding=padding,
-            mask_logits=outputs.masks_queries_logits[-1][0],
-            class_logits=self.model.class_predictor(queries),
-            queries=queries,
+            mask_logits=segmented.mask_logits,
+            class_logits=segmented.class_logits.float(),
+            queries=segmented.queries,
         )
+
+    def prepared(self, frame: np.ndarray) -> tuple[FramePadding, torch.Tensor]:
+        """The network's input ``[1, 3, H', W']`` for a uint8 RGB frame ``[H, W, 3]``, and its geometry."""
+        padding = FramePadding(*frame.shape[:2])
+        pixels = normalized(to_device(frame, self.device), self._mean, self._std)
+        return padding, padding.pad(pixels).to(self._dtype)
+
+    def _plain(self, pixels: torch.Tensor) -> SegmentedFrame:
+        outputs = self.model.model(pixels, output_hidden_states=True)
+        # The intermediate states have gone through the decoder's norm, as the class head needs them; [Q, 1, d].
+        queries = outputs.transformer_decoder_intermediate_states[-1][:, 0]
+        return SegmentedFrame(outputs.masks_queries_logits[-1][0], self.model.class_predictor(queries), queries)
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """On a GPU, work beside what other threads do there, and be done at the end."""
+        if self._stream is None:
+            yield
+            return
+        with torch.cuda.stream(self._stream):
+            yield
+        self._stream.synchronize()
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class ClipStudy:
                 motion=self.model.motion,
                 released_grid=self.model.released_grid,
             ),
-            config=StreamConfig(interval_frames=run.interval),
+            config=StreamConfig(max_interval_frames=run.interval),
         )
 
     def cost(self, method: str, frame_size: tuple[int, int]) -> Cost:

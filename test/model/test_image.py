@@ -21,7 +21,7 @@ def test_normalizing_uses_the_scale_of_bytes():
     frame = np.full((2, 3, 3), (10, 20, 30), np.uint8)
     mean = torch.tensor([10.0, 10.0, 10.0]).view(1, 3, 1, 1)
     std = torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1, 1)
-    assert normalized(frame, mean, std)[0, :, 0, 0].tolist() == [0.0, 5.0, 5.0]
+    assert normalized(torch.from_numpy(frame), mean, std)[0, :, 0, 0].tolist() == [0.0, 5.0, 5.0]
 
 
 @pytest.mark.parametrize(

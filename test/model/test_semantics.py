@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpvss_model.image import FramePadding
-from mpvss_model.semantics import class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model.semantics import best_classes, class_scores, confidence_map, label_map, relevant_queries
 
 PADDING = FramePadding(20, 30)
 
@@ -20,11 +20,11 @@ def test_a_query_paints_its_class_where_its_mask_is():
     masks[1, :, 4:] = 20.0
     classes = torch.full((2, 4), -20.0)
     classes[0, 2] = classes[1, 0] = 20.0
-    scores = class_scores(masks, classes, FramePadding(32, 32))
-    labels = label_map(scores)
+    best = best_classes(masks, classes, FramePadding(32, 32))
+    labels = best.labels.numpy()
     assert labels.shape == (32, 32) and labels.dtype == "uint8"
     assert (labels[:, :15] == 2).all() and (labels[:, 17:] == 0).all()
-    assert confidence_map(scores)[:, :12].min() > 0.99
+    assert confidence_map(best.scores)[:, :12].min() > 0.99
 
 
 def test_queries_without_an_object_paint_nothing():
@@ -47,3 +47,29 @@ def test_queries_of_no_object_are_left_out():
     classes[:, -1] = 9.0
     classes[[1, 3], 0] = 12.0
     assert relevant_queries(classes, 0.01).tolist() == [1, 3]
+
+
+def test_the_number_of_queries_kept_is_rounded_up():
+    classes = torch.full((7, 3), -9.0)
+    classes[:, -1] = 9.0
+    classes[[1, 3, 4], 0] = 12.0
+    for multiple, kept in ((1, 3), (2, 4), (4, 4), (5, 5), (16, 7)):
+        queries = relevant_queries(classes, 0.01, multiple).tolist()
+        assert len(queries) == kept and {1, 3, 4} <= set(queries)
+
+
+@given(
+    seed=st.integers(0, 200), height=st.integers(16, 200), width=st.integers(16, 200), queries=st.integers(1, 40),
+    classes=st.integers(1, 255),
+)  # fmt: skip
+def test_the_best_classes_are_those_of_the_largest_scores(seed, height, width, queries, classes):
+    padding = FramePadding(height, width)
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randn(queries, *(side // 4 for side in padding.padded_size), generator=generator) * 4
+    class_logits = torch.randn(queries, classes + 1, generator=generator) * 4
+    scores = class_scores(masks, class_logits, padding)
+    best = best_classes(masks, class_logits, padding)
+    torch.testing.assert_close(best.scores, scores.amax(dim=0), atol=1e-5, rtol=1e-5)
+    chosen = scores.gather(0, best.labels.long().unsqueeze(0))[0]
+    torch.testing.assert_close(chosen, scores.amax(dim=0), atol=1e-5, rtol=1e-5)
+    assert (label_map(scores) == scores.max(dim=0).indices.numpy()).all()

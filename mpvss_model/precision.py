@@ -1,0 +1,26 @@
+"""The floating-point type that the networks run in."""
+
+from __future__ import annotations
+
+import torch
+
+from mpvss_model.errors import ConfigError
+
+__all__ = ["PRECISIONS", "resolve_precision"]
+
+# "auto" is fp16 on a GPU, else fp32.
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """A precision's name as a torch type.
+
+    Raises:
+        ConfigError: If there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return DTYPES[precision]

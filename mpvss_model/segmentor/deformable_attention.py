@@ -1,0 +1,114 @@
+"""Multi-scale deformable attention as one weighted sum of table rows per query and head.
+
+Every query and head reads ``levels * points`` positions, each interpolated between four pixels. That is an embedding bag: its
+rows are the pixels' values, its weights are attention times bilinear weight. Sampling, stacking, weighing and adding images of
+samples one after the other, as usual, costs ten times as much.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["DeformableAttention", "SamplingGrid"]
+
+
+class SamplingGrid:
+    """Where the pixels of all levels lie in the table of values, in which each level has a border of zeros.
+
+    Args:
+        sizes: Height and width of each level, in pixels.
+        num_heads: Of the attention.
+        device: Where the attention runs.
+    """
+
+    def __init__(self, sizes: tuple[tuple[int, int], ...], num_heads: int, device: torch.device) -> None:
+        self.sizes = sizes
+        self.num_heads = num_heads
+        starts, self.num_rows = [], 0
+        for height, width in sizes:
+            starts.append(self.num_rows)
+            self.num_rows += (height + 2) * (width + 2)
+        # A position on the far border has a right and a lower neighbour beyond it, which count for nothing.
+        self.num_rows += sizes[-1][1] + 3
+        extent = torch.tensor([[w for _, w in sizes], [h for h, _ in sizes]], dtype=torch.float32, device=device)
+        centres = torch.cat([_relative_centres(*size, device) for size in sizes])  # [S, 2] in 0..1
+        # + 1 for the border, - 0.5 because pixel 0 has its centre there.
+        self.origin = (centres[:, :, None] * extent + 0.5)[:, :, None, :, None]  # [S, 2, 1, L, 1]
+        self.limit = (extent + 1)[:, None, :, None]  # [2, 1, L, 1]
+        self.row_step = ((extent[0] + 2) * num_heads)[None, :, None]  # [1, L, 1]
+        heads = torch.arange(num_heads, device=device)[:, None]
+        start = torch.tensor(starts, device=device) * num_heads
+        self.start = (start + heads)[:, :, None].float()  # [heads, L, 1]
+        down = self.row_step[0].to(torch.int32)
+        self.corners = torch.stack([down * 0, down * 0 + num_heads, down, down + num_heads], dim=-1)  # [L, 1, 4]
+
+    def table(self, values: torch.Tensor) -> torch.Tensor:
+        """``[S, d]`` values of all pixels -> ``[rows * heads, d / heads]``."""
+        rows = values.new_zeros(self.num_rows, values.shape[1])
+        begin = row = 0
+        for height, width in self.sizes:
+            level = rows[row : row + (height + 2) * (width + 2)].view(height + 2, width + 2, -1)
+            level[1:-1, 1:-1] = values[begin : begin + height * width].view(height, width, -1)
+            begin, row = begin + height * width, row + (height + 2) * (width + 2)
+        return rows.view(self.num_rows * self.num_heads, -1)
+
+    def bags(self, offsets_px: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the table that each query and head reads, and how much of them.
+
+        Args:
+            offsets_px: float32 ``[S, 2, heads, L, points]``, x then y, from the query's own place, in pixels of each level.
+            weights: float32 ``[S, heads, L, points]``.
+
+        Returns:
+            int32 indices and float32 weights, ``[S * heads, L * points * 4]``.
+        """
+        # Beyond the border all is zero, as on it.
+        position = torch.minimum((offsets_px + self.origin).clamp_(min=0), self.limit)
+        corner = position.floor()
+        (right, below), (x, y) = position.sub_(corner).unbind(1), corner.unbind(1)
+        # Floats hold these whole numbers exactly, up to 2**24.
+        first = x.mul_(self.num_heads).add_(self.start).addcmul_(y, self.row_step).to(torch.int32)
+        lower = weights * below
+        upper = weights - lower
+        lower_right, upper_right = lower * right, upper * right
+        shares = torch.stack([upper - upper_right, upper_right, lower - lower_right, lower_right], dim=-1)
+        return (first.unsqueeze(-1) + self.corners).flatten(0, 1).flatten(1), shares.flatten(0, 1).flatten(1)
+
+
+class DeformableAttention(nn.Module):
+    """The pixel decoder's self-attention, with the weights of ``transformers``' module. For inference only.
+
+    Args:
+        attention: A ``Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention``.
+    """
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.num_heads = attention.n_heads
+        self.num_levels = attention.n_levels
+        self.num_points = attention.n_points
+        self.value_proj = attention.value_proj
+        self.output_proj = attention.output_proj
+        # One product for all that a query decides: x offsets, y offsets, attention.
+        offsets, logits = attention.sampling_offsets, attention.attention_weights
+        self.register_buffer("weight", torch.cat([offsets.weight[0::2], offsets.weight[1::2], logits.weight]))
+        self.register_buffer("bias", torch.cat([offsets.bias[0::2], offsets.bias[1::2], logits.bias]))
+
+    def forward(self, values: torch.Tensor, queries: torch.Tensor, grid: SamplingGrid) -> torch.Tensor:
+        """``values`` and ``queries`` are ``[S, d]``, over the pixels of all levels; so is the result."""
+        samples = self.num_heads, self.num_levels, self.num_points
+        decided = F.linear(queries, self.weight, self.bias).float().unflatten(1, (3, *samples))
+        weights = decided[:, 2].flatten(2).softmax(dim=-1).unflatten(2, samples[1:])
+        indices, shares = grid.bags(decided[:, :2], weights)
+        rows = grid.table(self.value_proj(values))
+        summed = F.embedding_bag(indices, rows, per_sample_weights=shares.to(rows.dtype), mode="sum")
+        return self.output_proj(summed.view(values.shape))
+
+
+def _relative_centres(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """Pixel centres, x then y, in 0..1: ``[height * width, 2]``."""
+    ys = (torch.arange(height, device=device) + 0.5) / height
+    xs = (torch.arange(width, device=device) + 0.5) / width
+    return torch.stack(torch.meshgrid(ys, xs, indexing="ij")[::-1], dim=-1).flatten(0, 1)
