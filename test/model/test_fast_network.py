@@ -13,7 +13,8 @@ from mpvss_model import VideoSegmentor
 from mpvss_model.precision import resolve_precision
 from mpvss_model.segmentor.backbones import mask2former_config, paper_backbone
 from mpvss_model.segmentor.fast_network import KEPT_SIZES, FastMask2Former
-from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
+from mpvss_model.segmentor.loading import load_model
+from mpvss_model.segmentor.mask2former import quiet
 from mpvss_model.video_segmentor import WEIGHTS_DIR
 
 CPU = torch.device("cpu")
@@ -60,7 +61,7 @@ def plain_and_fast(request, tiny_checkpoint):
         model = random_model(request.param)
     else:
         location = tiny_checkpoint if request.param == "tiny" else ROOMS
-        model = Mask2FormerSegmentor.from_pretrained(location, device=CPU).model
+        model = load_model(location, device=CPU).segmentor.model
     return model, FastMask2Former(copy.deepcopy(model))
 
 
@@ -76,7 +77,7 @@ def test_numbers_are_those_of_transformers_at_sizes_that_change(plain_and_fast, 
 
 @torch.no_grad()
 def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
-    model = Mask2FormerSegmentor.from_pretrained(ROOMS, device=CPU).model
+    model = load_model(ROOMS, device=CPU).segmentor.model
     pixels = torch.zeros(1, 3, 96, 128)
     with CountedOperators() as plain:
         model.model(pixels)
@@ -92,7 +93,7 @@ def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
 
 @torch.inference_mode()
 def test_what_is_remembered_per_size_is_bounded():
-    fast = FastMask2Former(Mask2FormerSegmentor.from_pretrained(ROOMS, device=CPU).model)
+    fast = FastMask2Former(load_model(ROOMS, device=CPU).segmentor.model)
     for i in range(1, 2 * KEPT_SIZES):
         fast(torch.zeros(1, 3, 32, 32 * i))
     assert len(fast.pixel_decoder._grids) == KEPT_SIZES

@@ -29,7 +29,7 @@ def small_bag(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("propagation, key_frames", [("per-frame", 18), ("dense", 6), ("copy", 6), ("auto", 6)])
+@pytest.mark.parametrize("propagation, key_frames", [("per-frame", 18), ("dense", 6), ("copy", 6), ("pixel", 6), ("auto", 6)])
 def test_a_bag_is_measured_with_any_propagation(small_bag, propagation, key_frames):
     seen = []
     report = evaluate_source(
@@ -79,6 +79,6 @@ def test_an_unknown_propagation_is_refused(small_bag):
         evaluate_source(small_bag, model="rooms-lite", propagation="magic", interval=5)
 
 
-def test_learned_flow_needs_a_model_that_has_it(small_bag):
+def test_learned_flow_needs_a_model_that_has_it(small_bag, tiny_checkpoint):
     with pytest.raises(ConfigError, match="needs a model with a trained motion module"):
-        evaluate_source(small_bag, model="rooms-lite", propagation="segment", interval=5)
+        evaluate_source(small_bag, model=tiny_checkpoint, propagation="segment", interval=5)
