@@ -190,7 +190,8 @@ PARAMETERS = (
     Parameter(
         name="max_interval_s",
         default=StreamConfig.max_interval_s,
-        description="A key frame also when the last one is this old, in seconds of frame stamps; 0 leaves it to max_key_age_s",
+        description="A key frame also when the last one is this old, in seconds of frame stamps; 0: max_key_age_s, or "
+        "half of it when key frames are asynchronous",
         minimum=0.0,
         maximum=3600.0,
         live=True,
@@ -206,7 +207,8 @@ PARAMETERS = (
     Parameter(
         name="motion_threshold",
         default=StreamConfig.motion_threshold,
-        description="A key frame also when motion does not explain this share of the image; 0 does not measure it",
+        description="A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the image x "
+        "seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
         minimum=0.0,
         maximum=1.0,
         live=True,

@@ -306,6 +306,7 @@ def test_a_set_of_clips_is_the_same_on_one_process_and_on_two_and_can_be_continu
 def test_clips_can_be_written_as_bags_with_ground_truth(furniture, tmp_path):
     config = RoomsConfig(split="test-b", apartments=1, views=1, frames=3, max_stride=1, width=64, height=48)
     generate(config, furniture=furniture, out=tmp_path, write_clip=write_bag_clip)
+    assert (tmp_path / "test-b-0-00000-00" / "test-b-0-00000-00.mcap").is_file()
     with Bag(tmp_path / "test-b-0-00000-00") as bag:
         assert bag.count(TOPIC) == bag.count(GROUND_TRUTH_TOPIC) == 3
 

@@ -198,11 +198,14 @@ class _Job:
 
     def render(self, apartment: int) -> None:
         for clip in self.generator.clips(apartment):
-            path, partial = self.out / clip.name, self.out / f".{clip.name}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
+            # A bag's files are called like its folder, so that the unfinished one has the final name, too.
+            path, partial = self.out / clip.name, self.out / f".unfinished-{apartment}" / clip.name
+            shutil.rmtree(partial.parent, ignore_errors=True)
+            partial.parent.mkdir()
             self.write_clip(clip, partial, self.config)
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)
+            partial.parent.rmdir()
 
 
 def _rendered(job: _Job, apartments: list[int], workers: int) -> Iterator[None]:
