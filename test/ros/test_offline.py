@@ -1,10 +1,16 @@
 """``mpvss evaluate`` on bags and folders."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from mpvss_model import ConfigError, DataError
+from mpvss_model import ConfigError, DataError, StreamConfig
+from mpvss_model.segmentor.loading import load_model
+from mpvss_model.semantics import best_classes, class_scores, label_map, relevant_queries
+from mpvss_model.video_segmentor import model_location
 from mpvss_ros.bag import GROUND_TRUTH_TOPIC, BagWriter
 from mpvss_ros.cli import SAMPLE_BAG
 from mpvss_ros.evaluation import Bag, bag_frames
@@ -82,3 +88,18 @@ def test_an_unknown_propagation_is_refused(small_bag):
 def test_learned_flow_needs_a_model_that_has_it(small_bag, tiny_checkpoint):
     with pytest.raises(ConfigError, match="needs a model with a trained motion module"):
         evaluate_source(small_bag, model=tiny_checkpoint, propagation="segment", interval=5)
+
+
+@torch.inference_mode()
+def test_fast_key_frames_give_the_labels_of_the_plain_network_with_all_its_queries():
+    with Bag(SAMPLE_BAG) as bag:
+        images = [frame.read_image() for frame in itertools.islice(bag_frames(bag, bag.image_topic()), 0, 100, 25)]
+    plain, fast = (load_model(model_location("rooms-lite"), device=torch.device("cpu")) for _ in range(2))
+    fast.accelerate(torch.float32)
+    for image in images:
+        expected = plain.segmentor.segment(image, 0.0)
+        found = fast.segmentor.segment(image, 0.0)
+        labels = label_map(class_scores(expected.mask_logits, expected.class_logits, expected.padding))
+        kept = relevant_queries(found.class_logits, StreamConfig.query_tolerance)
+        best = best_classes(found.mask_logits[kept], found.class_logits[kept], found.padding)
+        assert (best.labels.numpy() == labels).mean() >= 0.9999

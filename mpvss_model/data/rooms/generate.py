@@ -7,8 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -141,7 +140,10 @@ def generate(
         on_progress(done)
     # Mesa's software renderer would take all cores in each process.
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    for done, _ in enumerate(_rendered(_Job(config, furniture, out, write_clip), todo, workers), start=done + 1):
+    settings = (config, furniture, out, write_clip)
+    here = _Worker(*settings)  # what is missing on this machine shows here, and not in another process
+    rendered = map(here.render, todo) if workers == 1 else _rendered_elsewhere(workers, settings, todo)
+    for done, _ in enumerate(rendered, start=done + 1):
         if on_progress is not None:
             on_progress(done)
     names = [name for apartment in range(config.apartments) for name in clip_names(config, apartment)]
@@ -183,41 +185,29 @@ def _check_same_settings(config: RoomsConfig, out: Path) -> None:
         raise DataError(f"{out} holds clips of other settings, see {path.name}: choose an empty folder, or those settings")
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Worker:
     """Renders apartments into a folder."""
 
-    config: RoomsConfig
-    furniture: Path
-    out: Path
-    write_clip: WriteClip
-
-    @cached_property
-    def generator(self) -> RoomsGenerator:
-        return RoomsGenerator(self.config, FurnitureLibrary(self.furniture))
+    def __init__(self, config: RoomsConfig, furniture: Path, out: Path, write_clip: WriteClip) -> None:
+        self._config, self._out, self._write_clip = config, out, write_clip
+        self._generator = RoomsGenerator(config, FurnitureLibrary(furniture))
 
     def render(self, apartment: int) -> None:
-        for clip in self.generator.clips(apartment):
+        for clip in self._generator.clips(apartment):
             # A bag's files are called like its folder, so that the unfinished one has the final name, too.
-            path, partial = self.out / clip.name, self.out / f".unfinished-{apartment}" / clip.name
+            path, partial = self._out / clip.name, self._out / f".unfinished-{apartment}" / clip.name
             shutil.rmtree(partial.parent, ignore_errors=True)
             partial.parent.mkdir()
-            self.write_clip(clip, partial, self.config)
+            self._write_clip(clip, partial, self._config)
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)
             partial.parent.rmdir()
 
 
-def _rendered(job: _Job, apartments: list[int], workers: int) -> Iterator[None]:
-    """Yields whenever one more apartment is done."""
-    # What is missing on this machine shows here, in one line, rather than in each process.
-    job.generator  # noqa: B018
-    if workers == 1:
-        yield from map(job.render, apartments)
-        return
+def _rendered_elsewhere(workers: int, settings: tuple, apartments: list[int]) -> Iterator[None]:
+    """Renders in other processes; yields whenever one more apartment is done."""
     context = multiprocessing.get_context("spawn")
-    job = replace(job)  # without the generator, which no other process can use
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(job,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=settings) as pool:
         try:
             for future in as_completed([pool.submit(_render_in_worker, apartment) for apartment in apartments]):
                 yield future.result()
@@ -226,14 +216,14 @@ def _rendered(job: _Job, apartments: list[int], workers: int) -> Iterator[None]:
             raise
 
 
-_worker_job: _Job
+_worker: _Worker
 
 
-def _start_worker(job: _Job) -> None:
-    global _worker_job
+def _start_worker(*settings) -> None:
+    global _worker
     cv2.setNumThreads(1)
-    _worker_job = job
+    _worker = _Worker(*settings)
 
 
 def _render_in_worker(apartment: int) -> None:
-    _worker_job.render(apartment)
+    _worker.render(apartment)
