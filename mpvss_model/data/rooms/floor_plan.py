@@ -13,7 +13,6 @@ MIN_SIDE_M = 2.8
 MAX_SIDE_M = 7.5
 MAX_ROOMS = 4
 DOORWAY_HEIGHT_M = 2.05
-WALL_SIDES = ("south", "east", "north", "west")
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,8 @@ class Doorway:
 
     def corners(self, margin_m: float = 0.0) -> np.ndarray:
         """The opening's rectangle on the floor ``[4, 2]``, made longer by a margin on both sides of the wall."""
-        along = (self.near_m - margin_m, self.far_m + margin_m)
-        across = (self.start_m, self.end_m)
-        points = [(a, c) for a, c in ((along[0], across[0]), (along[1], across[0]), (along[1], across[1]), (along[0], across[1]))]
+        near, far = self.near_m - margin_m, self.far_m + margin_m
+        points = [(near, self.start_m), (far, self.start_m), (far, self.end_m), (near, self.end_m)]
         return np.array(points if self.axis == 0 else [point[::-1] for point in points])
 
     def side_in(self, room: int) -> str:

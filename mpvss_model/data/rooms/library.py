@@ -84,7 +84,8 @@ def _prepare(item: Furniture, archives: Path, path: Path) -> bool:
             return False
         folder = PurePosixPath(item.path).parent
         try:
-            mesh = mesh_from_obj(archive.read(item.path), read=lambda name: archive.read(str(folder / name)), rotation=item.rotation)
+            obj = archive.read(item.path)
+            mesh = mesh_from_obj(obj, read=lambda name: archive.read(str(folder / name)), rotation=item.rotation)
         except ValueError:
             return False
     partial = path.with_suffix(".partial")

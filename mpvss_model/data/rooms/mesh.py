@@ -13,13 +13,14 @@ import trimesh
 
 __all__ = ["NO_TEXTURE", "TEXTURE_SIZE_PX", "VERTEX", "Mesh", "load_mesh", "mesh_from_obj", "quads", "save_mesh"]
 
-# Positions fill the box [-1, 1]^3 and are scaled when they are drawn. `layer` is the texture's, `gloss` 255 for a mirror. Where
-# the normal is 0, the triangle's own one holds.
+# Positions fill the box [-1, 1]^3 and are scaled when they are drawn. `layer` is the texture's, `gloss` 255 for a mirror.
+# Where the normal is 0, the triangle's own one holds.
 VERTEX = np.dtype(
     [("position", "<i2", 3), ("layer", "u1"), ("gloss", "u1"), ("normal", "i1", 4), ("uv", "<f4", 2), ("colour", "u1", 4)]
 )
 NO_TEXTURE = 255
 TEXTURE_SIZE_PX = 256
+TEXTURE_SHAPE = (TEXTURE_SIZE_PX, TEXTURE_SIZE_PX, 4)
 # Panes of glass and the like are left out: what is behind them is what a camera sees.
 MIN_OPACITY = 0.35
 WEBP_QUALITY = 85
@@ -73,7 +74,8 @@ def mesh_from_obj(obj: bytes, *, read: Callable[[str], bytes], rotation: tuple[f
         vertices.append(_vertices(part, unit, normals, layer))
         triangles.append(part.faces.astype(np.uint32) + first_vertex)
         first_vertex += len(position)
-    return _compact(np.concatenate(vertices), np.concatenate(triangles), np.array(textures, np.uint8).reshape(-1, *_TEXTURE_SHAPE))
+    layers = np.array(textures, np.uint8).reshape(-1, *TEXTURE_SHAPE)
+    return _compact(np.concatenate(vertices), np.concatenate(triangles), layers)
 
 
 def quads(corners: np.ndarray, *, uv: np.ndarray, half_size: np.ndarray, layer: int, colour: np.ndarray, gloss: float) -> Mesh:
@@ -96,7 +98,7 @@ def quads(corners: np.ndarray, *, uv: np.ndarray, half_size: np.ndarray, layer: 
     vertices["colour"][:, :3] = np.rint(np.clip(colour, 0, 1) * 255)
     vertices["layer"], vertices["gloss"] = layer, round(gloss * 255)
     triangles = np.array([0, 1, 2, 0, 2, 3], np.uint32) + 4 * np.arange(len(corners), dtype=np.uint32)[:, None]
-    return Mesh(vertices, triangles.reshape(-1, 3), np.zeros((0, *_TEXTURE_SHAPE), np.uint8))
+    return Mesh(vertices, triangles.reshape(-1, 3), np.zeros((0, *TEXTURE_SHAPE), np.uint8))
 
 
 def save_mesh(mesh: Mesh, path: Path) -> None:
@@ -117,10 +119,7 @@ def load_mesh(path: Path) -> Mesh:
             cv2.cvtColor(cv2.imdecode(arrays[f"texture{i}"], cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
             for i in range(len(arrays.files) - 2)
         ]
-        return Mesh(arrays["vertices"], arrays["triangles"], np.array(textures, np.uint8).reshape(-1, *_TEXTURE_SHAPE))
-
-
-_TEXTURE_SHAPE = (TEXTURE_SIZE_PX, TEXTURE_SIZE_PX, 4)
+        return Mesh(arrays["vertices"], arrays["triangles"], np.array(textures, np.uint8).reshape(-1, *TEXTURE_SHAPE))
 
 
 class _Resolver(trimesh.resolvers.Resolver):

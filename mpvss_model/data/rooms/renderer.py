@@ -33,7 +33,8 @@ out vec3 at, facing, paint; out vec2 texel; out vec4 now, next, in_light; out fl
 void main() {
     vec4 local = vec4(vec3(position) / 32767. * half_size + vec3(0, 0, half_size.z), 1);
     vec4 world = pose * local;
-    at = world.xyz; facing = mat3(pose) * vec3(normal.xyz); paint = colour.rgb; texel = uv; shine = gloss; texture_layer = layer;
+    at = world.xyz; facing = mat3(pose) * vec3(normal.xyz); paint = colour.rgb;
+    texel = uv; shine = gloss; texture_layer = layer;
     now = view * world; next = next_view * next_pose * local; in_light = light_view * world;
     gl_Position = now;
 }"""
@@ -48,7 +49,8 @@ float lit() {
     vec3 s = in_light.xyz / in_light.w * .5 + .5;
     if (in_light.w <= 0. || any(lessThan(s.xy, vec2(0))) || any(greaterThan(s.xy, vec2(1)))) return .6;
     float sum = 0.;
-    for (int i = -1; i < 2; i++) for (int j = -1; j < 2; j++) sum += texture(shadow, vec3(s.xy + vec2(i, j) * 1.5 / 1024., s.z - .0015));
+    for (int i = -1; i < 2; i++)
+        for (int j = -1; j < 2; j++) sum += texture(shadow, vec3(s.xy + vec2(i, j) * 1.5 / 1024., s.z - .0015));
     return sum / 9.;
 }
 void main() {

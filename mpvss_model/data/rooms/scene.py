@@ -9,7 +9,7 @@ import numpy as np
 
 from mpvss_model.data.rooms.catalogue import CLASS_NAMES, Furniture
 from mpvss_model.data.rooms.floor_grid import FloorGrid, footprint
-from mpvss_model.data.rooms.floor_plan import DOORWAY_HEIGHT_M, FloorPlan, Room, draw_floor_plan
+from mpvss_model.data.rooms.floor_plan import DOORWAY_HEIGHT_M, Doorway, FloorPlan, Room, draw_floor_plan
 from mpvss_model.data.rooms.mesh import Mesh, quads
 from mpvss_model.data.rooms.textures import draw_texture
 
@@ -185,12 +185,10 @@ class _Decorator:
     def _wall(self, index: int, side: str, start: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
         """The parts of a wall around its doorways, as seen from inside."""
         axis = int(side in ("east", "west"))
-        cuts = sorted(
-            sorted((d.start_m, d.end_m), key=lambda c: abs(c - start[axis]))
-            for d in self._plan.doorways
-            if index in d.rooms and d.side_in(index) == side
-        )
-        cuts.sort(key=lambda cut: abs(cut[0] - start[axis]))
+        openings = [d for d in self._plan.doorways if index in d.rooms and d.side_in(index) == side]
+        # In the order in which one walks past them.
+        ends = [sorted((d.start_m, d.end_m), key=lambda c: abs(c - start[axis])) for d in openings]
+        cuts = sorted(ends, key=lambda cut: abs(cut[0] - start[axis]))
         parts, position, height = [], start, self._plan.height_m
 
         def at(coordinate: float) -> np.ndarray:
@@ -204,7 +202,7 @@ class _Decorator:
             position = at(last)
         return [*parts, _upright(position, end, 0.0, height)]
 
-    def _build_jambs(self, doorway) -> None:
+    def _build_jambs(self, doorway: Doorway) -> None:
         """The inside of a doorway: two sides, the top and the threshold."""
         a, b, c, d = doorway.corners()
         top = DOORWAY_HEIGHT_M
