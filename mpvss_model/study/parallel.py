@@ -15,6 +15,7 @@ import torch
 
 from mpvss_model.data import Clip
 from mpvss_model.errors import MPVSSError
+from mpvss_model.precision import resolve_precision
 from mpvss_model.segmentor.loading import load_model
 from mpvss_model.study.clip_study import ClipStudy
 from mpvss_model.study.config import StudyConfig
@@ -53,7 +54,10 @@ class WorkerSettings:
         """Set the threads of this process and load the model."""
         torch.set_num_threads(self.threads)
         cv2.setNumThreads(self.threads)
-        return ClipStudy(model=load_model(self.location, device=torch.device(self.device)), config=self.config)
+        device = torch.device(self.device)
+        model = load_model(self.location, device=device)
+        model.accelerate(resolve_precision("auto", device))
+        return ClipStudy(model=model, config=self.config)
 
 
 def measure_clips(
