@@ -354,7 +354,7 @@ def rooms(
     )
     require_rooms_extra()
     from mpvss_model.data.rooms.generate import generate, write_folder_clip
-    from mpvss_model.data.rooms.library import prepare_library
+    from mpvss_model.data.rooms.furniture_library import prepare_library
 
     write_clip = write_folder_clip
     if bags:

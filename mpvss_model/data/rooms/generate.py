@@ -16,7 +16,7 @@ import numpy as np
 from mpvss_model.data.rooms.camera import Roads, RobotCamera
 from mpvss_model.data.rooms.catalogue import CLASS_NAMES
 from mpvss_model.data.rooms.config import SPLITS, RoomsConfig
-from mpvss_model.data.rooms.library import FurnitureLibrary
+from mpvss_model.data.rooms.furniture_library import FurnitureLibrary
 from mpvss_model.data.rooms.renderer import Moment, RenderedFrame, Renderer
 from mpvss_model.data.rooms.scene import Scene, draw_scene
 from mpvss_model.data.rooms.sensor import Sensor, draw_sensor
