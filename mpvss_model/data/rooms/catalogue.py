@@ -11,12 +11,11 @@ from pathlib import Path
 
 from mpvss_model.errors import DataError
 
-__all__ = ["ARCHIVES_DIR", "CLASS_NAMES", "Furniture", "model_classes", "read_archives"]
+__all__ = ["CLASS_NAMES", "Furniture", "model_classes", "read_archives"]
 
 CLASS_NAMES = (
     "wall", "floor", "ceiling", "door", "window", "seat", "table", "bed", "storage", "plant", "person", "other"
 )  # fmt: skip
-ARCHIVES_DIR = Path("/usr/share/sweethome3d/furniture")
 PROPERTIES = "PluginFurnitureCatalog.properties"
 CLASS_TABLE = Path(__file__).parent / "classes.csv"
 # Every fifth model of a class is held out of training, to test on objects that were never seen.

@@ -96,9 +96,7 @@ class Scene:
 
     def move(self, rng: np.random.Generator, camera: np.ndarray) -> None:
         """Let what moves make a step; it turns before walls, furniture and the camera at ``[2]``."""
-        for mover in self.placed:
-            if not mover.speed_m:
-                continue
+        for mover in self.movers:
             for _ in range(12):
                 step = mover.speed_m * np.array([np.cos(mover.heading), np.sin(mover.heading)])
                 target = mover.position[:2] + step
