@@ -203,7 +203,7 @@ def _measure(
             )
         on_round(i + 1, rounds)
     key_frame = streams[STREAM_INTERVALS[0]].segmentor.segment(frames[0], 0.0)
-    queries = relevant_queries(key_frame.class_logits, StreamConfig.query_tolerance)
+    queries = relevant_queries(key_frame.mask_logits, key_frame.class_logits, StreamConfig.query_tolerance)
     report.relevant_queries = len(queries), len(key_frame.queries)
     reference = statistics.median(times[TRANSFORMERS])
     for name, values in times.items():

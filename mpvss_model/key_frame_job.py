@@ -162,7 +162,7 @@ class KeyFrameJob:
         multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
         return Reference(
             key_frame=key_frame,
-            queries=relevant_queries(key_frame.class_logits, self._query_tolerance, multiple),
+            queries=relevant_queries(key_frame.mask_logits, key_frame.class_logits, self._query_tolerance, multiple),
             thumbnail=thumbnail(key_frame.image),
             reason=self.reason,
             segmentor_s=time.monotonic() - started_s,

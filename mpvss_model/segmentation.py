@@ -30,7 +30,7 @@ class Segmentation:
         segmentor_s: How long the segmentor took for it, in seconds of real time.
         freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
         fault: What went wrong with the newest key frame, if it failed; it will be tried again.
-        best_scores: ``[H, W]``, score of each pixel's class, on the model's device.
+        best_scores: Computes the score of each pixel's class, ``[H, W]``, on the model's device.
         change: What motion since the key frame does not explain; measured when first called.
     """
 
@@ -43,7 +43,7 @@ class Segmentation:
     segmentor_s: float
     freshness: float
     fault: str | None
-    best_scores: torch.Tensor
+    best_scores: Callable[[], torch.Tensor]
     change: Callable[[], Change]
 
     @property
@@ -57,5 +57,6 @@ class Segmentation:
 
         Computed when first asked for.
         """
-        confidence = confidence_map(self.best_scores) * np.float32(self.freshness)
+        with torch.inference_mode():
+            confidence = confidence_map(self.best_scores()) * np.float32(self.freshness)
         return confidence if self.is_key_frame else confidence * (1.0 - self.change().error_map(*self.labels.shape))

@@ -24,7 +24,7 @@ from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
-from mpvss_model.semantics import BestClasses, best_classes
+from mpvss_model.semantics import best_labels, best_scores
 from mpvss_model.stream_state import StreamState
 
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
@@ -301,10 +301,10 @@ class VideoSegmentor:
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = key_age_s == 0.0
-        best = self._labelled(reference, frame, is_key_frame)
+        labels, scores = self._labelled(reference, frame, is_key_frame)
         is_new, state.reference_is_new = state.reference_is_new, False
         return Segmentation(
-            labels=best.labels.cpu().numpy(),
+            labels=labels,
             is_key_frame=is_key_frame,
             is_from_new_key_frame=is_new,
             key_frame_reason=reference.reason,
@@ -313,12 +313,14 @@ class VideoSegmentor:
             segmentor_s=reference.segmentor_s,
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
-            best_scores=best.scores,
+            best_scores=scores,
             change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else change,
         )
 
-    def _labelled(self, reference: Reference, frame: np.ndarray, is_key_frame: bool) -> BestClasses:
-        """Class and score of each pixel."""
+    def _labelled(
+        self, reference: Reference, frame: np.ndarray, is_key_frame: bool
+    ) -> tuple[np.ndarray, Callable[[], torch.Tensor]]:
+        """The class of each pixel, and what computes its score."""
         key_frame, queries = reference.key_frame, reference.queries
         try:
             if is_key_frame:
@@ -326,7 +328,8 @@ class VideoSegmentor:
             else:
                 masks = self.propagator.propagate(key_frame, frame, queries)
                 check_finite("propagated masks", masks)
-            return best_classes(masks, key_frame.class_logits[queries], key_frame.padding)
+            seen = masks, key_frame.class_logits[queries], key_frame.padding
+            return best_labels(*seen).cpu().numpy(), partial(best_scores, *seen)
         except Exception as error:  # whatever the propagation does, the stream goes on
             raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 

@@ -27,10 +27,21 @@ def half_size_input(images: torch.Tensor, dtype: torch.dtype = torch.float32) ->
     Returns:
         ``[B, 3, H'/2, W'/2]``, where ``H'`` and ``W'`` are the padded sides.
     """
-    mean = images.new_tensor(FRAME_MEAN, dtype=dtype).view(3, 1, 1)
-    centred = images.to(dtype) / 255 - mean
-    # Halving bilinearly is averaging 2 x 2 pixels.
-    return F.avg_pool2d(FramePadding(*images.shape[-2:]).pad(centred), 2)
+    height, width = images.shape[-2:]
+    pixels = F.pad(images.to(dtype), (0, width % 2, 0, height % 2))
+    # Halving bilinearly is averaging 2 x 2 pixels. The mean of those in the frame is subtracted afterwards, from a quarter as
+    # many numbers; padding counts as zero after that.
+    half = F.interpolate(pixels, scale_factor=0.5, mode="bilinear", align_corners=False)
+    inside = _share_inside(height, half)[:, None] * _share_inside(width, half)
+    mean = half.new_tensor(FRAME_MEAN).view(3, 1, 1)
+    padded_height, padded_width = FramePadding(height, width).padded_size
+    missing = padded_width // 2 - half.shape[-1], padded_height // 2 - half.shape[-2]
+    return F.pad(half / 255 - mean * inside, (0, missing[0], 0, missing[1]))
+
+
+def _share_inside(side_px: int, like: torch.Tensor) -> torch.Tensor:
+    """Of each pair of pixels along a side of the frame: 1, but 1/2 for the last one of an odd side."""
+    return like.new_tensor([1.0] * (side_px // 2) + [0.5] * (side_px % 2))
 
 
 class MotionEncoder(nn.Module):

@@ -106,6 +106,9 @@ def propagate_masks(mask_logits: torch.Tensor, flow_px: torch.Tensor, *, release
             f"flow_px must have half the resolution of mask_logits and one field per query or frame, got "
             f"{tuple(flow_px.shape)} for mask_logits of {tuple(mask_logits.shape)}"
         )
-    flow = 2 * F.interpolate(flow_px.flatten(0, -4), size=(height, width), mode="bilinear", align_corners=False)
+    # Upsampling is many times faster with all fields as channels of one image, side by side in memory.
+    channels = flow_px.flatten(1, -3).contiguous(memory_format=torch.channels_last)
+    finer = F.interpolate(channels, size=(height, width), mode="bilinear", align_corners=False)
+    flow = 2 * finer.unflatten(1, (-1, 2)).flatten(0, 1)  # [fields, 2, H, W]
     warped = backward_warp(mask_logits.reshape(len(flow), -1, height, width), flow, released_grid=released_grid)
     return warped.view(mask_logits.shape)

@@ -20,10 +20,11 @@ class SamplingGrid:
     Args:
         sizes: Height and width of each level, in pixels.
         num_heads: Of the attention.
+        num_points: That each head reads in each level.
         device: Where the attention runs.
     """
 
-    def __init__(self, sizes: tuple[tuple[int, int], ...], num_heads: int, device: torch.device) -> None:
+    def __init__(self, sizes: tuple[tuple[int, int], ...], num_heads: int, num_points: int, device: torch.device) -> None:
         self.sizes = sizes
         self.num_heads = num_heads
         starts, self.num_rows = [], 0
@@ -34,15 +35,20 @@ class SamplingGrid:
         self.num_rows += sizes[-1][1] + 3
         extent = torch.tensor([[w for _, w in sizes], [h for h, _ in sizes]], dtype=torch.float32, device=device)
         centres = torch.cat([_relative_centres(*size, device) for size in sizes])  # [S, 2] in 0..1
+
+        # Operations on tensors that broadcast along their last dimensions run several times slower: so all are spelled out.
+        def per_sample(values: torch.Tensor) -> torch.Tensor:
+            return values.expand(*values.shape[:-3], num_heads, len(sizes), num_points).flatten(-3).contiguous()
+
         # + 1 for the border, - 0.5 because pixel 0 has its centre there.
-        self.origin = (centres[:, :, None] * extent + 0.5)[:, :, None, :, None]  # [S, 2, 1, L, 1]
-        self.limit = (extent + 1)[:, None, :, None]  # [2, 1, L, 1]
-        self.row_step = ((extent[0] + 2) * num_heads)[None, :, None]  # [1, L, 1]
-        heads = torch.arange(num_heads, device=device)[:, None]
-        start = torch.tensor(starts, device=device) * num_heads
-        self.start = (start + heads)[:, :, None].float()  # [heads, L, 1]
-        down = self.row_step[0].to(torch.int32)
-        self.corners = torch.stack([down * 0, down * 0 + num_heads, down, down + num_heads], dim=-1)  # [L, 1, 4]
+        self.origin = per_sample((centres[:, :, None] * extent + 0.5)[:, :, None, :, None])  # [S, 2, samples]
+        self.limit = per_sample((extent + 1)[:, None, :, None])  # [2, samples]
+        row_step = ((extent[0] + 2) * num_heads)[None, :, None]
+        self.row_step = per_sample(row_step)
+        heads = torch.arange(num_heads, device=device)[:, None, None]
+        self.start = per_sample(torch.tensor(starts, device=device)[None, :, None] * num_heads + heads).float()
+        down = row_step.expand(1, len(sizes), num_points).flatten().to(torch.int32)
+        self.corners = torch.stack([down * 0, down * 0 + num_heads, down, down + num_heads])  # [4, L * points]
 
     def table(self, values: torch.Tensor) -> torch.Tensor:
         """``[S, d]`` values of all pixels -> ``[rows * heads, d / heads]``."""
@@ -58,23 +64,32 @@ class SamplingGrid:
         """Rows of the table that each query and head reads, and how much of them.
 
         Args:
-            offsets_px: float32 ``[S, 2, heads, L, points]``, x then y, from the query's own place, in pixels of each level.
-            weights: float32 ``[S, heads, L, points]``.
+            offsets_px: float32 ``[S, 2, samples]``, x then y, from the query's own place, in pixels of each level; the samples
+                are those of the first head in the first level, in the second, and so on.
+            weights: float32 ``[S, samples]``.
 
         Returns:
-            int32 indices and float32 weights, ``[S * heads, L * points * 4]``.
+            int32 indices and float32 weights, ``[S * heads, 4 * L * points]``.
         """
         # Beyond the border all is zero, as on it.
-        position = torch.minimum((offsets_px + self.origin).clamp_(min=0), self.limit)
+        position = (offsets_px + self.origin).clamp_(min=0)
+        position = torch.minimum(position, self.limit, out=position)
         corner = position.floor()
         (right, below), (x, y) = position.sub_(corner).unbind(1), corner.unbind(1)
         # Floats hold these whole numbers exactly, up to 2**24.
-        first = x.mul_(self.num_heads).add_(self.start).addcmul_(y, self.row_step).to(torch.int32)
-        lower = weights * below
-        upper = weights - lower
-        lower_right, upper_right = lower * right, upper * right
-        shares = torch.stack([upper - upper_right, upper_right, lower - lower_right, lower_right], dim=-1)
-        return (first.unsqueeze(-1) + self.corners).flatten(0, 1).flatten(1), shares.flatten(0, 1).flatten(1)
+        first = x.mul_(self.num_heads).add_(self.start).add_(y.mul_(self.row_step)).to(torch.int32)
+        by_head = self.num_heads, self.corners.shape[1]
+        indices = first.unflatten(1, by_head).unsqueeze(2) + self.corners
+        shares = weights.new_empty(indices.shape)
+        upper_left, upper_right, lower_left, lower_right = shares.unbind(2)
+        right, below, weights = (values.unflatten(1, by_head) for values in (right, below, weights))
+        torch.mul(weights, below, out=lower_left)
+        torch.mul(lower_left, right, out=lower_right)
+        torch.sub(weights, lower_left, out=upper_left)
+        lower_left.sub_(lower_right)
+        torch.mul(upper_left, right, out=upper_right)
+        upper_left.sub_(upper_right)
+        return indices.flatten(0, 1).flatten(1), shares.flatten(0, 1).flatten(1)
 
 
 class DeformableAttention(nn.Module):
@@ -87,7 +102,6 @@ class DeformableAttention(nn.Module):
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
         self.num_heads = attention.n_heads
-        self.num_levels = attention.n_levels
         self.num_points = attention.n_points
         self.value_proj = attention.value_proj
         self.output_proj = attention.output_proj
@@ -98,9 +112,8 @@ class DeformableAttention(nn.Module):
 
     def forward(self, values: torch.Tensor, queries: torch.Tensor, grid: SamplingGrid) -> torch.Tensor:
         """``values`` and ``queries`` are ``[S, d]``, over the pixels of all levels; so is the result."""
-        samples = self.num_heads, self.num_levels, self.num_points
-        decided = F.linear(queries, self.weight, self.bias).float().unflatten(1, (3, *samples))
-        weights = decided[:, 2].flatten(2).softmax(dim=-1).unflatten(2, samples[1:])
+        decided = F.linear(queries, self.weight, self.bias).float().unflatten(1, (3, -1))
+        weights = decided[:, 2].unflatten(1, (self.num_heads, -1)).softmax(dim=-1).flatten(1)
         indices, shares = grid.bags(decided[:, :2], weights)
         rows = grid.table(self.value_proj(values))
         summed = F.embedding_bag(indices, rows, per_sample_weights=shares.to(rows.dtype), mode="sum")

@@ -92,7 +92,9 @@ class _PixelDecoder(nn.Module):
             positions = torch.cat(
                 [sine_position_encoding(*size, like=like) + embed for size, embed in zip(sizes, self.level_embed)]
             )
-            _keep(self._grids, key, (SamplingGrid(sizes, self.attentions[0].num_heads, like.device), positions))
+            attention = self.attentions[0]
+            grid = SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device)
+            _keep(self._grids, key, (grid, positions))
         return self._grids[key]
 
 

@@ -22,14 +22,15 @@ ROOMS = str(WEIGHTS_DIR / "rooms-lite")
 
 
 class CountedOperators(TorchDispatchMode):
-    """Counts what torch is asked to do, by operator."""
+    """Counts what torch is asked to compute, by operator; views of a tensor cost nothing."""
 
     def __init__(self):
         super().__init__()
         self.calls = Counter()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.calls[function.overloadpacket.__name__] += 1
+        if not function.is_view:
+            self.calls[function.overloadpacket.__name__] += 1
         return function(*args, **(kwargs or {}))
 
 
@@ -88,7 +89,7 @@ def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
     assert plain.calls["grid_sampler_2d"] > 0 and counted.calls["grid_sampler_2d"] == 0
     assert counted.calls["_embedding_bag"] + counted.calls["_embedding_bag_forward_only"] == model.config.encoder_layers
     assert not {"native_batch_norm", "sin", "cos", "linspace"} & set(counted.calls)
-    assert sum(counted.calls.values()) < 0.6 * sum(plain.calls.values())
+    assert sum(counted.calls.values()) < 0.5 * sum(plain.calls.values())
 
 
 @torch.inference_mode()

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpvss_model.image import FramePadding
-from mpvss_model.semantics import best_classes, class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model import semantics
+from mpvss_model.semantics import best_labels, best_scores, class_scores, confidence_map, label_map, relevant_queries
 
 PADDING = FramePadding(20, 30)
 
@@ -20,11 +21,10 @@ def test_a_query_paints_its_class_where_its_mask_is():
     masks[1, :, 4:] = 20.0
     classes = torch.full((2, 4), -20.0)
     classes[0, 2] = classes[1, 0] = 20.0
-    best = best_classes(masks, classes, FramePadding(32, 32))
-    labels = best.labels.numpy()
+    labels = best_labels(masks, classes, FramePadding(32, 32)).numpy()
     assert labels.shape == (32, 32) and labels.dtype == "uint8"
     assert (labels[:, :15] == 2).all() and (labels[:, 17:] == 0).all()
-    assert confidence_map(best.scores)[:, :12].min() > 0.99
+    assert confidence_map(best_scores(masks, classes, FramePadding(32, 32)))[:, :12].min() > 0.99
 
 
 def test_queries_without_an_object_paint_nothing():
@@ -36,7 +36,7 @@ def test_queries_without_an_object_paint_nothing():
 @given(seed=st.integers(0, 200), tolerance=st.sampled_from([0.0, 0.01, 0.1, 0.5]))
 def test_the_queries_left_out_change_no_score_by_more_than_the_tolerance(seed, tolerance):
     masks, classes = random_logits(seed)
-    kept = relevant_queries(classes, tolerance)
+    kept = relevant_queries(masks, classes, tolerance)
     assert len(kept) >= 1 and kept.tolist() == sorted(set(kept.tolist()))
     difference = class_scores(masks, classes, PADDING) - class_scores(masks[kept], classes[kept], PADDING)
     assert float(difference.abs().max()) <= tolerance + 1e-5
@@ -46,7 +46,13 @@ def test_queries_of_no_object_are_left_out():
     classes = torch.full((5, 4), -9.0)
     classes[:, -1] = 9.0
     classes[[1, 3], 0] = 12.0
-    assert relevant_queries(classes, 0.01).tolist() == [1, 3]
+    assert relevant_queries(torch.zeros(5, 2, 2), classes, 0.01).tolist() == [1, 3]
+
+
+def test_queries_with_an_empty_mask_are_left_out():
+    masks, classes = torch.full((3, 4, 4), -9.0), torch.tensor([[9.0, 0.0]]).expand(3, 2)
+    masks[1, 2, 2] = 1.0
+    assert relevant_queries(masks, classes, 0.01).tolist() == [1]
 
 
 def test_the_number_of_queries_kept_is_rounded_up():
@@ -54,22 +60,39 @@ def test_the_number_of_queries_kept_is_rounded_up():
     classes[:, -1] = 9.0
     classes[[1, 3, 4], 0] = 12.0
     for multiple, kept in ((1, 3), (2, 4), (4, 4), (5, 5), (16, 7)):
-        queries = relevant_queries(classes, 0.01, multiple).tolist()
+        queries = relevant_queries(torch.zeros(7, 2, 2), classes, 0.01, multiple).tolist()
         assert len(queries) == kept and {1, 3, 4} <= set(queries)
 
 
 @given(
     seed=st.integers(0, 200), height=st.integers(16, 200), width=st.integers(16, 200), queries=st.integers(1, 40),
-    classes=st.integers(1, 255),
+    classes=st.integers(1, 255), smoothness=st.sampled_from([1, 4, 16]),
 )  # fmt: skip
-def test_the_best_classes_are_those_of_the_largest_scores(seed, height, width, queries, classes):
+def test_the_best_classes_are_those_of_the_largest_scores(seed, height, width, queries, classes, smoothness):
     padding = FramePadding(height, width)
-    generator = torch.Generator().manual_seed(seed)
-    masks = torch.randn(queries, *(side // 4 for side in padding.padded_size), generator=generator) * 4
-    class_logits = torch.randn(queries, classes + 1, generator=generator) * 4
+    masks = smooth_masks(seed, padding, queries, smoothness)
+    class_logits = torch.randn(queries, classes + 1, generator=torch.Generator().manual_seed(seed)) * 4
     scores = class_scores(masks, class_logits, padding)
-    best = best_classes(masks, class_logits, padding)
-    torch.testing.assert_close(best.scores, scores.amax(dim=0), atol=1e-5, rtol=1e-5)
-    chosen = scores.gather(0, best.labels.long().unsqueeze(0))[0]
-    torch.testing.assert_close(chosen, scores.amax(dim=0), atol=1e-5, rtol=1e-5)
+    best = scores.amax(dim=0)
+    torch.testing.assert_close(best_scores(masks, class_logits, padding), best, atol=1e-5, rtol=1e-5)
+    labels = best_labels(masks, class_logits, padding)
+    chosen = scores.gather(0, labels.long().unsqueeze(0))[0]
+    torch.testing.assert_close(chosen, best, atol=1e-5, rtol=1e-5)
     assert (label_map(scores) == scores.max(dim=0).indices.numpy()).all()
+
+
+def test_inside_of_segments_pixels_are_not_looked_at_one_by_one(monkeypatch):
+    padding, counted = FramePadding(240, 320), []
+    seen = semantics._Cells.scores
+    monkeypatch.setattr(semantics._Cells, "scores", lambda self, cells: counted.append(len(cells)) or seen(self, cells))
+    classes = torch.eye(9, 10) * 12
+    best_labels(smooth_masks(0, padding, 9, 16), classes, padding)
+    assert 0 < sum(counted) < 0.4 * (256 // 4) * (320 // 4)
+
+
+def smooth_masks(seed, padding, queries, smoothness):
+    """Random mask logits that change over so many positions of the grid."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = (side // 4 for side in padding.padded_size)
+    coarse = torch.randn(1, queries, -(-height // smoothness) + 1, -(-width // smoothness) + 1, generator=generator) * 8
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")[0]
