@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model import VideoSegmentor
@@ -22,16 +23,20 @@ ROOMS = str(WEIGHTS_DIR / "rooms-lite")
 
 
 class CountedOperators(TorchDispatchMode):
-    """Counts what torch is asked to compute, by operator; views of a tensor cost nothing."""
+    """Counts what torch is asked to compute, by operator, and the numbers it makes room for; views cost nothing."""
 
     def __init__(self):
         super().__init__()
         self.calls = Counter()
+        self.allocated = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
         if not function.is_view:
             self.calls[function.overloadpacket.__name__] += 1
-        return function(*args, **(kwargs or {}))
+            if not function._schema.is_mutable:
+                self.allocated += sum(x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor))
+        return result
 
 
 def random_model(backbone):
@@ -90,6 +95,7 @@ def test_a_key_frame_samples_no_grids_and_predicts_full_masks_once():
     assert counted.calls["_embedding_bag"] + counted.calls["_embedding_bag_forward_only"] == model.config.encoder_layers
     assert not {"native_batch_norm", "sin", "cos", "linspace"} & set(counted.calls)
     assert sum(counted.calls.values()) < 0.5 * sum(plain.calls.values())
+    assert counted.allocated < 0.55 * plain.allocated
 
 
 @torch.inference_mode()
