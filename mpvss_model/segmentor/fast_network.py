@@ -51,8 +51,15 @@ class FastMask2Former(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> SegmentedFrame:
         """Segment one normalised and padded frame ``[1, 3, h, w]``."""
-        features = self.backbone(pixels.contiguous(memory_format=torch.channels_last)).feature_maps
-        return self.decoder(*self.pixel_decoder(features))
+        return self.decoder(*self._pixel_level(pixels))
+
+    def layer_queries(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normed queries before the first decoder layer and after each, ``[L, Q, d]``, and mask features ``[1, d, h/4, w/4]``."""
+        maps, mask_features = self._pixel_level(pixels)
+        return torch.stack(self.decoder.layer_queries(maps, mask_features)), mask_features
+
+    def _pixel_level(self, pixels: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        return self.pixel_decoder(self.backbone(pixels.contiguous(memory_format=torch.channels_last)).feature_maps)
 
 
 class _PixelDecoder(nn.Module):
@@ -116,6 +123,12 @@ class _MaskDecoder(nn.Module):
 
     def forward(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> SegmentedFrame:
         """From the pixel decoder's feature maps."""
+        queries = self.layer_queries(maps, mask_features)[-1]
+        masks = self.mask_embedder(queries) @ _tokens(mask_features).t()
+        return SegmentedFrame(masks.unflatten(1, mask_features.shape[-2:]), self.class_predictor(queries), queries)
+
+    def layer_queries(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> list[torch.Tensor]:
+        """Normed queries ``[Q, d]`` before the first layer and after each."""
         values, keys, reduced = [], [], []
         for feature, project, embed in zip(maps, self.input_projections, self.level_embed.weight):
             values.append(_tokens(project(feature)) + embed)
@@ -123,15 +136,14 @@ class _MaskDecoder(nn.Module):
             small = F.interpolate(mask_features, size=feature.shape[-2:], mode="bilinear", align_corners=False)
             reduced.append(_tokens(small).t())  # [d, h_l * w_l]
         x, embed = self.queries_features.weight, self.queries_embedder.weight
-        queries = self.norm(x)
+        queries = [self.norm(x)]
         for i, layer in enumerate(self.layers):
             level = i % len(maps)
-            visible = self.mask_embedder(queries) @ reduced[level] >= 0
+            visible = self.mask_embedder(queries[-1]) @ reduced[level] >= 0
             visible |= ~visible.any(dim=-1, keepdim=True)
             x = layer(x, embed, keys[level], values[level], visible)
-            queries = self.norm(x)
-        masks = self.mask_embedder(queries) @ _tokens(mask_features).t()
-        return SegmentedFrame(masks.unflatten(1, mask_features.shape[-2:]), self.class_predictor(queries), queries)
+            queries.append(self.norm(x))
+        return queries
 
     def _position(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
         key = size, like.device, like.dtype

@@ -1,4 +1,4 @@
-"""Random changes to training frames: scale, crop, flip, color, and the flaws of real cameras."""
+"""Random changes to training frames: scale, crop, flip, color, the flaws of real cameras, and motion."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from mpvss_model.image import IMAGENET_MEAN
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.training.config import AugmentationConfig
+from mpvss_model.training.synthetic_motion import synthetic_pair
 
-__all__ = ["augmented"]
+__all__ = ["augmented", "augmented_synthetic_pair"]
 
 PADDING_COLOR = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
 HUE_STEPS = 180  # of OpenCV's 8-bit HSV
@@ -33,14 +34,29 @@ def augmented(
     Returns:
         Images and label of the crop's size.
     """
-    layers = _cropped(_scaled([*images, label], config, rng), config, rng)
-    if rng.random() < config.flip_probability:
-        layers = [cv2.flip(layer, 1) for layer in layers]
-    *images, label = layers
-    if config.color:
-        for change in _color_changes(rng):
-            images = [change(image) for image in images]
-    return [_with_sensor_flaws(image, config.sensor_probability, rng) for image in images], label
+    *images, label = _flipped(_cropped(_scaled([*images, label], config, rng), config, rng), config, rng)
+    return _recolored(images, config, rng), label
+
+
+def augmented_synthetic_pair(
+    image: np.ndarray, label: np.ndarray, config: AugmentationConfig, rng: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Change a frame, and make it the key frame of a `synthetic_pair`.
+
+    Args:
+        image: uint8 RGB ``[H, W, 3]``.
+        label: Its label, uint8 ``[H, W]``.
+        config: What to change, and how much.
+        rng: Decides.
+
+    Returns:
+        Key and current image; the current image's label; and float32 ``[h, w, 2]``, the flow from the current to the key
+        image in pixels, x then y, NaN in padding. All have the crop's size.
+    """
+    image, label = _flipped(_scaled([image, label], config, rng), config, rng)
+    # Cropped after the motion, so that what comes into view is real wherever the frame goes on.
+    *images, label, flow_px = _cropped(synthetic_pair(image, label, config.crop_width_px, rng), config, rng)
+    return _recolored(images, config, rng), label, flow_px
 
 
 def _scaled(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
@@ -51,18 +67,32 @@ def _scaled(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random
     return [cv2.resize(layer, size, interpolation=smooth if layer.ndim == 3 else cv2.INTER_NEAREST) for layer in layers]
 
 
-def _cropped(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+def _cropped(layers: Sequence[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
     height, width = layers[0].shape[:2]
     top = rng.integers(max(0, height - config.crop_height_px) + 1)
     left = rng.integers(max(0, width - config.crop_width_px) + 1)
     crops = [layer[top : top + config.crop_height_px, left : left + config.crop_width_px] for layer in layers]
     bottom, right = max(0, config.crop_height_px - height), max(0, config.crop_width_px - width)
-    return [
-        cv2.copyMakeBorder(
-            crop, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=PADDING_COLOR if crop.ndim == 3 else UNLABELED
-        )
-        for crop in crops
-    ]
+    return [cv2.copyMakeBorder(crop, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=_padding(crop)) for crop in crops]
+
+
+def _padding(layer: np.ndarray) -> tuple[float, ...] | int:
+    """For an image, a label, or flow."""
+    if layer.dtype == np.float32:
+        return np.nan, np.nan
+    return PADDING_COLOR if layer.ndim == 3 else UNLABELED
+
+
+def _flipped(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+    return [cv2.flip(layer, 1) for layer in layers] if rng.random() < config.flip_probability else layers
+
+
+def _recolored(images: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+    """All alike, but with flaws of their own."""
+    if config.color:
+        for change in _color_changes(rng):
+            images = [change(image) for image in images]
+    return [_with_sensor_flaws(image, config.sensor_probability, rng) for image in images]
 
 
 def _color_changes(rng: np.random.Generator) -> list[ImageChange]:

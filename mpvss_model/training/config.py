@@ -100,7 +100,12 @@ class ModelConfig(_Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig(_Settings):
-    """Weights and sampling of Mask2Former's losses, by the names they have in ``Mask2FormerConfig``."""
+    """Weights and sampling of Mask2Former's losses, by the names they have in ``Mask2FormerConfig``, and one more.
+
+    Attributes:
+        flow_weight: In the stage ``motion``: of the flow's error where it is known, see
+            `AugmentationConfig.synthetic_probability`; per pixel of the flow's grid. Not part of the published recipe.
+    """
 
     class_weight: float = _setting(2.0, 0.0)
     mask_weight: float = _setting(5.0, 0.0)
@@ -109,6 +114,7 @@ class LossConfig(_Settings):
     train_num_points: int = _setting(12544, 1)
     oversample_ratio: float = _setting(3.0, 1.0)
     importance_sample_ratio: float = _setting(0.75, 0.0, 1.0)
+    flow_weight: float = _setting(0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,8 @@ class AugmentationConfig(_Settings):
         flip_probability: Of mirroring left and right.
         color: Whether brightness, contrast, saturation and hue vary (SSD, Liu et al., ECCV 2016).
         sensor_probability: Of each of sensor noise, blur and JPEG artefacts; not part of the published recipe.
+        synthetic_probability: Of making a pair from one frame by a random camera motion, so that its flow is known exactly,
+            for `LossConfig.flow_weight`; not part of the published recipe.
     """
 
     short_sides_px: tuple[int, ...] = _setting(tuple(range(480, 1921, 96)), 1)
@@ -132,6 +140,7 @@ class AugmentationConfig(_Settings):
     flip_probability: float = _setting(0.5, 0.0, 1.0)
     color: bool = True
     sensor_probability: float = _setting(0.0, 0.0, 1.0)
+    synthetic_probability: float = _setting(0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

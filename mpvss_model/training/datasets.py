@@ -16,10 +16,13 @@ from torch.utils.data import Dataset
 
 from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
-from mpvss_model.training.augmentation import augmented
+from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair
 from mpvss_model.training.config import AugmentationConfig
 
 __all__ = ["FrameDataset", "FramePairDataset"]
+
+# Of the motion module's flow: 1/8 of the frame.
+FLOW_STRIDE = 8
 
 Sample = dict[str, torch.Tensor]
 
@@ -80,6 +83,9 @@ class FrameDataset(ClipDataset):
 class FramePairDataset(ClipDataset):
     """A labelled frame, as in `FrameDataset`, and an earlier one of its clip, ``key_image`` uint8 RGB ``[3, H, W]``.
 
+    With ``augmentation.synthetic_probability``, the labelled frame is instead the key frame of a `synthetic_pair`. ``flow`` is
+    float32 ``[2, H/8, W/8]``, as `Motion.pixel_flow`: exact in such pairs, NaN in all others.
+
     Args:
         max_frame_distance: Between the two; at least 1.
     """
@@ -95,12 +101,27 @@ class FramePairDataset(ClipDataset):
         return [i for i, frame in enumerate(clip.frames) if frame.is_labelled and i > 0]
 
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
-        frame = clip.frames[target]
+        frame, synthetic_probability = clip.frames[target], self._augmentation.synthetic_probability
+        if synthetic_probability and rng.random() < synthetic_probability:
+            return _pair(*augmented_synthetic_pair(frame.read_image(), frame.read_label(), self._augmentation, rng))
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
-        (key_image, image), label = augmented(
+        images, label = augmented(
             [clip.frames[key].read_image(), frame.read_image()], frame.read_label(), self._augmentation, rng
         )
-        return {"key_image": _channels_first(key_image), "image": _channels_first(image), "label": torch.from_numpy(label)}
+        return _pair(images, label, np.full((*label.shape, 2), np.nan, np.float32))
+
+
+def _pair(images: list[np.ndarray], label: np.ndarray, flow_px: np.ndarray) -> Sample:
+    key_image, image = images
+    height, width = label.shape
+    # Linear interpolation is exact: the mean of the four pixels around the middle of each cell.
+    flow = cv2.resize(flow_px, (width // FLOW_STRIDE, height // FLOW_STRIDE), interpolation=cv2.INTER_LINEAR) / FLOW_STRIDE
+    return {
+        "key_image": _channels_first(key_image),
+        "image": _channels_first(image),
+        "label": torch.from_numpy(label),
+        "flow": _channels_first(flow),
+    }
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:

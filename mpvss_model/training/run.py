@@ -154,7 +154,9 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     if config.model.replace_classes:
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
-    set_losses(start.network, **asdict(config.loss))
+    mask2former_losses = asdict(config.loss)
+    del mask2former_losses["flow_weight"]
+    set_losses(start.network, **mask2former_losses)
     settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
     if config.stage == "segmentor":
         return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)

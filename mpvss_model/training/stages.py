@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from mpvss_model.motion.module import propagate_masks
 from mpvss_model.motion.propagator import MotionPropagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig
+from mpvss_model.training.flow_loss import flow_loss
+from mpvss_model.training.frozen_segmentor import FrozenSegmentor
 from mpvss_model.training.losses import segmentation_losses
 from mpvss_model.video_segmentor import VideoSegmentor
 
@@ -29,6 +31,7 @@ BACKBONE = "pixel_level_module.encoder."
 TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
 
 Batch = dict[str, torch.Tensor]
+Predictions = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor]
 RGB = tuple[float, ...]
 
 
@@ -114,13 +117,14 @@ class MotionStage(Stage):
     """Trains an `MPVSSModel` on batches of `FramePairDataset`: its motion module and the segmentor's heads, all else frozen.
 
     The key frame's masks of all decoder layers are warped to the later frame and supervised there (MPVSS, section 3.3 and
-    released code).
+    released code). With ``loss.flow_weight``, so is the flow itself, where the batch says what it is.
     """
 
     def __init__(self, model: nn.Module, *, loss: LossConfig, image_mean: RGB, image_std: RGB) -> None:
         super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(any(head in name for head in TRAINED_HEADS))
+        self._frozen_segmentor: FrozenSegmentor | None = None
 
     def train(self, mode: bool = True) -> MotionStage:
         """As usual, except that the frozen segmentor keeps its norm statistics and drops nothing."""
@@ -129,13 +133,23 @@ class MotionStage(Stage):
         return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        segmentor = self.model.segmentor
-        masks, classes, queries = key_frame_predictions(segmentor, self._normalized(batch["key_image"]))
+        masks, classes, queries = self._key_frame_predictions(self._normalized(batch["key_image"]))
         # Half precision is too coarse for flow and positions.
         with torch.autocast(queries.device.type, enabled=False):
-            flow = self.model.motion(batch["image"], batch["key_image"], queries.float()).segment_flow
-            warped = self._warped(torch.stack(masks, dim=2).float(), flow)
-        return segmentation_losses(warped.unbind(2), classes, batch["label"], self._loss)
+            motion = self.model.motion(batch["image"], batch["key_image"], queries.float())
+            warped = self._warped(torch.stack(masks, dim=2).float(), motion.segment_flow)
+            losses = segmentation_losses(warped.unbind(2), classes, batch["label"], self._loss)
+            if self._loss.flow_weight:
+                losses["flow"] = self._loss.flow_weight * flow_loss(motion, batch["flow"])
+        return losses
+
+    def _key_frame_predictions(self, pixel_values: torch.Tensor) -> Predictions:
+        segmentor = self.model.segmentor
+        if pixel_values.device.type != "cpu" or segmentor.config.pre_norm:
+            return key_frame_predictions(segmentor, pixel_values)
+        if self._frozen_segmentor is None:
+            self._frozen_segmentor = FrozenSegmentor(segmentor)
+        return self._frozen_segmentor.predictions(pixel_values)
 
     def _warped(self, mask_logits: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[B, Q, L, h, w]`` of all layers, each query's by the flow that they share, ``[B, Q, 2, h/2, w/2]``."""
@@ -152,9 +166,7 @@ class MotionStage(Stage):
         )
 
 
-def key_frame_predictions(
-    model: nn.Module, pixel_values: torch.Tensor
-) -> tuple[tuple[torch.Tensor, ...], list[torch.Tensor], torch.Tensor]:
+def key_frame_predictions(model: nn.Module, pixel_values: torch.Tensor) -> Predictions:
     """Run a ``Mask2FormerForUniversalSegmentation`` on normalised frames ``[B, 3, H, W]``.
 
     Returns:

@@ -14,7 +14,8 @@ from mpvss_model.training import TrainingConfig
 from mpvss_model.training.augmentation import augmented
 from mpvss_model.training.config import AugmentationConfig, LossConfig
 from mpvss_model.training.datasets import FrameDataset, FramePairDataset
-from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups
+from mpvss_model.training.frozen_segmentor import FrozenSegmentor
+from mpvss_model.training.stages import MotionStage, SegmentorStage, key_frame_predictions, parameter_groups
 from mpvss_model.training.trainer import learning_rate_factor
 
 EXACT = AugmentationConfig(
@@ -51,7 +52,8 @@ def test_defaults_are_the_published_recipe():
     recipe = config()
     assert (recipe.steps, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (90_000, 16, 5e-5, 0.05)
     assert (recipe.gradient_clip, recipe.backbone_lr_multiplier, recipe.max_frame_distance) == (0.01, 0.1, 10)
-    assert dataclasses.astuple(recipe.loss) == (2.0, 5.0, 5.0, 0.1, 12544, 3.0, 0.75)
+    assert dataclasses.astuple(recipe.loss) == (2.0, 5.0, 5.0, 0.1, 12544, 3.0, 0.75, 0.0)
+    assert recipe.augmentation.sensor_probability == recipe.augmentation.synthetic_probability == 0.0
     assert (recipe.augmentation.crop_height_px, recipe.augmentation.crop_width_px) == (480, 480)
     assert recipe.augmentation.short_sides_px[::15] == (480, 1920)
 
@@ -174,7 +176,7 @@ def test_sample_follows_from_seed_and_index_alone():
     wanted = [first[i] for i in range(12)]
     for i in reversed(range(12)):
         for name, value in second[i].items():
-            assert torch.equal(value, wanted[i][name])
+            torch.testing.assert_close(value, wanted[i][name], rtol=0, atol=0, equal_nan=True)
     assert any(not torch.equal(other[i]["image"], wanted[i]["image"]) for i in range(12))
 
 
@@ -236,6 +238,41 @@ def test_motion_stage_supervises_all_layers_and_reaches_the_motion_module_and_bo
     assert motion_stage.model.motion.pixel_flow.predict_flow.weight.grad.abs().sum() > 0
     for name, parameter in motion_stage.model.segmentor.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_known_flow_is_learned_in_a_few_steps(motion_stage):
+    stage = MotionStage(motion_stage.model, **SETTINGS | {"loss": LossConfig(train_num_points=64, flow_weight=2.0)}).train()
+    images = torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
+    batch = {"key_image": images[0], "image": images[1], "label": torch.randint(0, 3, (4, 64, 64), dtype=torch.uint8)}
+    batch["flow"] = torch.tensor([1.0, -0.5]).view(1, 2, 1, 1).repeat(4, 1, 8, 8)
+    batch["flow"][:2] = torch.nan  # two real pairs
+    optimizer = torch.optim.AdamW(parameter_groups(stage, config(learning_rate=1e-3)))
+    course = []
+    for _ in range(15):
+        losses = stage(batch)
+        course.append(float(losses["flow"].detach()))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert course[0] == pytest.approx(2 * 2 * (1.25**0.5 - 0.1), abs=0.1)  # a new module says that nothing moves
+    assert course[-1] < 0.5 * course[0]
+
+
+def test_frozen_segmentor_predicts_what_the_network_does_and_teaches_the_heads_alike(motion_stage):
+    network = motion_stage.train().model.segmentor
+    heads = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    pixel_values = torch.randn(3, 3, 64, 96)
+    frozen = FrozenSegmentor(network)
+    with torch.no_grad():
+        for parameter in heads.values():
+            parameter.add_(torch.randn_like(parameter) * 0.1)  # as a step of training
+    results = []
+    for masks, classes, queries in (key_frame_predictions(network, pixel_values), frozen.predictions(pixel_values)):
+        assert len(masks) == len(classes) == 3
+        total = sum(layer.square().mean() for layer in (*masks, *classes))
+        results.append((*masks, *classes, queries, *torch.autograd.grad(total, heads.values())))
+    for expected, fast in zip(*results):
+        torch.testing.assert_close(fast, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_backbone_learns_slower_and_norms_embeddings_and_position_biases_do_not_decay(tiny_checkpoint):

@@ -1,0 +1,114 @@
+"""Pairs of frames whose flow is known exactly, made from one frame: a camera moves on, and something in its view by itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mpvss_model.semantics import UNLABELED
+
+__all__ = ["SyntheticPair", "synthetic_pair"]
+
+# Of the camera's motion between the frames.
+FIELD_OF_VIEW_DEG = (45, 85)
+MAX_TURN = 0.35  # moves the image's centre by so much of the view's width
+TURN_POWER = 1.5  # small turns are more frequent
+PITCH_STD_RAD, ROLL_STD_RAD = 0.02, 0.02
+MAX_ZOOM = 1.25  # as by driving forward
+# Of what moves by itself, relative to the frame's size.
+MOVER_PROBABILITY = 0.5
+MOVER_WIDTH, MOVER_HEIGHT = (0.08, 0.3), (0.15, 0.7)
+MOVER_SHIFT_STD, MOVER_TURN_STD_RAD, MOVER_GROWTH_STD = 0.05, 0.05, 0.08
+
+
+class SyntheticPair(NamedTuple):
+    """A key frame and a later one.
+
+    Attributes:
+        key_image: uint8 RGB ``[H, W, 3]``.
+        image: Likewise; what the key frame does not show is its reflection.
+        label: uint8 ``[H, W]``, of ``image``; unlabeled where the key frame ends.
+        flow_px: float32 ``[H, W, 2]``, x then y, from each pixel of ``image`` to its place in ``key_image``, or beyond its edge.
+    """
+
+    key_image: np.ndarray
+    image: np.ndarray
+    label: np.ndarray
+    flow_px: np.ndarray
+
+
+def synthetic_pair(image: np.ndarray, label: np.ndarray, view_width_px: int, rng: np.random.Generator) -> SyntheticPair:
+    """Let the camera that took a frame, and perhaps an ellipse in its view, move on at random.
+
+    Args:
+        image: uint8 RGB ``[H, W, 3]``.
+        label: Its label, uint8 ``[H, W]``.
+        view_width_px: Of the part of the frame that is going to be used; decides how far the image moves.
+        rng: Decides.
+    """
+    height, width = label.shape
+    key_from_current = _camera_motion(width, height, view_width_px, rng)
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)  # [H, W, 2]
+    in_key = cv2.perspectiveTransform(pixels, key_from_current)
+    in_frame, key_image = in_key, image
+    if rng.random() < MOVER_PROBABILITY:
+        mover = _Mover.random(np.array([width, height]), rng)
+        in_mover = cv2.perspectiveTransform(pixels, mover.motion @ key_from_current)
+        is_mover = mover.covers(in_mover)
+        in_key = np.where(is_mover, in_mover, in_key)
+        in_frame = np.where(is_mover, in_mover + mover.content_shift, in_key)
+        key_image = _sampled(image, np.where(mover.covers(pixels), pixels + mover.content_shift, pixels))
+    label = cv2.remap(label, in_frame, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
+    return SyntheticPair(key_image, _sampled(image, in_frame), label, in_key - pixels)
+
+
+def _camera_motion(width: int, height: int, view_width_px: int, rng: np.random.Generator) -> np.ndarray:
+    """Homography ``[3, 3]`` from pixels of the current to pixels of the key frame: a pinhole camera turned and came closer."""
+    focal_px = width / (2 * np.tan(np.radians(rng.uniform(*FIELD_OF_VIEW_DEG)) / 2))
+    turn_px = MAX_TURN * view_width_px * rng.uniform() ** TURN_POWER * rng.choice((-1, 1))
+    pitch, roll = rng.normal(0, (PITCH_STD_RAD, ROLL_STD_RAD))
+    zoom = MAX_ZOOM ** rng.triangular(-1, 0, 1)
+    rotation = np.eye(3)
+    for axis_angle in ((0, np.arctan(turn_px / focal_px), 0), (pitch, 0, 0), (0, 0, roll)):
+        rotation = rotation @ cv2.Rodrigues(np.array(axis_angle, np.float64))[0]
+    camera = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+    return camera @ rotation @ np.diag([zoom, zoom, 1]) @ np.linalg.inv(camera)
+
+
+class _Mover(NamedTuple):
+    """An ellipse in front of the key frame that moves by itself.
+
+    Attributes:
+        center: In the key frame, ``[2]``, x then y.
+        half_axes: Likewise.
+        content_shift: From its pixels to those of the frame that it shows, float32 ``[2]``, whole numbers.
+        motion: Affine ``[3, 3]``, from where it would be if only the camera moved to where it was.
+    """
+
+    center: np.ndarray
+    half_axes: np.ndarray
+    content_shift: np.ndarray
+    motion: np.ndarray
+
+    @classmethod
+    def random(cls, size: np.ndarray, rng: np.random.Generator) -> _Mover:
+        """For a frame of this width and height."""
+        center = rng.uniform(0, size)
+        half_axes = size / 2 * (rng.uniform(*MOVER_WIDTH), rng.uniform(*MOVER_HEIGHT))
+        content_shift = (rng.uniform(half_axes, size - half_axes) - center).round().astype(np.float32)
+        motion = np.eye(3)
+        turn_deg, scale = np.degrees(rng.normal(0, MOVER_TURN_STD_RAD)), np.exp(rng.normal(0, MOVER_GROWTH_STD))
+        motion[:2] = cv2.getRotationMatrix2D(center, turn_deg, scale)
+        motion[:2, 2] += rng.normal(0, MOVER_SHIFT_STD, 2) * size
+        return cls(center, half_axes, content_shift, motion)
+
+    def covers(self, points: np.ndarray) -> np.ndarray:
+        """Whether it covers points ``[H, W, 2]`` of the key frame, ``[H, W, 1]``."""
+        x, y = np.moveaxis((points - self.center.astype(np.float32)) / self.half_axes.astype(np.float32), -1, 0)
+        return (x * x + y * y <= 1)[..., None]
+
+
+def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    return cv2.remap(image, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
