@@ -54,7 +54,7 @@ class FastMask2Former(nn.Module):
         return self.decoder(*self._pixel_level(pixels))
 
     def layer_queries(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normed queries before the first decoder layer and after each, ``[L, Q, d]``, and mask features ``[1, d, h/4, w/4]``."""
+        """Normed queries before the first decoder layer and after each, ``[L, Q, d]``; mask features ``[1, d, h/4, w/4]``."""
         maps, mask_features = self._pixel_level(pixels)
         return torch.stack(self.decoder.layer_queries(maps, mask_features)), mask_features
 

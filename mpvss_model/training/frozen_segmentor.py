@@ -14,7 +14,7 @@ __all__ = ["FrozenSegmentor"]
 
 
 class FrozenSegmentor:
-    """Computes what `mpvss_model.training.stages.key_frame_predictions` does, frame by frame, with gradients for the heads only.
+    """Computes what `stages.key_frame_predictions` does, frame by frame, with gradients for the heads only.
 
     Not a module: it owns no weights to train or save. The heads are the model's own; everything else is a copy.
 

@@ -30,7 +30,7 @@ class SyntheticPair(NamedTuple):
         key_image: uint8 RGB ``[H, W, 3]``.
         image: Likewise; what the key frame does not show is its reflection.
         label: uint8 ``[H, W]``, of ``image``; unlabeled where the key frame ends.
-        flow_px: float32 ``[H, W, 2]``, x then y, from each pixel of ``image`` to its place in ``key_image``, or beyond its edge.
+        flow_px: float32 ``[H, W, 2]``, x then y, from a pixel of ``image`` to its place in ``key_image``, or beyond its edge.
     """
 
     key_image: np.ndarray
