@@ -13,19 +13,16 @@ import argparse
 import functools
 import time
 from collections.abc import Callable
-from threading import Thread
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from benchmarks.running_node import running_node, wait_for_node
 from mpvss_model import VideoSegmentor
 from mpvss_ros.camera import Camera
 from mpvss_ros.conversions import image_message
-from mpvss_ros.segmentation_node import SegmentationNode
 from mpvss_ros.statistics import percentile
 
 WARM_UP_FRAMES = 20
@@ -54,8 +51,7 @@ def round_trips(node: rclpy.node.Node, encoding: str, frames: int, size: tuple[i
     answers = []
     camera = node.create_publisher(Image, "/image", 1)
     labels = node.create_subscription(Image, "/mpvss/labels", answers.append, 1)
-    while not (camera.get_subscription_count() and node.count_publishers("/mpvss/labels")):
-        rclpy.spin_once(node, timeout_sec=0.05)
+    wait_for_node(node, camera)
     image = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
     seconds = []
     for _ in range(frames + WARM_UP_FRAMES):
@@ -82,30 +78,20 @@ def main() -> None:
     step_s, process_s = timed(VideoSegmentor, "step", time.monotonic), timed(Camera, "process", time.monotonic)
     step_cpu_s, process_cpu_s = timed(VideoSegmentor, "step", time.thread_time), timed(Camera, "process", time.thread_time)
     rclpy.init(args=[])
-    parameters = [Parameter(name, value=value) for name, value in {**PARAMETERS, "model": options.model}.items()]
-    node = SegmentationNode(parameter_overrides=parameters, cli_args=["--ros-args", "-r", "image:=/image"])
-    node.trigger_configure()
-    node.trigger_activate()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = Thread(target=executor.spin)
-    spinning.start()
     camera = rclpy.create_node("camera")
     print(f"{options.width}x{options.height}, {options.frames} frames, ms:                 median      p99")
-    for encoding in ("rgb8", "bgr8"):
-        for seconds in (step_s, process_s, step_cpu_s, process_cpu_s):
-            seconds.clear()
-        trips_s = round_trips(camera, encoding, options.frames, (options.width, options.height))
-        for name, whole_s, model_s in (
-            ("inside", process_s, step_s),
-            ("inside (CPU)", process_cpu_s, step_cpu_s),
-            ("round trip", trips_s, step_s),
-        ):
-            rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
-            print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
-    executor.shutdown()
-    spinning.join()
-    node.release()
+    with running_node(model=options.model, **PARAMETERS):
+        for encoding in ("rgb8", "bgr8"):
+            for seconds in (step_s, process_s, step_cpu_s, process_cpu_s):
+                seconds.clear()
+            trips_s = round_trips(camera, encoding, options.frames, (options.width, options.height))
+            for name, whole_s, model_s in (
+                ("inside", process_s, step_s),
+                ("inside (CPU)", process_cpu_s, step_cpu_s),
+                ("round trip", trips_s, step_s),
+            ):
+                rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
+                print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
     rclpy.shutdown()
 
 

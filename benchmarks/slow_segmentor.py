@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from threading import Thread
 
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 
+from benchmarks.running_node import running_node, wait_for_node
 from mpvss_model import VideoSegmentor
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_ros.conversions import image_message, stamp_ns
-from mpvss_ros.segmentation_node import SegmentationNode
 from mpvss_ros.statistics import percentile
 
 CAMERA_HZ = 15
@@ -61,8 +58,7 @@ class Robot(rclpy.node.Node):
 
     def drive(self, seconds: float) -> int:
         """Send so many seconds of frames; returns their number."""
-        while not (self.camera.get_subscription_count() and self.count_publishers("/mpvss/labels")):
-            rclpy.spin_once(self, timeout_sec=0.05)
+        wait_for_node(self, self.camera)
         frames, started_s = round(seconds * CAMERA_HZ), time.monotonic()
         for i in range(frames):
             frame = np.roll(self._noise, i, axis=1)
@@ -92,19 +88,10 @@ def drive(options: argparse.Namespace, *, slow_s: float, interval_frames: int) -
         return model
 
     values = {"model": options.model, "threads": 1, "max_interval_frames": interval_frames, "max_key_age_s": 3600.0}
-    node = SegmentationNode(
-        load_model=load_model,
-        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
-        cli_args=["--ros-args", "-r", "image:=/image"],
-    )
-    node.trigger_configure()
-    node.trigger_activate()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = Thread(target=executor.spin)
-    spinning.start()
     robot = Robot(options.width, options.height)
-    frames = robot.drive(options.seconds)
+    with running_node(load_model=load_model, **values):
+        frames = robot.drive(options.seconds)
+    robot.destroy_node()
     # Those that came while the very first key frame was made could not be answered in time.
     after_first = robot.latencies_ms[1:]
     waited = round(robot.latencies_ms[0] / 1000 * CAMERA_HZ)
@@ -114,11 +101,6 @@ def drive(options: argparse.Namespace, *, slow_s: float, interval_frames: int) -
         f"{len(robot.key_stamps)} key frames, stamp->labels p50 {percentile(after_first, 50):.1f} ms, "
         f"p99 {percentile(after_first, 99):.1f} ms"
     )
-    executor.shutdown()
-    spinning.join()
-    node.release()
-    node.destroy_node()
-    robot.destroy_node()
     return percentile(after_first, 99), missing
 
 

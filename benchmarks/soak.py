@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from threading import Thread
 
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from benchmarks.running_node import running_node, wait_for_node
 from mpvss_ros.conversions import image_message
 from mpvss_ros.diagnostics import resident_mb
-from mpvss_ros.segmentation_node import SegmentationNode
 
 MAX_GROWTH = 0.01
 CAMERA_HZ = 15
@@ -40,37 +37,16 @@ def header(index: int) -> Header:
     return Header(stamp=Time(sec=total_ns // 10**9, nanosec=total_ns % 10**9))
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=20_000)
-    parser.add_argument("--warm-up", type=int, default=2_000)
-    parser.add_argument("--interval", type=int, default=10)
-    parser.add_argument("--key-frames", default="async", choices=("sync", "async"))
-    parser.add_argument("--model", default="rooms-lite")
-    options = parser.parse_args()
-    rclpy.init(args=[])
-    values = {"model": options.model, "mode": "lossless", "key_frames": options.key_frames, "threads": 1}
-    # The stamps run faster than real time here, and masks must not get too old by them.
-    values |= {"max_interval_frames": options.interval, "max_key_age_s": 3600.0}
-    node = SegmentationNode(
-        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
-        cli_args=["--ros-args", "-r", "image:=/image"],
-    )
-    node.trigger_configure()
-    node.trigger_activate()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = Thread(target=executor.spin)
-    spinning.start()
+def soak(options: argparse.Namespace) -> float:
+    """Send the frames to a running node; returns by how much of itself its memory has grown since the warm-up."""
     peer = rclpy.create_node("camera")
     answers = []
     camera = peer.create_publisher(Image, "/image", 10)
     client = peer.create_client(Trigger, "/mpvss/segmentation/request_key_frame")
     for topic in ("labels", "confidence"):
         peer.create_subscription(Image, f"/mpvss/{topic}", answers.append, 10)
-    while not (camera.get_subscription_count() and peer.count_publishers("/mpvss/labels") and client.service_is_ready()):
-        rclpy.spin_once(peer, timeout_sec=0.05)
+    wait_for_node(peer, camera)
+    client.wait_for_service()
     noise = np.random.default_rng(0).integers(0, 255, (*SIZES[0], 3), np.uint8)
     warm_mb = 0.0
     for i in range(options.frames + options.warm_up):
@@ -91,9 +67,24 @@ def main() -> None:
     gc.collect()
     growth = resident_mb() / warm_mb - 1
     print(f"{options.frames} frames: {warm_mb:.1f} MB after the warm-up, {resident_mb():.1f} MB at the end ({growth:+.2%})")
-    executor.shutdown()
-    spinning.join()
-    node.release()
+    return growth
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--warm-up", type=int, default=2_000)
+    parser.add_argument("--interval", type=int, default=10)
+    parser.add_argument("--key-frames", default="async", choices=("sync", "async"))
+    parser.add_argument("--model", default="rooms-lite")
+    options = parser.parse_args()
+    rclpy.init(args=[])
+    values = {"model": options.model, "mode": "lossless", "key_frames": options.key_frames, "threads": 1}
+    # The stamps run faster than real time here, and masks must not get too old by them.
+    values |= {"max_interval_frames": options.interval, "max_key_age_s": 3600.0}
+    with running_node(**values):
+        growth = soak(options)
     rclpy.shutdown()
     sys.exit(growth > MAX_GROWTH)
 
