@@ -10,9 +10,7 @@ time. ``inside (CPU)`` is the processor time of the first, which a busy machine 
 from __future__ import annotations
 
 import argparse
-import functools
 import time
-from collections.abc import Callable
 
 import numpy as np
 import rclpy
@@ -20,6 +18,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from benchmarks.running_node import running_node, wait_for_node
+from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
 from mpvss_ros.camera import Camera
 from mpvss_ros.conversions import image_message
@@ -27,23 +26,6 @@ from mpvss_ros.statistics import percentile
 
 WARM_UP_FRAMES = 20
 PARAMETERS = {"propagation": "copy", "max_interval_frames": 100_000, "max_key_age_s": 3600.0, "mode": "lossless", "threads": 1}
-
-
-def timed(owner: type, name: str, clock: Callable[[], float]) -> list[float]:
-    """Make a method note the seconds that each call takes; returns the list."""
-    seconds: list[float] = []
-    method = getattr(owner, name)
-
-    @functools.wraps(method)
-    def wrapper(*args, **kwargs):
-        started_s = clock()
-        try:
-            return method(*args, **kwargs)
-        finally:
-            seconds.append(clock() - started_s)
-
-    setattr(owner, name, wrapper)
-    return seconds
 
 
 def round_trips(node: rclpy.node.Node, encoding: str, frames: int, size: tuple[int, int]) -> list[float]:
@@ -75,23 +57,26 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--model", default="rooms-lite")
     options = parser.parse_args()
-    step_s, process_s = timed(VideoSegmentor, "step", time.monotonic), timed(Camera, "process", time.monotonic)
-    step_cpu_s, process_cpu_s = timed(VideoSegmentor, "step", time.thread_time), timed(Camera, "process", time.thread_time)
     rclpy.init(args=[])
     camera = rclpy.create_node("camera")
     print(f"{options.width}x{options.height}, {options.frames} frames, ms:                 median      p99")
-    with running_node(model=options.model, **PARAMETERS):
-        for encoding in ("rgb8", "bgr8"):
-            for seconds in (step_s, process_s, step_cpu_s, process_cpu_s):
-                seconds.clear()
+    for encoding in ("rgb8", "bgr8"):
+        with (
+            timed(Camera, "process") as process_s,
+            timed(Camera, "process", time.thread_time) as process_cpu_s,
+            running_node(model=options.model, **PARAMETERS),
+            # Only now: the node's start calls it, too.
+            timed(VideoSegmentor, "step") as step_s,
+            timed(VideoSegmentor, "step", time.thread_time) as step_cpu_s,
+        ):
             trips_s = round_trips(camera, encoding, options.frames, (options.width, options.height))
-            for name, whole_s, model_s in (
-                ("inside", process_s, step_s),
-                ("inside (CPU)", process_cpu_s, step_cpu_s),
-                ("round trip", trips_s, step_s),
-            ):
-                rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
-                print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
+        for name, whole_s, model_s in (
+            ("inside", process_s, step_s),
+            ("inside (CPU)", process_cpu_s, step_cpu_s),
+            ("round trip", trips_s, step_s),
+        ):
+            rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
+            print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
     rclpy.shutdown()
 
 

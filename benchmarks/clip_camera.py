@@ -1,0 +1,116 @@
+"""A camera that shows the shipped clip again and again, and counts the labels that come back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from benchmarks.running_node import wait_for_node
+from mpvss_ros.bag import Bag
+from mpvss_ros.conversions import image_message, rgb_from_message, stamp_ns
+
+__all__ = ["Answers", "ClipCamera"]
+
+CLIP_HZ = 15
+PUBLISHER_DEPTH = 10
+ANSWER_TIMEOUT_S = 60.0
+LAST_ANSWERS_S = 1.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back.
+
+    Attributes:
+        frames: That were sent.
+        seconds: From the first frame to the last labels.
+        latencies_ms: From each answered frame to its labels.
+    """
+
+    frames: int
+    seconds: float
+    latencies_ms: list[float]
+
+
+class ClipCamera(Node):
+    """Sends frames on ``/image`` as ``rgb8``, once the running node listens.
+
+    Args:
+        width: The clip's frames are scaled to this.
+        height: Likewise.
+        reliability: Of its publisher.
+    """
+
+    def __init__(self, width: int, height: int, reliability: ReliabilityPolicy) -> None:
+        super().__init__("camera")
+        self._images = _clip_images(width, height)
+        self._sent_s: dict[int, float] = {}
+        self._answered_s: dict[int, float] = {}
+        self._publisher = self.create_publisher(Image, "/image", QoSProfile(depth=PUBLISHER_DEPTH, reliability=reliability))
+        self.create_subscription(Image, "/mpvss/labels", self._on_labels, 100)
+        wait_for_node(self, self._publisher)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def send_as_answered(self, frames: int, window: int) -> Answers:
+        """Send frames with the stamps of the clip, never more than ``window`` of them unanswered.
+
+        Raises:
+            TimeoutError: If labels stay away.
+        """
+        for i in range(frames):
+            self._wait_for_answers(window - 1)
+            self._send(i, i * 10**9 // CLIP_HZ)
+        self._wait_for_answers(0)
+        return self._answers()
+
+    def send_live(self, frames: int, rate_hz: float) -> Answers:
+        """Send frames stamped with the time at that rate, answered or not."""
+        started_s = time.monotonic()
+        for i in range(frames):
+            self._spin_until(started_s + i / rate_hz)
+            self._send(i, self.get_clock().now().nanoseconds)
+        self._spin_until(time.monotonic() + LAST_ANSWERS_S)
+        return self._answers()
+
+    def _send(self, index: int, stamp_ns: int) -> None:
+        header = Header(stamp=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))
+        message = image_message(self._images[index % len(self._images)], "rgb8", header)
+        self._sent_s[stamp_ns] = time.monotonic()
+        self._publisher.publish(message)
+
+    def _on_labels(self, message: Image) -> None:
+        self._answered_s[stamp_ns(message)] = time.monotonic()
+
+    def _wait_for_answers(self, allowed: int) -> None:
+        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+        while len(self._sent_s) - len(self._answered_s) > allowed:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"{len(self._answered_s)} of {len(self._sent_s)} frames answered, then none for a minute")
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def _spin_until(self, deadline_s: float) -> None:
+        while (left_s := deadline_s - time.monotonic()) > 0.0:
+            self._executor.spin_once(timeout_sec=left_s)
+
+    def _answers(self) -> Answers:
+        latencies_ms = [1000 * (answered_s - self._sent_s[stamp]) for stamp, answered_s in self._answered_s.items()]
+        seconds = max(self._answered_s.values()) - min(self._sent_s.values())
+        return Answers(len(self._sent_s), seconds, latencies_ms)
+
+
+def _clip_images(width: int, height: int) -> list[np.ndarray]:
+    """uint8 RGB ``[height, width, 3]`` each."""
+    with Bag(files("mpvss_ros") / "samples" / "rooms") as bag:
+        images = [rgb_from_message(message) for message in bag.messages(bag.image_topic())]
+    return [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in images]

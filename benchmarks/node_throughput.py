@@ -1,0 +1,96 @@
+"""The whole node, from a camera's images over DDS to their labels over DDS: frames per second, or the latency of a live camera.
+
+    python -m benchmarks.node_throughput                                       # as fast as the node answers
+    python -m benchmarks.node_throughput --live-hz 15                          # a camera of 15 Hz, best effort
+    python -m benchmarks.node_throughput --size 320x240 --threads 2 --key-frames sync
+
+The node runs in this process, the camera, which shows the shipped clip, and the labels' receiver in another one. Without
+``--live-hz`` the node is lossless, and the camera sends a frame whenever fewer than ``--window`` are unanswered; the rate is
+that of the labels that arrive. Milliseconds are means per frame: ``model`` is `VideoSegmentor.step`, ``rest`` what else the
+inference thread does with the frame, ``CPU`` the processor time of the node's process, its executor and key frames in the
+background included. On a machine with other work only the CPU time means something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+import rclpy
+from rclpy.qos import ReliabilityPolicy
+
+from benchmarks.clip_camera import Answers, ClipCamera
+from benchmarks.running_node import running_node
+from benchmarks.timing import timed
+from mpvss_model import VideoSegmentor
+from mpvss_ros.camera import Camera
+from mpvss_ros.statistics import percentile
+
+WARM_UP_FRAMES = 20
+
+
+def drive(size: str, frames: int, window: int, live_hz: float) -> Answers:
+    """Send frames to the node; runs in the camera's process."""
+    width, height = map(int, size.split("x"))
+    rclpy.init(args=[])
+    try:
+        if live_hz:
+            return ClipCamera(width, height, ReliabilityPolicy.BEST_EFFORT).send_live(frames, live_hz)
+        return ClipCamera(width, height, ReliabilityPolicy.RELIABLE).send_as_answered(frames, window)
+    finally:
+        rclpy.shutdown()
+
+
+def measure(options: argparse.Namespace, camera: Executor, *, size: str, threads: int, key_frames: str) -> str:
+    """One run; returns its row of the table."""
+
+    def run(frames: int) -> Answers:
+        return camera.submit(drive, size, frames, options.window, options.live_hz).result()
+
+    parameters = {"model": options.model, "max_interval_frames": options.interval, "threads": threads, "key_frames": key_frames}
+    mode = "realtime" if options.live_hz else "lossless"
+    with (
+        timed(VideoSegmentor, "step") as step_s,
+        timed(Camera, "process") as process_s,
+        running_node(mode=mode, **parameters),
+    ):
+        run(WARM_UP_FRAMES)
+        step_s.clear()
+        process_s.clear()
+        started_cpu_s = time.process_time()
+        answers = run(options.frames)
+        cpu_s = time.process_time() - started_cpu_s
+    latencies_ms = answers.latencies_ms
+    model_ms, inside_ms, cpu_ms = (1000 * total_s / len(latencies_ms) for total_s in (sum(step_s), sum(process_s), cpu_s))
+    figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms]
+    if options.live_hz:
+        figures += [100 * len(latencies_ms) / answers.frames, percentile(latencies_ms, 50), percentile(latencies_ms, 99)]
+    return f"{size:>9}{threads:9}{key_frames:>12}" + "".join(f"{figure:11.1f}" for figure in figures)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", nargs="+", default=["320x240", "640x480"], help="width x height")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--key-frames", nargs="+", default=["sync", "async"], choices=("sync", "async"))
+    parser.add_argument("--live-hz", type=float, default=0.0, help="a camera that waits for no answers")
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--window", type=int, default=4)
+    parser.add_argument("--interval", type=int, default=5)
+    parser.add_argument("--model", default="rooms-lite")
+    options = parser.parse_args()
+    columns = ["frames/s", "model", "rest", "CPU"] + ["answered %", "p50 ms", "p99 ms"] * bool(options.live_hz)
+    rclpy.init(args=[])
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as camera:
+        print(f"{'size':>9}{'threads':>9}{'key frames':>12}" + "".join(f"{column:>11}" for column in columns), flush=True)
+        for size, threads, key_frames in itertools.product(options.size, options.threads, options.key_frames):
+            print(measure(options, camera, size=size, threads=threads, key_frames=key_frames), flush=True)
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()
