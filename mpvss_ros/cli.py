@@ -28,7 +28,7 @@ ModelOption = Annotated[str, typer.Option(help="Shipped model's name, checkpoint
 IntervalOption = Annotated[int, typer.Option(help="A key frame every so many frames; 1 segments each frame.")]
 TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag has several.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 leaves one core to the rest.")]
+ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
 PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, dense, copy, or per-frame for none at all.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -75,7 +75,7 @@ def run(
                 node_parameters={
                     "model": model,
                     "device": device,
-                    "threads": threads or default_threads(),
+                    "threads": threads,
                     "max_interval_frames": config.max_interval_frames,
                 },
                 rate=rate,
@@ -114,8 +114,9 @@ def evaluate(
 
     from mpvss_model.files import write_whole
     from mpvss_ros.offline import evaluate_source, evaluation_table
+    from mpvss_ros.threads import use_threads
 
-    set_threads(threads or default_threads())
+    use_threads(threads)
     console = Console()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("segmenting", total=None)
@@ -256,15 +257,16 @@ def benchmark(
 
     from mpvss_model.benchmark import PRESETS, run_benchmark
     from mpvss_model.errors import ConfigError
+    from mpvss_model.files import write_whole
     from mpvss_model.tables import benchmark_table
     from mpvss_ros.bag import Bag
     from mpvss_ros.evaluation import bag_frames
-    from mpvss_ros.report import write_whole
+    from mpvss_ros.threads import use_threads
 
     names = list(PRESETS) if preset == "all" else [preset]
     if not set(names) <= set(PRESETS):
         raise ConfigError(f"preset must be all or one of {', '.join(PRESETS)}, got {preset!r}")
-    set_threads(threads or default_threads())
+    use_threads(threads)
     console = Console()
     with Bag(SAMPLE_BAG) as bag:
         clip = [frame.read_image() for frame, _ in zip(bag_frames(bag, bag.image_topic(None)), range(BENCHMARK_FRAMES))]
@@ -386,20 +388,6 @@ def require_rooms_extra() -> None:
     missing = [name for name in ("moderngl", "trimesh") if find_spec(name) is None]
     if missing:
         raise ConfigError(f"rendering needs {' and '.join(missing)}: pip install -r requirements-rooms.txt")
-
-
-def default_threads() -> int:
-    """One core is left to cameras, DDS and everything else."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def set_threads(threads: int) -> None:
-    """Let torch and OpenCV use so many threads each, as the node does."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
 
 
 def print_report(console, report: dict, out: Path) -> None:

@@ -143,7 +143,7 @@ PARAMETERS = (
     Parameter(
         name="threads",
         default=0,
-        description="CPU threads for the model and optical flow; 0 leaves the libraries' choice",
+        description="CPU threads for the model and optical flow; 0: half of the cores",
         minimum=0,
         maximum=256,
     ),

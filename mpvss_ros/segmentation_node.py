@@ -11,9 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from threading import Condition
 
-import cv2
 import rclpy
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -26,6 +24,7 @@ from mpvss_ros.class_map import ClassMap
 from mpvss_ros.diagnostics import camera_statuses, model_status
 from mpvss_ros.inference_thread import InferenceThread
 from mpvss_ros.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
+from mpvss_ros.threads import use_threads
 
 __all__ = ["SegmentationNode", "run"]
 
@@ -90,9 +89,7 @@ class SegmentationNode(LifecycleNode):
 
     def _configure(self) -> None:
         config = self.config
-        if config.threads:
-            torch.set_num_threads(config.threads)
-            cv2.setNumThreads(config.threads)
+        use_threads(config.threads)
         started_s = time.monotonic()
         model = self._load_model(
             config.model,
