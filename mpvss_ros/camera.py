@@ -26,6 +26,8 @@ from mpvss_ros.statistics import CameraStatistics
 __all__ = ["Camera"]
 
 LOG_THROTTLE_S = 5.0
+# Results that wait for a subscriber that is held up. In lossless mode none may be overwritten.
+REALTIME_RESULTS = 2
 # Why a frame that was fine gets no labels.
 UNANSWERED = {
     SegmentorError: "no key frame",
@@ -62,7 +64,11 @@ class Camera:
         self._camera_info: CameraInfo | None = None
         self.apply(config)
         self._outputs = Outputs(
-            node, prefix=self._prefix, class_map=class_map, on_incompatible_qos=self._on_incompatible_qos
+            node,
+            prefix=self._prefix,
+            class_map=class_map,
+            depth=config.queue_size if config.mode == "lossless" else REALTIME_RESULTS,
+            on_incompatible_qos=self._on_incompatible_qos,
         )
         self._services = [
             node.create_service(service_type, f"~/{self._prefix}{service}", callback)

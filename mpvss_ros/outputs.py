@@ -21,7 +21,6 @@ from mpvss_ros.parameters import NodeConfig
 
 __all__ = ["Outputs", "StampMemory"]
 
-RESULT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 REMEMBERED_STAMPS = 10_000
@@ -45,16 +44,17 @@ class StampMemory:
 
 
 class Outputs:
-    """One camera's publishers. Everything but labels and key frame costs nothing while nobody subscribes.
+    """One camera's publishers. Everything but the labels costs nothing while nobody subscribes.
 
     Args:
         node: Owns the publishers.
         prefix: Of the topics: empty, or a camera's name and a slash.
         class_map: Its names are published once, latched, before the first label image.
+        depth: Results kept for a subscriber that is held up.
         on_incompatible_qos: Called with a topic's name when a subscriber's QoS does not fit.
     """
 
-    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, on_incompatible_qos) -> None:
+    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int, on_incompatible_qos) -> None:
         self._node = node
         self._class_map = class_map
         self._publishers = []
@@ -67,11 +67,12 @@ class Outputs:
             return publisher
 
         self._publish_label_info(create)
-        self._labels = create(Image, "labels", RESULT_QOS)
-        self._confidence = create(Image, "confidence", RESULT_QOS)
+        result_qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+        self._labels = create(Image, "labels", result_qos)
+        self._confidence = create(Image, "confidence", result_qos)
         self._overlay = create(Image, "overlay", OVERLAY_QOS)
-        self._key_frame = create(TimeReference, "key_frame", RESULT_QOS)
-        self._camera_info = create(CameraInfo, "camera_info", RESULT_QOS)
+        self._key_frame = create(TimeReference, "key_frame", result_qos)
+        self._camera_info = create(CameraInfo, "camera_info", result_qos)
 
     def publish(
         self,
@@ -94,8 +95,9 @@ class Outputs:
             config: Size of the labels, and opacity of the overlay.
         """
         labels = self._class_map(segmentation.labels)
-        source = "key" if segmentation.is_key_frame else "propagated"
-        self._key_frame.publish(TimeReference(header=header, time_ref=key_stamp, source=source))
+        if self._key_frame.get_subscription_count():
+            source = "key" if segmentation.is_key_frame else "propagated"
+            self._key_frame.publish(TimeReference(header=header, time_ref=key_stamp, source=source))
         if camera_info is not None and self._camera_info.get_subscription_count():
             height, width = labels.shape
             out_width, out_height = config.label_size or (width, height)

@@ -1,6 +1,8 @@
 """The real node over real DDS."""
 
 import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -19,6 +21,18 @@ from mpvss_ros.parameters import PARAMETERS
 from .conftest import header
 
 LABELS = "/mpvss/labels"
+# A program that ends when it has received as many label images as its argument says.
+COUNT_LABELS = f"""
+import sys, rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+rclpy.init()
+received = []
+node = rclpy.create_node("subscriber")
+node.create_subscription(Image, "{LABELS}", received.append, QoSProfile(depth=200))
+while len(received) < int(sys.argv[1]):
+    rclpy.spin_once(node)
+"""
 
 
 def test_images_of_another_process_get_labels_under_their_own_headers(start_process, peer, frames):
@@ -52,6 +66,23 @@ def test_compressed_images_of_another_process_get_labels(start_process, peer, fr
     exit_code, seconds = node.end(signal.SIGTERM)
     assert exit_code == 0 and seconds < 5, node.log()
     assert "Traceback" not in node.log()
+
+
+def test_a_subscriber_that_is_held_up_misses_no_labels_of_a_replay(start_node, peer, frames):
+    # More than fits into the shared memory between the processes.
+    start_node(output_size=[640, 480])
+    camera = peer.connect(Image, "/camera/image_raw")
+    subscriber = subprocess.Popen([sys.executable, "-c", COUNT_LABELS, str(len(frames))])
+    try:
+        peer.spin_until(lambda: peer.count_subscribers(LABELS) == 2)
+        peer.send(camera, [image_message(frames[0], "rgb8", header(0))])
+        subscriber.send_signal(signal.SIGSTOP)
+        peer.send(camera, [image_message(frame, "rgb8", header(i)) for i, frame in enumerate(frames)][1:])
+        subscriber.send_signal(signal.SIGCONT)
+        peer.spin_until(lambda: subscriber.poll() == 0)
+    finally:
+        subscriber.kill()
+        subscriber.wait()
 
 
 def test_realtime_takes_best_effort_cameras_and_lets_the_newest_frame_win(start_node, peer, frames):
