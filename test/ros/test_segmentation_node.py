@@ -1,5 +1,6 @@
 """The real node over real DDS."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -21,16 +22,23 @@ from mpvss_ros.parameters import PARAMETERS
 from .conftest import header
 
 LABELS = "/mpvss/labels"
-# A program that ends when it has received as many label images as its argument says.
+# A program that notes in a file that labels arrive, and ends when it has as many of a camera "held up" as it is told.
 COUNT_LABELS = f"""
-import sys, rclpy
+import sys
+from pathlib import Path
+import rclpy
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+
+def count(labels):
+    Path(sys.argv[1]).touch()
+    counted.extend([labels] * (labels.header.frame_id == "held up"))
+
 rclpy.init()
-received = []
+counted = []
 node = rclpy.create_node("subscriber")
-node.create_subscription(Image, "{LABELS}", received.append, QoSProfile(depth=200))
-while len(received) < int(sys.argv[1]):
+node.create_subscription(Image, "{LABELS}", count, QoSProfile(depth=200))
+while len(counted) < int(sys.argv[2]):
     rclpy.spin_once(node)
 """
 
@@ -68,16 +76,19 @@ def test_compressed_images_of_another_process_get_labels(start_process, peer, fr
     assert "Traceback" not in node.log()
 
 
-def test_a_subscriber_that_is_held_up_misses_no_labels_of_a_replay(start_node, peer, frames):
+def test_a_subscriber_that_is_held_up_misses_no_labels_of_a_replay(start_node, peer, frames, tmp_path):
     # More than fits into the shared memory between the processes.
     start_node(output_size=[640, 480])
     camera = peer.connect(Image, "/camera/image_raw")
-    subscriber = subprocess.Popen([sys.executable, "-c", COUNT_LABELS, str(len(frames))])
+    arrived = tmp_path / "arrived"
+    subscriber = subprocess.Popen([sys.executable, "-c", COUNT_LABELS, str(arrived), str(len(frames))])
     try:
+        stamps = itertools.count()
         peer.spin_until(lambda: peer.count_subscribers(LABELS) == 2)
-        peer.send(camera, [image_message(frames[0], "rgb8", header(0))])
+        while not arrived.exists():
+            peer.send(camera, [image_message(frames[0], "rgb8", header(next(stamps)))])
         subscriber.send_signal(signal.SIGSTOP)
-        peer.send(camera, [image_message(frame, "rgb8", header(i)) for i, frame in enumerate(frames)][1:])
+        peer.send(camera, [image_message(frame, "rgb8", header(next(stamps), "held up")) for frame in frames])
         subscriber.send_signal(signal.SIGCONT)
         peer.spin_until(lambda: subscriber.poll() == 0)
     finally:
