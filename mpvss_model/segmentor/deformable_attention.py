@@ -66,7 +66,7 @@ class SamplingGrid:
         Args:
             offsets_px: float32 ``[S, 2, samples]``, x then y, from the query's own place, in pixels of each level; the samples
                 are those of the first head in the first level, in the second, and so on.
-            weights: float32 ``[S, samples]``.
+            weights: float32 ``[S, heads, L * points]``.
 
         Returns:
             int32 indices and float32 weights, ``[S * heads, 4 * L * points]``.
@@ -78,18 +78,19 @@ class SamplingGrid:
         (right, below), (x, y) = position.sub_(corner).unbind(1), corner.unbind(1)
         # Floats hold these whole numbers exactly, up to 2**24.
         first = x.mul_(self.num_heads).add_(self.start).add_(y.mul_(self.row_step)).to(torch.int32)
-        by_head = self.num_heads, self.corners.shape[1]
-        indices = first.unflatten(1, by_head).unsqueeze(2) + self.corners
+        num_queries, num_heads, num_samples = weights.shape
+        indices = first.view(num_queries, num_heads, 1, num_samples) + self.corners
         shares = weights.new_empty(indices.shape)
         upper_left, upper_right, lower_left, lower_right = shares.unbind(2)
-        right, below, weights = (values.unflatten(1, by_head) for values in (right, below, weights))
+        right, below = right.view_as(weights), below.view_as(weights)
         torch.mul(weights, below, out=lower_left)
         torch.mul(lower_left, right, out=lower_right)
         torch.sub(weights, lower_left, out=upper_left)
         lower_left.sub_(lower_right)
         torch.mul(upper_left, right, out=upper_right)
         upper_left.sub_(upper_right)
-        return indices.flatten(0, 1).flatten(1), shares.flatten(0, 1).flatten(1)
+        bags = num_queries * num_heads, 4 * num_samples
+        return indices.view(bags), shares.view(bags)
 
 
 class DeformableAttention(nn.Module):
@@ -113,7 +114,7 @@ class DeformableAttention(nn.Module):
     def forward(self, values: torch.Tensor, queries: torch.Tensor, grid: SamplingGrid) -> torch.Tensor:
         """``values`` and ``queries`` are ``[S, d]``, over the pixels of all levels; so is the result."""
         decided = F.linear(queries, self.weight, self.bias).float().unflatten(1, (3, -1))
-        weights = decided[:, 2].unflatten(1, (self.num_heads, -1)).softmax(dim=-1).flatten(1)
+        weights = decided[:, 2].unflatten(1, (self.num_heads, -1)).softmax(dim=-1)
         indices, shares = grid.bags(decided[:, :2], weights)
         rows = grid.table(self.value_proj(values))
         summed = F.embedding_bag(indices, rows, per_sample_weights=shares.to(rows.dtype), mode="sum")
