@@ -103,19 +103,27 @@ class FramePairDataset(ClipDataset):
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
         frame, synthetic_probability = clip.frames[target], self._augmentation.synthetic_probability
         if synthetic_probability and rng.random() < synthetic_probability:
-            return _pair(*augmented_synthetic_pair(frame.read_image(), frame.read_label(), self._augmentation, rng))
+            read = frame.read_image(), frame.read_label()
+            images, label, flow_px = augmented_synthetic_pair(*read, self._augmentation, rng)
+            return _pair(images, label, _at_flow_resolution(flow_px))
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
         images, label = augmented(
             [clip.frames[key].read_image(), frame.read_image()], frame.read_label(), self._augmentation, rng
         )
-        return _pair(images, label, np.full((*label.shape, 2), np.nan, np.float32))
+        height, width = label.shape
+        return _pair(images, label, np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32))
 
 
-def _pair(images: list[np.ndarray], label: np.ndarray, flow_px: np.ndarray) -> Sample:
-    key_image, image = images
-    height, width = label.shape
+def _at_flow_resolution(flow_px: np.ndarray) -> np.ndarray:
+    """``[H, W, 2]`` -> ``[H/8, W/8, 2]``, in pixels of that grid."""
+    height, width = flow_px.shape[:2]
     # Linear interpolation is exact: the mean of the four pixels around the middle of each cell.
-    flow = cv2.resize(flow_px, (width // FLOW_STRIDE, height // FLOW_STRIDE), interpolation=cv2.INTER_LINEAR) / FLOW_STRIDE
+    size = width // FLOW_STRIDE, height // FLOW_STRIDE
+    return cv2.resize(flow_px, size, interpolation=cv2.INTER_LINEAR) / FLOW_STRIDE
+
+
+def _pair(images: list[np.ndarray], label: np.ndarray, flow: np.ndarray) -> Sample:
+    key_image, image = images
     return {
         "key_image": _channels_first(key_image),
         "image": _channels_first(image),
