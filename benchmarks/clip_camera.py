@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 
 import cv2
 import numpy as np
-from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from benchmarks.running_node import wait_for_node
 from mpvss_ros.bag import Bag
+from mpvss_ros.cli import SAMPLE_BAG
 from mpvss_ros.conversions import image_message, rgb_from_message, stamp_ns
 
 __all__ = ["Answers", "ClipCamera"]
@@ -84,7 +84,7 @@ class ClipCamera(Node):
         return self._answers()
 
     def _send(self, index: int, stamp_ns: int) -> None:
-        header = Header(stamp=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))
+        header = Header(stamp=Time(nanoseconds=stamp_ns).to_msg())
         message = image_message(self._images[index % len(self._images)], "rgb8", header)
         self._sent_s[stamp_ns] = time.monotonic()
         self._publisher.publish(message)
@@ -111,6 +111,6 @@ class ClipCamera(Node):
 
 def _clip_images(width: int, height: int) -> list[np.ndarray]:
     """uint8 RGB ``[height, width, 3]`` each."""
-    with Bag(files("mpvss_ros") / "samples" / "rooms") as bag:
+    with Bag(SAMPLE_BAG) as bag:
         images = [rgb_from_message(message) for message in bag.messages(bag.image_topic())]
     return [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in images]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from mpvss_model.propagation import CopyPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import class_scores, label_map
 from mpvss_ros.bag import Bag
+from mpvss_ros.cli import SAMPLE_BAG
 from mpvss_ros.evaluation import bag_frames
 
 FIXED_INTERVALS = (5, 7, 10, 15)
@@ -138,7 +138,7 @@ def print_row(name: str, stream: VideoSegmentor, videos: list[list[VideoFrame]],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bag", nargs="?", type=Path, default=files("mpvss_ros") / "samples" / "rooms")
+    parser.add_argument("bag", nargs="?", type=Path, default=SAMPLE_BAG)
     parser.add_argument("--model", default="rooms-lite")
     arguments = parser.parse_args()
     stream = VideoSegmentor.from_pretrained(arguments.model)

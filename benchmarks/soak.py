@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 import rclpy
-from builtin_interfaces.msg import Time
+from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -33,8 +33,7 @@ SIZES = ((48, 64), (64, 48))
 
 def header(index: int) -> Header:
     """Of a steady camera."""
-    total_ns = index * 10**9 // CAMERA_HZ
-    return Header(stamp=Time(sec=total_ns // 10**9, nanosec=total_ns % 10**9))
+    return Header(stamp=Time(nanoseconds=index * 10**9 // CAMERA_HZ).to_msg())
 
 
 def soak(options: argparse.Namespace) -> float:
