@@ -75,12 +75,18 @@ class ClipCamera(Node):
         return self._answers()
 
     def send_live(self, frames: int, rate_hz: float) -> Answers:
-        """Send frames stamped with the time at that rate, answered or not."""
+        """Send frames stamped with the time at that rate, answered or not.
+
+        Raises:
+            TimeoutError: If none is answered.
+        """
         started_s = time.monotonic()
         for i in range(frames):
             self._spin_until(started_s + i / rate_hz)
             self._send(i, self.get_clock().now().nanoseconds)
         self._spin_until(time.monotonic() + LAST_ANSWERS_S)
+        if not self._answered_s:
+            raise TimeoutError(f"none of {frames} frames was answered")
         return self._answers()
 
     def _send(self, index: int, stamp_ns: int) -> None:

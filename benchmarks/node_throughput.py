@@ -1,14 +1,17 @@
-"""The whole node, from a camera's images over DDS to their labels over DDS: frames per second, or the latency of a live camera.
+"""The whole node, from a camera's images over DDS to their labels over DDS: frames per second, and latency of a live camera.
 
     python -m benchmarks.node_throughput                                       # as fast as the node answers
-    python -m benchmarks.node_throughput --live-hz 15                          # a camera of 15 Hz, best effort
+    python -m benchmarks.node_throughput --live-hz 15 [--reliable]             # a camera of 15 Hz
     python -m benchmarks.node_throughput --size 320x240 --threads 2 --key-frames sync
 
-The node runs in this process, the camera, which shows the shipped clip, and the labels' receiver in another one. Without
-``--live-hz`` the node is lossless, and the camera sends a frame whenever fewer than ``--window`` are unanswered; the rate is
-that of the labels that arrive. Milliseconds are means per frame: ``model`` is `VideoSegmentor.step`, ``rest`` what else the
-inference thread does with the frame, ``CPU`` the processor time of the node's process, its executor and key frames in the
-background included. On a machine with other work only the CPU time means something.
+The node runs in this process; the camera, which shows the shipped clip, and the receiver of the labels in another one. Without
+``--live-hz`` the node is lossless, and the camera sends a frame whenever fewer than ``--window`` are unanswered. With it, the
+node is in realtime mode, and camera and node are best effort unless ``--reliable``: images that are lost on the way count as
+not answered.
+
+``frames/s`` counts the labels that arrive. Milliseconds are means per frame: ``model`` is `VideoSegmentor.step`, ``rest`` all
+else that the inference thread does with the frame, ``CPU`` the processor time of the node's process with its executor and its
+key frames in the background. On a machine with other work only the CPU time means something.
 """
 
 from __future__ import annotations
@@ -32,14 +35,16 @@ from mpvss_ros.statistics import percentile
 WARM_UP_FRAMES = 20
 
 
-def drive(size: str, frames: int, window: int, live_hz: float) -> Answers:
+def drive(options: argparse.Namespace, size: str, frames: int) -> Answers:
     """Send frames to the node; runs in the camera's process."""
     width, height = map(int, size.split("x"))
+    reliable = options.reliable or not options.live_hz
     rclpy.init(args=[])
     try:
-        if live_hz:
-            return ClipCamera(width, height, ReliabilityPolicy.BEST_EFFORT).send_live(frames, live_hz)
-        return ClipCamera(width, height, ReliabilityPolicy.RELIABLE).send_as_answered(frames, window)
+        camera = ClipCamera(width, height, ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
+        if options.live_hz:
+            return camera.send_live(frames, options.live_hz)
+        return camera.send_as_answered(frames, options.window)
     finally:
         rclpy.shutdown()
 
@@ -48,14 +53,19 @@ def measure(options: argparse.Namespace, camera: Executor, *, size: str, threads
     """One run; returns its row of the table."""
 
     def run(frames: int) -> Answers:
-        return camera.submit(drive, size, frames, options.window, options.live_hz).result()
+        return camera.submit(drive, options, size, frames).result()
 
-    parameters = {"model": options.model, "max_interval_frames": options.interval, "threads": threads, "key_frames": key_frames}
-    mode = "realtime" if options.live_hz else "lossless"
+    parameters = {"model": options.model, "threads": threads, "key_frames": key_frames}
+    parameters["max_interval_frames"] = options.interval
+    parameters["mode"] = "realtime" if options.live_hz else "lossless"
+    # The camera pauses between warm-up and measurement.
+    parameters["max_key_age_s"] = 3600.0
+    if options.reliable:
+        parameters["qos_overrides./image.subscription.reliability"] = "reliable"
     with (
         timed(VideoSegmentor, "step") as step_s,
         timed(Camera, "process") as process_s,
-        running_node(mode=mode, **parameters),
+        running_node(**parameters),
     ):
         run(WARM_UP_FRAMES)
         step_s.clear()
@@ -78,6 +88,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--key-frames", nargs="+", default=["sync", "async"], choices=("sync", "async"))
     parser.add_argument("--live-hz", type=float, default=0.0, help="a camera that waits for no answers")
+    parser.add_argument("--reliable", action="store_true", help="a live camera whose images are repeated when they are lost")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--window", type=int, default=4)
     parser.add_argument("--interval", type=int, default=5)
