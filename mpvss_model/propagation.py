@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from mpvss_model.errors import ConfigError
-from mpvss_model.motion.dense import DenseFlowPropagator
+from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.motion.propagator import MotionPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["PROPAGATIONS", "CopyPropagator", "Propagator", "make_propagator"]
 
-# "auto" is "segment" where the model has a motion module, else "dense".
-PROPAGATIONS = ("auto", "segment", "pixel", "dense", "copy")
+# "auto" is what the model's configuration says.
+PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 
 
 class Propagator(Protocol):
@@ -43,23 +43,26 @@ class CopyPropagator:
         return key_frame.mask_logits[queries]
 
 
+MODEL_FREE = {"copy": CopyPropagator, "dense": DenseFlowPropagator, "tracked": TrackedFlowPropagator}
+
+
 def make_propagator(name: str, *, motion: MotionModule | None, released_grid: bool = False) -> Propagator:
     """Build a propagator by its name.
 
     Args:
-        name: One of `PROPAGATIONS`.
+        name: One of `PROPAGATIONS` but ``auto``, which only a model can tell.
         motion: The model's motion module, if it has one.
         released_grid: See `mpvss_model.warp.backward_warp`.
 
     Raises:
         ConfigError: If there is no such propagation, or it needs a motion module and there is none.
     """
+    if name in MODEL_FREE:
+        return MODEL_FREE[name]()
     if name not in PROPAGATIONS:
         raise ConfigError(f"propagation must be one of {', '.join(PROPAGATIONS)}, got {name!r}")
-    if name == "copy":
-        return CopyPropagator()
-    if name == "dense" or (name == "auto" and motion is None):
-        return DenseFlowPropagator()
     if motion is None:
-        raise ConfigError(f"propagation {name!r} needs a model with a trained motion module; use 'dense' or 'auto' with this one")
-    return MotionPropagator(motion, released_grid=released_grid, flow="pixel" if name == "pixel" else "segment")
+        raise ConfigError(
+            f"propagation {name!r} needs a model with a trained motion module; use 'tracked' or 'auto' with this one"
+        )
+    return MotionPropagator(motion, released_grid=released_grid, flow=name)

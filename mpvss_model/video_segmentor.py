@@ -80,8 +80,9 @@ class VideoSegmentor:
         Args:
             model: A Mask2Former, or an MPVSS model with a motion module.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-            propagation: ``segment`` or ``pixel`` for the model's own motion module, ``dense`` for ordinary optical flow,
-                ``copy`` for none; ``auto`` takes the motion module where there is one.
+            propagation: ``segment`` or ``pixel`` for the model's own motion module; ``tracked`` for ordinary optical flow from
+                frame to frame, ``dense`` straight to the key frame, ``copy`` for none; ``auto`` for what the model's
+                configuration says: ``tracked`` where it has no motion module.
             precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32.
             config: Key-frame interval and limits.
 
@@ -96,6 +97,7 @@ class VideoSegmentor:
         torch_device = resolve_device(device)
         loaded = load_model(model_location(model), device=torch_device)
         loaded.accelerate(resolve_precision(precision, torch_device))
+        propagation = loaded.propagation if propagation == "auto" else propagation
         propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 

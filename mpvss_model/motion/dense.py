@@ -1,6 +1,9 @@
-"""Propagation with ordinary optical flow, for checkpoints that have no trained motion module."""
+"""Propagation with ordinary optical flow, which needs no training."""
 
 from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,34 +13,94 @@ from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
-__all__ = ["DenseFlowPropagator"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator"]
 
 MASK_STRIDE = 4
 DIS_MIN_SIDE_PX = 32
+# A key frame that was made in the background may come so many frames later.
+MAX_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Step:
+    """A frame, and the flow from it to the frame before it: float32 ``[h, w, 2]`` in pixels of the masks' grid."""
+
+    frame: weakref.ref[np.ndarray]
+    flow: np.ndarray
 
 
 class DenseFlowPropagator:
     """Warps a key frame's mask logits with DIS optical flow (Kroeger et al., ECCV 2016; OpenCV's implementation).
 
-    The flow goes from the current frame to the key frame, the direction that a backward warp needs, and is the same for
-    all queries.
+    The flow goes from the current frame straight to the key frame, the direction that a backward warp needs, and is the same
+    for all queries.
     """
 
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # Half of the time, for digits that masks at 1/4 of the frame do not show.
+        self._dis.setVariationalRefinementIterations(0)
         self._key_image: np.ndarray | None = None
         self._key_gray: np.ndarray | None = None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """As `mpvss_model.propagation.Propagator`."""
-        if self._key_image is not key_frame.image:
-            self._key_image = key_frame.image
-            self._key_gray = _gray(key_frame.image)
-        height, width = frame.shape[:2]
-        flow_px = self._dis.calc(_gray(frame), self._key_gray, None)[:height, :width]  # [H, W, 2]
+        flow = torch.from_numpy(_into_frame(self._flow_to_key(key_frame, frame), key_frame.padding)).permute(2, 0, 1)
         mask_logits = key_frame.mask_logits[queries].float()
-        flow = flow_at_mask_resolution(flow_px, key_frame.padding)
         return backward_warp(mask_logits.unsqueeze(0), flow.to(mask_logits).unsqueeze(0))[0]
+
+    def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
+        """float32 ``[H'/4, W'/4, 2]`` in pixels of that grid, of the padded frame."""
+        if self._key_image is not key_frame.image:
+            self._key_image, self._key_gray = key_frame.image, _gray(key_frame.image)
+        return self._flow(_gray(frame), self._key_gray, key_frame.padding)
+
+    def _flow(self, gray: np.ndarray, earlier_gray: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """Between any two frames; as `_flow_to_key`."""
+        flow_px = self._dis.calc(gray, earlier_gray, None)[: padding.height, : padding.width]
+        height, width = padding.padded_size
+        missing = height - padding.height, width - padding.width
+        flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        size = width // MASK_STRIDE, height // MASK_STRIDE
+        return cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA) / MASK_STRIDE
+
+
+class TrackedFlowPropagator(DenseFlowPropagator):
+    """As `DenseFlowPropagator`, but with flow from each frame to the one before it, added up on the way to the key frame.
+
+    DIS finds small motion well and large motion badly, and there is little motion between two frames in a row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # These are replaced and never changed, since streams are copied.
+        self._previous_gray: np.ndarray | None = None
+        self._tracked: np.ndarray | None = None
+        self._steps: tuple[Step, ...] = ()
+
+    def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
+        if self._key_image is not key_frame.image:
+            self._begin(key_frame)
+        gray = _gray(frame)
+        step = self._flow(gray, self._previous_gray, key_frame.padding)
+        self._tracked = _composed(step, self._tracked)
+        self._previous_gray = gray
+        self._steps = (*self._steps, Step(weakref.ref(frame), step))[-MAX_STEPS:]
+        return self._tracked
+
+    def _begin(self, key_frame: KeyFrame) -> None:
+        """Track another key frame: from where it was passed if it was one of the frames since the last, else from itself."""
+        height, width = key_frame.padding.padded_size
+        self._tracked = np.zeros((height // MASK_STRIDE, width // MASK_STRIDE, 2), np.float32)
+        passed = [i for i, step in enumerate(self._steps) if step.frame() is key_frame.image]
+        if passed:
+            self._steps = self._steps[passed[0] + 1 :]
+            for step in self._steps:
+                self._tracked = _composed(step.flow, self._tracked)
+        else:
+            self._steps = ()
+            self._previous_gray = _gray(key_frame.image)
+        self._key_image = key_frame.image
 
 
 def _gray(image: np.ndarray) -> np.ndarray:
@@ -48,18 +111,21 @@ def _gray(image: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(gray, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE) if any(missing) else gray
 
 
-def flow_at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> torch.Tensor:
-    """Full-resolution flow ``[H, W, 2]`` -> ``[2, H'/4, W'/4]`` in pixels of that grid, pointing into the frame only.
+def _composed(step: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """First a step to the previous frame, then on with that frame's flow; all ``[h, w, 2]``."""
+    xs, ys = _pixels(step)
+    return step + cv2.remap(flow, xs + step[..., 0], ys + step[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
-    Masks in the padding mean nothing, so positions beyond the frame's edge are moved back onto it.
-    """
-    padded_height, padded_width = padding.padded_size
-    flow = cv2.copyMakeBorder(
-        flow_px, 0, padded_height - padding.height, 0, padded_width - padding.width, cv2.BORDER_REPLICATE
-    )
-    height, width = padded_height // MASK_STRIDE, padded_width // MASK_STRIDE
-    flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / MASK_STRIDE
-    xs, ys = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    flow[..., 0] = np.clip(xs + flow[..., 0], 0, padding.width / MASK_STRIDE - 1) - xs
-    flow[..., 1] = np.clip(ys + flow[..., 1], 0, padding.height / MASK_STRIDE - 1) - ys
-    return torch.from_numpy(flow).permute(2, 0, 1)
+
+def _into_frame(flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """Flow ``[h, w, 2]`` that points into the frame only: masks in the padding mean nothing."""
+    xs, ys = _pixels(flow)
+    inside = np.empty_like(flow)
+    inside[..., 0] = np.clip(xs + flow[..., 0], 0, padding.width / MASK_STRIDE - 1) - xs
+    inside[..., 1] = np.clip(ys + flow[..., 1], 0, padding.height / MASK_STRIDE - 1) - ys
+    return inside
+
+
+def _pixels(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    height, width = flow.shape[:2]
+    return np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]

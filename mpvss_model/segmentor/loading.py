@@ -26,11 +26,13 @@ class LoadedModel:
         segmentor: For key frames.
         motion: For the frames in between; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
+        propagation: What ``auto`` stands for, one of `mpvss_model.propagation.PROPAGATIONS`.
     """
 
     segmentor: Mask2FormerSegmentor
     motion: MotionModule | None
-    released_grid: bool
+    released_grid: bool = False
+    propagation: str = "tracked"
 
     def accelerate(self, dtype: torch.dtype) -> None:
         """Run faster from now on, in some floating-point type; the model cannot be trained or saved afterwards."""
@@ -52,7 +54,7 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
         except Exception as error:  # a broken file and a hub that does not answer show in many ways
             raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
         if model_type != MPVSSConfig.model_type:
-            return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), None, False)
+            return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), motion=None)
         model = load_checkpoint(name_or_dir)
     mean, std = image_statistics(name_or_dir)
     segmentor = Mask2FormerSegmentor(
@@ -62,5 +64,7 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
         image_mean=mean,
         image_std=std,
     )
-    motion = None if model.motion is None else model.motion.to(device).eval().requires_grad_(False)
-    return LoadedModel(segmentor, motion, model.config.released_grid)
+    if model.motion is None:
+        return LoadedModel(segmentor, motion=None)
+    motion = model.motion.to(device).eval().requires_grad_(False)
+    return LoadedModel(segmentor, motion, model.config.released_grid, model.config.propagation)

@@ -29,6 +29,8 @@ class MPVSSConfig(PreTrainedConfig):
         Fields of a `MotionConfig`; without them the model has no motion module.
     released_grid (`bool`, *optional*, defaults to `False`):
         Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+    propagation (`str`, *optional*, defaults to `"segment"`):
+        What `"auto"` stands for with this model, if it has a motion module: one of `mpvss_model.propagation.PROPAGATIONS`.
     """
 
     model_type = "mpvss"
@@ -37,6 +39,7 @@ class MPVSSConfig(PreTrainedConfig):
     segmentor: dict | PreTrainedConfig | None = None
     motion: dict | None = None
     released_grid: bool = False
+    propagation: str = "segment"
 
     def __post_init__(self, **kwargs):
         if not isinstance(self.segmentor, PreTrainedConfig):

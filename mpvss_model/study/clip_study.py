@@ -26,7 +26,7 @@ from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = ["ClipStudy", "methods_of"]
 
-MODEL_FREE_METHODS = ("copy", "dense")
+MODEL_FREE_METHODS = ("copy", "dense", "tracked")
 MOTION_METHODS = ("pixel", "segment")
 
 

@@ -23,6 +23,7 @@ METHODS = {
     PER_FRAME: Method("per frame", "#333333", ""),
     "copy": Method("copy", "#E69F00", "v"),
     "dense": Method("dense flow (DIS)", "#0072B2", "s"),
+    "tracked": Method("tracked flow (DIS)", "#56B4E9", "^"),
     "pixel": Method("pixel-wise learned flow", "#CC79A7", "D"),
     "segment": Method("segment-aware flow", "#009E73", "o"),
 }

@@ -52,7 +52,7 @@ class Tile:
 def write_pictures(out_dir: Path, study: ClipStudy, source: Source, results: Sequence[ClipResult]) -> dict[str, str]:
     """Write the frames on which segmentation, and those on which propagation does worst.
 
-    Propagation is that of the model's best method, and bad where it is right on fewer pixels than segmentation.
+    Propagation is the model's own way (`auto`), and bad where it is right on fewer pixels than segmentation.
 
     Returns:
         Names of the files, by ``segmentation`` and ``propagation``; without those that would be empty.
@@ -106,7 +106,7 @@ def worst_frames(badness: Sequence[np.ndarray]) -> list[tuple[int, int]]:
 def _pictured_run(study: ClipStudy) -> Run:
     intervals = study.config.intervals
     interval = max((i for i in intervals if i <= MAX_PICTURED_INTERVAL), default=intervals[0])
-    return Run(study.methods[-1], interval)
+    return Run(study.model.propagation, interval)
 
 
 def _row_title(source: Source, clip: int, index: int) -> str:
@@ -129,7 +129,7 @@ def _tiles(study: ClipStudy, clip: Clip, result: ClipResult, index: int, runs: S
 
 def _labels(study: ClipStudy, clip: Clip, run: Run, index: int, distance: int) -> np.ndarray:
     stream = study.stream(run)
-    for i in sorted({index - distance, index}):
+    for i in range(index - distance, index + 1):
         frame = _frame_at(clip, i)
         labels = stream.step(frame.read_image(), frame.stamp_s).labels
     return labels

@@ -1,8 +1,11 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
-from mpvss_model import ConfigError
+from mpvss_model import ConfigError, VideoSegmentor
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
@@ -40,7 +43,7 @@ def key_frame():
     )
 
 
-@pytest.mark.parametrize("name", ["auto", "segment", "pixel", "dense", "copy"])
+@pytest.mark.parametrize("name", ["segment", "pixel", "tracked", "dense", "copy"])
 def test_nothing_moves_between_a_frame_and_itself(name, motion, key_frame):
     queries = torch.tensor([0, 2, 3])
     with torch.inference_mode():
@@ -48,9 +51,16 @@ def test_nothing_moves_between_a_frame_and_itself(name, motion, key_frame):
     torch.testing.assert_close(masks, key_frame.mask_logits[queries], atol=0.05, rtol=0.05)
 
 
-def test_the_motion_module_is_preferred_where_there_is_one(motion):
-    assert type(make_propagator("auto", motion=motion)).__name__ == "MotionPropagator"
-    assert type(make_propagator("auto", motion=None)).__name__ == "DenseFlowPropagator"
+def test_auto_is_what_the_model_recommends(tiny_checkpoint, tiny_motion_checkpoint, tmp_path):
+    def chosen(model):
+        return type(VideoSegmentor.from_pretrained(str(model), device="cpu").propagator).__name__
+
+    assert chosen(tiny_checkpoint) == "TrackedFlowPropagator"
+    assert chosen(tiny_motion_checkpoint) == "MotionPropagator"
+    shutil.copytree(tiny_motion_checkpoint, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "propagation": "tracked"}))
+    assert chosen(tmp_path) == "TrackedFlowPropagator"
 
 
 @pytest.mark.parametrize("name", ["segment", "pixel"])
@@ -60,5 +70,5 @@ def test_learned_flow_needs_a_motion_module(name):
 
 
 def test_an_unknown_propagation_is_named():
-    with pytest.raises(ConfigError, match="must be one of auto, segment, pixel, dense, copy, got 'magic'"):
+    with pytest.raises(ConfigError, match="must be one of auto, segment, pixel, tracked, dense, copy, got 'magic'"):
         make_propagator("magic", motion=None)

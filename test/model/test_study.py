@@ -61,9 +61,9 @@ def test_motion_blur_keeps_brightness():
 
 
 def test_every_method_of_the_model_runs_at_every_interval(study, tiny_checkpoint):
-    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 4 * 3
+    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 5 * 3
     without_motion = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
-    assert without_motion.methods == ("copy", "dense")
+    assert without_motion.methods == ("copy", "dense", "tracked")
 
 
 def test_any_method_at_interval_1_equals_per_frame(study, result):
@@ -147,7 +147,7 @@ def test_a_clip_that_cannot_be_measured_is_named(study, clips):
 
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
     latency = measure_latency(study, list(clips[0].frames)[:3], pairs=1)
-    assert latency.key_ms > 0 and set(latency.propagated_ms) == {"copy", "dense", "pixel", "segment"}
+    assert latency.key_ms > 0 and set(latency.propagated_ms) == {"copy", "dense", "tracked", "pixel", "segment"}
     summary = source_summary(study, [result, result], latency)
     assert summary["frames"] == 2 * len(clips[0].frames) == summary["labelled_frames"]
     of = {(run["method"], run["interval"]): run for run in summary["grid"]}

@@ -35,7 +35,7 @@ def small_bag(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("propagation, key_frames", [("per-frame", 18), ("dense", 6), ("copy", 6), ("pixel", 6), ("auto", 6)])
+@pytest.mark.parametrize("propagation, key_frames", [("per-frame", 18), ("dense", 6), ("copy", 6), ("segment", 6), ("auto", 6)])
 def test_a_bag_is_measured_with_any_propagation(small_bag, propagation, key_frames):
     seen = []
     report = evaluate_source(
@@ -81,7 +81,7 @@ def test_a_model_with_other_classes_is_refused_before_anything_is_segmented(fold
 
 
 def test_an_unknown_propagation_is_refused(small_bag):
-    with pytest.raises(ConfigError, match="per-frame, auto, segment, pixel, dense, copy, got 'magic'"):
+    with pytest.raises(ConfigError, match="per-frame, auto, segment, pixel, tracked, dense, copy, got 'magic'"):
         evaluate_source(small_bag, model="rooms-lite", propagation="magic", interval=5)
 
 
