@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mpvss_model.errors import FrameError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FramePadding", "check_frame", "normalized"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FramePadding", "check_frame", "motion_blurred", "normalized"]
 
 # RGB, on the 0..1 scale.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_SIDE_PX = 16
+# Points along a streak of motion blur, per pixel of its length.
+BLUR_SAMPLES_PER_PX = 4
 
 
 def check_frame(frame: np.ndarray) -> None:
@@ -62,3 +65,23 @@ def normalized(image: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> to
     ``mean`` and ``std`` are ``[1, 3, 1, 1]`` on the 0..255 scale, on the image's device.
     """
     return image.permute(2, 0, 1).unsqueeze(0).to(mean.dtype).sub_(mean).div_(std)
+
+
+def motion_blurred(image: np.ndarray, length_px: float, angle_rad: float) -> np.ndarray:
+    """An image averaged along straight streaks, as by a camera that moves while the shutter is open.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        length_px: Of the streaks, from the middle of the first pixel to that of the last, plus one; up to 1 changes nothing.
+        angle_rad: Of the streaks, from the image's x axis to its y axis.
+
+    Returns:
+        The same layout.
+    """
+    reach = round(length_px) // 2
+    positions_px = np.linspace(-0.5, 0.5, max(1, round(BLUR_SAMPLES_PER_PX * length_px))) * max(0.0, length_px - 1)
+    rows = np.rint(reach + positions_px * np.sin(angle_rad)).astype(int)
+    columns = np.rint(reach + positions_px * np.cos(angle_rad)).astype(int)
+    kernel = np.zeros((2 * reach + 1,) * 2, np.float32)
+    np.add.at(kernel, (rows, columns), 1.0 / len(positions_px))
+    return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT)

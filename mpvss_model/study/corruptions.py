@@ -8,6 +8,8 @@ from functools import partial
 import cv2
 import numpy as np
 
+from mpvss_model.image import motion_blurred
+
 __all__ = ["CORRUPTIONS"]
 
 Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -19,8 +21,6 @@ NOISE_SIGMA = 20.0
 # of view.
 BLUR_LENGTH = 0.03
 BLUR_MIN_PX = 3
-# Points along the blur, per pixel of its length.
-BLUR_SAMPLES_PER_PX = 4
 
 
 def jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -42,14 +42,7 @@ def exposure(image: np.ndarray, rng: np.random.Generator, *, factor: float) -> n
 def motion_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Averaged along a line of 3 % of the image's width, in a random direction."""
     length_px = max(BLUR_MIN_PX, round(BLUR_LENGTH * image.shape[1]))
-    angle = rng.uniform(0.0, np.pi)
-    kernel = np.zeros((2 * (length_px // 2) + 1,) * 2, np.float32)
-    positions_px = np.linspace(-0.5, 0.5, BLUR_SAMPLES_PER_PX * length_px) * (length_px - 1)
-    center = length_px // 2
-    rows = np.rint(center + positions_px * np.sin(angle)).astype(int)
-    columns = np.rint(center + positions_px * np.cos(angle)).astype(int)
-    np.add.at(kernel, (rows, columns), 1.0 / len(positions_px))
-    return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT)
+    return motion_blurred(image, length_px, rng.uniform(0.0, np.pi))
 
 
 # uint8 RGB [H, W, 3] -> the same, by name. All that is random comes from the generator.

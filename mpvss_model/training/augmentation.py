@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
-from mpvss_model.image import IMAGENET_MEAN
+from mpvss_model.image import IMAGENET_MEAN, motion_blurred
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.training.config import AugmentationConfig
 from mpvss_model.training.synthetic_motion import synthetic_pair
@@ -92,7 +93,7 @@ def _recolored(images: list[np.ndarray], config: AugmentationConfig, rng: np.ran
     if config.color:
         for change in _color_changes(rng):
             images = [change(image) for image in images]
-    return [_with_sensor_flaws(image, config.sensor_probability, rng) for image in images]
+    return [_with_sensor_flaws(image, config, rng) for image in images]
 
 
 def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
@@ -121,15 +122,23 @@ def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
     return [change for change in [change_brightness, *changes] if rng.random() < 0.5]
 
 
-def _with_sensor_flaws(image: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Blur, then noise, then JPEG artefacts, in the order in which a camera adds them."""
-    if rng.random() < probability:
+def _with_sensor_flaws(image: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
+    """In the order in which a camera adds them."""
+
+    def occurs(strength: float = 1.0) -> bool:
+        return strength > 0 and rng.random() < config.sensor_probability
+
+    if occurs(math.log(config.max_exposure)):
+        image = cv2.convertScaleAbs(image, alpha=config.max_exposure ** rng.uniform(-1, 1))
+    if occurs(config.max_motion_blur):
+        image = motion_blurred(image, rng.uniform(0, config.max_motion_blur) * image.shape[1], rng.uniform(0, math.pi))
+    if occurs():
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5))
-    if rng.random() < probability:
+    if occurs():
         cv2.setRNGSeed(int(rng.integers(2**31)))
-        noise = cv2.randn(np.empty(image.shape, np.int16), (0,) * 3, (rng.uniform(1, 10),) * 3)
+        noise = cv2.randn(np.empty(image.shape, np.int16), (0,) * 3, (rng.uniform(1, config.max_noise),) * 3)
         image = cv2.add(image, noise, dtype=cv2.CV_8U)
-    if rng.random() < probability:
+    if occurs():
         _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
         image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
     return image

@@ -128,7 +128,11 @@ class AugmentationConfig(_Settings):
         crop_width_px: Likewise.
         flip_probability: Of mirroring left and right.
         color: Whether brightness, contrast, saturation and hue vary (SSD, Liu et al., ECCV 2016).
-        sensor_probability: Of each of sensor noise, blur and JPEG artefacts; not part of the published recipe.
+        sensor_probability: Of each of the flaws of real cameras: exposure, defocus, motion blur, noise and JPEG artefacts; not
+            part of the published recipe.
+        max_exposure: Of exposure: by up to this factor brighter or darker; 1 for none.
+        max_motion_blur: Longest streak, relative to the crop's width; 0 for none.
+        max_noise: Highest standard deviation of Gaussian noise, of 255; at least 1.
         synthetic_probability: Of making a pair from one frame by a random camera motion, so that its flow is known exactly,
             for `LossConfig.flow_weight`; not part of the published recipe.
     """
@@ -140,6 +144,9 @@ class AugmentationConfig(_Settings):
     flip_probability: float = _setting(0.5, 0.0, 1.0)
     color: bool = True
     sensor_probability: float = _setting(0.0, 0.0, 1.0)
+    max_exposure: float = _setting(1.0, 1.0)
+    max_motion_blur: float = _setting(0.0, 0.0, 1.0)
+    max_noise: float = _setting(10.0, 1.0, 255.0)
     synthetic_probability: float = _setting(0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:

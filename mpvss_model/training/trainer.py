@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
+from mpvss_model.memory import keep_freed_memory
 from mpvss_model.training.config import TrainingConfig
 from mpvss_model.training.datasets import Sample
 from mpvss_model.training.stages import parameter_groups
@@ -70,7 +71,10 @@ class Trainer:
         self._dataset = dataset
         self._validate = validate
         self._accelerator = accelerator
-        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        if accelerator.device.type == "cpu":  # together, they halve the time of a step
+            keep_freed_memory()
+            stage = stage.to(memory_format=torch.channels_last)
+        elif accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             stage = nn.SyncBatchNorm.convert_sync_batchnorm(stage)
         optimizer = AdamW(parameter_groups(stage, config))
         scheduler = LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))

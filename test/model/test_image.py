@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mpvss_model import FrameError
-from mpvss_model.image import FramePadding, check_frame, normalized
+from mpvss_model.image import FramePadding, check_frame, motion_blurred, normalized
 
 
 @pytest.mark.parametrize("size", [(32, 64), (33, 64), (240, 320), (31, 1)])
@@ -38,3 +38,19 @@ def test_unusable_frames_are_refused_with_a_reason(frame, reason):
     with pytest.raises(FrameError) as refusal:
         check_frame(frame)
     assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize("angle, rows, columns", [(0.0, 0, 8), (np.pi / 2, 8, 0), (np.pi / 4, 6, 6)])
+def test_motion_blur_makes_a_point_a_streak(angle, rows, columns):
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[20, 20] = 255
+    blurred = motion_blurred(image, 9, angle)[..., 0]
+    lit = np.argwhere(blurred)
+    assert np.ptp(lit, axis=0).tolist() == [rows, columns]
+    assert abs(int(blurred.sum()) - 255) < 20
+
+
+@pytest.mark.parametrize("length_px", [0.0, 0.7, 1.0])
+def test_motion_blur_of_a_pixel_changes_nothing(length_px):
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    np.testing.assert_array_equal(motion_blurred(image, length_px, 1.0), image)

@@ -154,6 +154,24 @@ def test_colors_of_a_pair_change_alike_and_sensor_flaws_do_not():
     assert first.shape == image.shape and (first != second).any()
 
 
+def flawed_values(**strengths):
+    """Of a flat gray image, under 20 seeds: ``[20, H, W]``."""
+    image, label = np.full((32, 64, 3), 100, np.uint8), np.zeros((32, 64), np.uint8)
+    changes = dataclasses.replace(EXACT, crop_height_px=32, crop_width_px=64, sensor_probability=1.0, **strengths)
+    return np.stack([augmented([image], label, changes, np.random.default_rng(seed))[0][0][..., 0] for seed in range(20)])
+
+
+def test_noise_is_as_strong_as_the_configuration_allows():
+    weak, strong = (flawed_values(max_noise=most).std(axis=(1, 2)) for most in (2.0, 40.0))
+    assert weak.max() < 2.5 and strong.max() > 15
+
+
+def test_exposure_makes_images_brighter_and_darker():
+    means = flawed_values(max_exposure=2.0, max_noise=1.0).mean(axis=(1, 2))
+    assert 48 < means.min() < 80 and 125 < means.max() < 202
+    assert np.ptp(flawed_values(max_noise=1.0).mean(axis=(1, 2))) < 2
+
+
 def test_exact_augmentation_changes_nothing():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     label = np.random.default_rng(1).integers(0, 9, (32, 32)).astype(np.uint8)
