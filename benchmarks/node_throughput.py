@@ -11,7 +11,8 @@ not answered.
 
 ``frames/s`` counts the labels that arrive. Milliseconds are means per frame: ``model`` is `VideoSegmentor.step`, ``rest`` all
 else that the inference thread does with the frame, ``CPU`` the processor time of the node's process with its executor and its
-key frames in the background. On a machine with other work only the CPU time means something.
+key frames in the background. ``per key`` is the number of frames to each key frame: asynchronous ones come as often as one core
+can make them, when that is less often than the interval says. On a machine with other work only the CPU time means something.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.clip_camera import Answers, ClipCamera
 from benchmarks.running_node import running_node
 from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_ros.camera import Camera
 from mpvss_ros.statistics import percentile
 
@@ -65,17 +67,19 @@ def measure(options: argparse.Namespace, camera: Executor, *, size: str, threads
     with (
         timed(VideoSegmentor, "step") as step_s,
         timed(Camera, "process") as process_s,
+        timed(Mask2FormerSegmentor, "segment") as key_frames_s,
         running_node(**parameters),
     ):
         run(WARM_UP_FRAMES)
         step_s.clear()
         process_s.clear()
+        key_frames_s.clear()
         started_cpu_s = time.process_time()
         answers = run(options.frames)
         cpu_s = time.process_time() - started_cpu_s
     latencies_ms = answers.latencies_ms
     model_ms, inside_ms, cpu_ms = (1000 * total_s / len(latencies_ms) for total_s in (sum(step_s), sum(process_s), cpu_s))
-    figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms]
+    figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms, len(latencies_ms) / max(1, len(key_frames_s))]
     if options.live_hz:
         figures += [100 * len(latencies_ms) / answers.frames, percentile(latencies_ms, 50), percentile(latencies_ms, 99)]
     return f"{size:>9}{threads:9}{key_frames:>12}" + "".join(f"{figure:11.1f}" for figure in figures)
@@ -94,7 +98,7 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=5)
     parser.add_argument("--model", default="rooms-lite")
     options = parser.parse_args()
-    columns = ["frames/s", "model", "rest", "CPU"] + ["answered %", "p50 ms", "p99 ms"] * bool(options.live_hz)
+    columns = ["frames/s", "model", "rest", "CPU", "per key"] + ["answered %", "p50 ms", "p99 ms"] * bool(options.live_hz)
     rclpy.init(args=[])
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as camera:
         print(f"{'size':>9}{'threads':>9}{'key frames':>12}" + "".join(f"{column:>11}" for column in columns), flush=True)

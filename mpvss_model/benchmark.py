@@ -92,6 +92,7 @@ class BenchmarkReport:
         frame_size: Height and width in pixels.
         device: Where the models ran.
         precision: Of this project's variants.
+        propagation: Likewise.
         threads: CPU threads.
         relevant_queries: Queries that matter in the last key frame, of how many.
         gemm_gflops: Multiplications and additions per second, in 1e9, of a large matrix product in fp32.
@@ -103,6 +104,7 @@ class BenchmarkReport:
     frame_size: tuple[int, int]
     device: str
     precision: str
+    propagation: str
     threads: int
     relevant_queries: tuple[int, int] = (0, 0)
     gemm_gflops: float = 0.0
@@ -120,6 +122,7 @@ def run_benchmark(
     *,
     device: str = "auto",
     precision: str = "auto",
+    propagation: str = "auto",
     rounds: int = 3,
     compiled: bool = True,
     on_round: Callable[[int, int], None] = lambda done, total: None,
@@ -131,12 +134,13 @@ def run_benchmark(
         frames: At least 10 uint8 RGB images of the preset's size, of a video.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: Of this project, see `VideoSegmentor.from_pretrained`; ``transformers`` runs in fp32.
+        propagation: Likewise; ``auto`` is segment-aware flow for the models with random weights.
         rounds: How often each variant has its turn; the variants alternate.
         compiled: Whether to measure ``transformers`` with ``torch.compile``, too, which takes minutes to start.
         on_round: Called with the rounds done and their total.
 
     Raises:
-        ConfigError: If there is no such preset, device or precision, or too few frames.
+        ConfigError: If there is no such preset, device, precision or propagation, or too few frames.
     """
     if preset not in PRESETS:
         raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
@@ -144,13 +148,13 @@ def run_benchmark(
         raise ConfigError(f"the benchmark needs {STREAM_FRAMES} frames, got {len(frames)}")
     torch_device = resolve_device(device)
     size = PRESETS[preset].frame_size
-    report = BenchmarkReport(preset, size, _device_name(torch_device), precision, torch.get_num_threads())
+    report = BenchmarkReport(preset, size, _device_name(torch_device), precision, propagation, torch.get_num_threads())
     report.gemm_gflops, report.conv_gflops = _ceilings(torch_device)
     with _model(PRESETS[preset].model, frames[0]) as location:
         _measure(report, location, frames, torch_device, rounds, compiled, on_round)
         for variant in report.variants:
             if variant.frame_ms is not None and not variant.name.endswith("frame"):
-                variant.peak_mb = _in_new_process(_peak_mb, variant.name, location, frames[:6], device, precision)
+                variant.peak_mb = _in_new_process(_peak_mb, variant.name, location, frames[:6], device, precision, propagation)
     return report
 
 
@@ -174,7 +178,7 @@ def _measure(
         except Exception as error:  # no compiler shows in many ways
             labellers.pop(COMPILED, None)
             left_out[COMPILED] = f"torch.compile does not work here: {first_line(error)}"
-    streams = {interval: _mpvss(location, device, report.precision, interval) for interval in STREAM_INTERVALS}
+    streams = {interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS}
     for stream in streams.values():
         stream.step(frames[0], 0.0)
         stream.step(frames[1], 0.1)
@@ -242,9 +246,13 @@ def _compiled(location: str, device: torch.device) -> Labeller:
     return _transformers(location, device, compile_=True)
 
 
-def _mpvss(location: str, device: torch.device, precision: str, interval: int) -> VideoSegmentor:
+def _mpvss(location: str, device: torch.device, precision: str, propagation: str, interval: int) -> VideoSegmentor:
     return VideoSegmentor.from_pretrained(
-        location, device=str(device), precision=precision, config=StreamConfig(max_interval_frames=interval, max_key_age_s=1e6)
+        location,
+        device=str(device),
+        precision=precision,
+        propagation=propagation,
+        config=StreamConfig(max_interval_frames=interval, max_key_age_s=1e6),
     )
 
 
@@ -301,13 +309,15 @@ def _in_new_process(function: Callable, *arguments: object):
         return pool.submit(function, torch.get_num_threads(), *arguments).result()
 
 
-def _peak_mb(threads: int, name: str, location: str, frames: Sequence[np.ndarray], device: str, precision: str) -> float:
+def _peak_mb(
+    threads: int, name: str, location: str, frames: Sequence[np.ndarray], device: str, precision: str, propagation: str
+) -> float:
     torch.set_num_threads(threads)
     torch_device = resolve_device(device)
     if name.startswith(TRANSFORMERS):
         labeller = _transformers(location, torch_device, compile_=name == COMPILED)
     else:
-        labeller = _mpvss(location, torch_device, precision, int(name.split()[-1])).step
+        labeller = _mpvss(location, torch_device, precision, propagation, int(name.split()[-1])).step
     for i, frame in enumerate(frames):
         labeller(frame, float(i))
     if torch_device.type == "cuda":

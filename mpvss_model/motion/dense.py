@@ -13,7 +13,7 @@ from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "flow_at_mask_resolution"]
 
 MASK_STRIDE = 4
 DIS_MIN_SIDE_PX = 32
@@ -57,12 +57,7 @@ class DenseFlowPropagator:
 
     def _flow(self, gray: np.ndarray, earlier_gray: np.ndarray, padding: FramePadding) -> np.ndarray:
         """Between any two frames; as `_flow_to_key`."""
-        flow_px = self._dis.calc(gray, earlier_gray, None)[: padding.height, : padding.width]
-        height, width = padding.padded_size
-        missing = height - padding.height, width - padding.width
-        flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-        size = width // MASK_STRIDE, height // MASK_STRIDE
-        return cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA) / MASK_STRIDE
+        return flow_at_mask_resolution(self._dis.calc(gray, earlier_gray, None)[: padding.height, : padding.width], padding)
 
 
 class TrackedFlowPropagator(DenseFlowPropagator):
@@ -101,6 +96,15 @@ class TrackedFlowPropagator(DenseFlowPropagator):
             self._steps = ()
             self._previous_gray = _gray(key_frame.image)
         self._key_image = key_frame.image
+
+
+def flow_at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """Flow of the frame, float32 ``[H, W, 2]``, -> flow ``[H'/4, W'/4, 2]`` of the padded frame, in pixels of that grid."""
+    height, width = padding.padded_size
+    missing = height - padding.height, width - padding.width
+    flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    size = width // MASK_STRIDE, height // MASK_STRIDE
+    return cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA) / MASK_STRIDE
 
 
 def _gray(image: np.ndarray) -> np.ndarray:
