@@ -20,7 +20,13 @@ PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 
 
 class Propagator(Protocol):
-    """Carries a key frame's masks to another frame."""
+    """Carries a key frame's masks to another frame.
+
+    Attributes:
+        name: One of `PROPAGATIONS`.
+    """
+
+    name: str
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.
@@ -38,12 +44,14 @@ class Propagator(Protocol):
 class CopyPropagator:
     """Keeps the masks where they were: the baseline that every propagation has to beat."""
 
+    name = "copy"
+
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """The key frame's own mask logits."""
         return key_frame.mask_logits[queries]
 
 
-MODEL_FREE = {"copy": CopyPropagator, "dense": DenseFlowPropagator, "tracked": TrackedFlowPropagator}
+MODEL_FREE = {kind.name: kind for kind in (CopyPropagator, DenseFlowPropagator, TrackedFlowPropagator)}
 
 
 def make_propagator(name: str, *, motion: MotionModule | None, released_grid: bool = False) -> Propagator:

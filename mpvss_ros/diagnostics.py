@@ -54,6 +54,7 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
         "name": segmentor.name,
         "device": segmentor.device,
         "dtype": segmentor.dtype,
+        "propagation": model.propagator.name,
         "class_names": ", ".join(class_names),
         "memory_mb": f"{resident_mb():.0f}",
         "peak_memory_mb": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",

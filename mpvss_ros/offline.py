@@ -110,7 +110,7 @@ def evaluate_source(
         **figures,
         "source": str(source),
         "model": segmentor.segmentor.name,
-        "propagation": propagation,
+        "propagation": PER_FRAME if propagation == PER_FRAME else segmentor.propagator.name,
         "interval": config.max_interval_frames,
     }
 

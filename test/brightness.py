@@ -6,7 +6,7 @@ import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.image import FramePadding
-from mpvss_model.motion.dense import DenseFlowPropagator
+from mpvss_model.motion.dense import TrackedFlowPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 
@@ -29,7 +29,7 @@ class BrightnessSegmentor:
 
 def make_segmentor(segmentor=None, **config):
     return VideoSegmentor(
-        segmentor=segmentor or BrightnessSegmentor(), propagator=DenseFlowPropagator(), config=StreamConfig(**config)
+        segmentor=segmentor or BrightnessSegmentor(), propagator=TrackedFlowPropagator(), config=StreamConfig(**config)
     )
 
 

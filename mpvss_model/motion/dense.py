@@ -36,6 +36,8 @@ class DenseFlowPropagator:
     for all queries.
     """
 
+    name = "dense"
+
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         # Half of the time, for digits that masks at 1/4 of the frame do not show.
@@ -65,6 +67,8 @@ class TrackedFlowPropagator(DenseFlowPropagator):
 
     DIS finds small motion well and large motion badly, and there is little motion between two frames in a row.
     """
+
+    name = "tracked"
 
     def __init__(self) -> None:
         super().__init__()

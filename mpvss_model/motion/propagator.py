@@ -32,8 +32,8 @@ class MotionPropagator:
         if flow not in FLOWS:
             raise ConfigError(f"flow must be one of {', '.join(FLOWS)}, got {flow!r}")
         self.module = module
+        self.name = flow
         self._released_grid = released_grid
-        self._flow = flow
         self._key_frame: KeyFrame | None = None
         self._key_part: torch.Tensor | None = None
         self._propagated = GraphedFunction(self._propagate)
@@ -52,7 +52,7 @@ class MotionPropagator:
         self, image: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor, masks: torch.Tensor
     ) -> tuple[torch.Tensor]:
         motion = fast_motion(self.module, image, part, queries, selected)
-        flow = motion.segment_flow if self._flow == "segment" else motion.pixel_flow
+        flow = motion.segment_flow if self.name == "segment" else motion.pixel_flow
         # Positions need more digits than half precision has.
         return propagate_masks(masks.unsqueeze(0).float(), flow.float(), released_grid=self._released_grid)
 

@@ -64,6 +64,24 @@ def test_a_finished_key_frame_answers_the_next_frame_directly(slow):
     assert (answer.labels == (scene(shift_px=6).mean(axis=-1) > 128)).mean() > 0.985
 
 
+def test_a_late_key_frame_has_followed_motion_that_is_too_large_to_measure_at_once(slow):
+    def shifted(i):
+        return scene(shift_px=9 * i, size=(96, 256))
+
+    stream = asynchronous(slow)
+    stream.step(shifted(0), 0.0)
+    slow.wait_until_begun()
+    slow.block()
+    for i in range(1, 12):
+        stream.step(shifted(i), i / 10)
+        if i == 3:
+            slow.wait_until_begun()
+    finish(stream, slow)
+    answer = stream.step(shifted(12), 1.2)
+    assert answer.key_stamp_s == 0.3 and not answer.is_key_frame
+    assert (answer.labels == (shifted(12).mean(axis=-1) > 128)).mean() > 0.985
+
+
 def test_key_frames_are_due_counted_from_the_last_one_that_was_asked_for(slow):
     stream = asynchronous(slow, max_interval_frames=5)
     for i in range(20):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mpvss_model import ConfigError, FrameError
-from mpvss_model.motion.dense import DenseFlowPropagator
+from mpvss_model.motion.dense import TrackedFlowPropagator
 from mpvss_model.semantics import best_labels, best_scores, relevant_queries
 from mpvss_model.video_segmentor import resolve_device
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
@@ -21,9 +21,10 @@ def test_every_interval_th_frame_is_a_key_frame():
 
 
 def test_each_frame_gets_what_propagation_from_its_key_frame_gives():
-    stream, segmentor, propagator = make_segmentor(max_interval_frames=4), BrightnessSegmentor(), DenseFlowPropagator()
+    stream, segmentor, propagator = make_segmentor(max_interval_frames=4), BrightnessSegmentor(), TrackedFlowPropagator()
     for i in range(10):
-        key = segmentor.segment(scene(3 * (i - i % 4)), 0.0)
+        if i % 4 == 0:
+            key = segmentor.segment(scene(3 * i), 0.0)
         queries = relevant_queries(key.mask_logits, key.class_logits, stream.config.query_tolerance)
         masks = propagator.propagate(key, scene(3 * i), queries) if i % 4 else key.mask_logits[queries]
         expected = masks, key.class_logits[queries], key.padding
@@ -244,4 +245,4 @@ def test_key_frames_by_motion_beat_as_many_fixed_ones_when_a_robot_stops_and_goe
 
     fixed_count, fixed_wrong = run(make_segmentor(max_interval_frames=6, max_key_age_s=100.0))
     motion_count, motion_wrong = run(motion_triggered(motion_threshold=0.02))
-    assert motion_count <= fixed_count and motion_wrong < 0.5 * fixed_wrong
+    assert motion_count < fixed_count and motion_wrong < 0.8 * fixed_wrong
