@@ -92,7 +92,7 @@ class BenchmarkReport:
         frame_size: Height and width in pixels.
         device: Where the models ran.
         precision: Of this project's variants.
-        propagation: Likewise.
+        propagation: Likewise, and not ``auto`` once measured.
         threads: CPU threads.
         relevant_queries: Queries that matter in the last key frame, of how many.
         gemm_gflops: Multiplications and additions per second, in 1e9, of a large matrix product in fp32.
@@ -179,6 +179,7 @@ def _measure(
             labellers.pop(COMPILED, None)
             left_out[COMPILED] = f"torch.compile does not work here: {first_line(error)}"
     streams = {interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS}
+    report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
     for stream in streams.values():
         stream.step(frames[0], 0.0)
         stream.step(frames[1], 0.1)
