@@ -4,7 +4,7 @@
     python -m benchmarks.exact_flow data/exact --split val
 
 Exact flow follows each pixel's surface back to the key frame, from the renderer's flow and depth; what the key frame does not
-show takes the motion of what is nearest in the image. mIoU in %, and the share of pixels, in %, that the key frame does not show.
+show takes the motion of what is nearest in the image. mIoU in %, and the share of pixels that the key frame does not show.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main() -> None:
         known = miou(interval, exact)
         tracked, dense = (miou(interval, lambda _, flow=flow: flow()) for flow in (TrackedFlowPropagator, DenseFlowPropagator))
         print(
-            f"interval {interval}: mIoU {known:.1f} with exact flow, {tracked:.1f} with tracked flow, {dense:.1f} with dense flow; "
+            f"interval {interval}: mIoU {known:.1f} with exact flow, {tracked:.1f} tracked, {dense:.1f} dense; "
             f"the key frame does not show {100 * np.mean(unseen):.1f} % of a propagated frame",
             flush=True,
         )

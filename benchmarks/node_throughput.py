@@ -11,8 +11,9 @@ not answered.
 
 ``frames/s`` counts the labels that arrive. Milliseconds are means per frame: ``model`` is `VideoSegmentor.step`, ``rest`` all
 else that the inference thread does with the frame, ``CPU`` the processor time of the node's process with its executor and its
-key frames in the background. ``per key`` is the number of frames to each key frame: asynchronous ones come as often as one core
-can make them, when that is less often than the interval says. On a machine with other work only the CPU time means something.
+key frames in the background. ``per key`` is the number of frames to each key frame: asynchronous ones come as often as one
+core can make them, when that is less often than the interval says. On a machine with other work only the CPU time means
+something.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def measure(options: argparse.Namespace, camera: Executor, *, size: str, threads
         cpu_s = time.process_time() - started_cpu_s
     latencies_ms = answers.latencies_ms
     model_ms, inside_ms, cpu_ms = (1000 * total_s / len(latencies_ms) for total_s in (sum(step_s), sum(process_s), cpu_s))
-    figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms, len(latencies_ms) / max(1, len(key_frames_s))]
+    frames_per_key = len(latencies_ms) / max(1, len(key_frames_s))
+    figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms, frames_per_key]
     if options.live_hz:
         figures += [100 * len(latencies_ms) / answers.frames, percentile(latencies_ms, 50), percentile(latencies_ms, 99)]
     return f"{size:>9}{threads:9}{key_frames:>12}" + "".join(f"{figure:11.1f}" for figure in figures)

@@ -178,7 +178,9 @@ def _measure(
         except Exception as error:  # no compiler shows in many ways
             labellers.pop(COMPILED, None)
             left_out[COMPILED] = f"torch.compile does not work here: {first_line(error)}"
-    streams = {interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS}
+    streams = {
+        interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS
+    }
     report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
     for stream in streams.values():
         stream.step(frames[0], 0.0)
@@ -279,7 +281,7 @@ def _model(name: str, frame: np.ndarray) -> Iterator[str]:
 
 @torch.no_grad()
 def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
-    """Change a random network so that ten queries are objects, each of a class of its own, with clear masks of half a frame."""
+    """Change a random network so that ten queries are objects, each of its own class, with clear masks of half a frame."""
     network = segmentor.model
     decoder = network.model.transformer_module.decoder
     # Random attention would make all queries the same: let them stay what they were learned to be, mostly.

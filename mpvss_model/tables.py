@@ -92,10 +92,13 @@ def benchmark_table(report: BenchmarkReport) -> Table:
     """Time, labels and memory of each variant, against ``transformers`` frame by frame."""
     height, width = report.frame_size
     table = Table(
-        title=f"{report.preset}, {width}x{height}, {report.device}, {report.threads} threads, {report.precision}, {report.propagation}",
+        title=(
+            f"{report.preset}, {width}x{height}, {report.device}, {report.threads} threads, {report.precision}, "
+            f"{report.propagation}"
+        ),
         caption=(
-            f"{report.relevant_queries[0]} of {report.relevant_queries[1]} queries matter; this machine multiplies matrices at "
-            f"{report.gemm_gflops:.0f} GFLOP/s and convolves at {report.conv_gflops:.0f} GFLOP/s in fp32"
+            f"{report.relevant_queries[0]} of {report.relevant_queries[1]} queries matter; this machine multiplies matrices "
+            f"at {report.gemm_gflops:.0f} GFLOP/s and convolves at {report.conv_gflops:.0f} GFLOP/s in fp32"
         ),
     )
     table.add_column("")

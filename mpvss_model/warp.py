@@ -26,7 +26,9 @@ def backward_warp(source: torch.Tensor, flow_px: torch.Tensor, *, released_grid:
     """
     n, _, height, width = source.shape
     if flow_px.shape != (n, 2, height, width):
-        raise ValueError(f"flow_px must be {(n, 2, height, width)} to warp a source of {tuple(source.shape)}, got {tuple(flow_px.shape)}")
+        raise ValueError(
+            f"flow_px must be {(n, 2, height, width)} to warp a source of {tuple(source.shape)}, got {tuple(flow_px.shape)}"
+        )
     ys = torch.arange(height, device=source.device, dtype=flow_px.dtype).view(1, height, 1)
     xs = torch.arange(width, device=source.device, dtype=flow_px.dtype).view(1, 1, width)
     span_x, span_y = (width, height) if released_grid else (max(width - 1, 1), max(height - 1, 1))

@@ -29,7 +29,7 @@ IntervalOption = Annotated[int, typer.Option(help="A key frame every so many fra
 TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag has several.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
-PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense, copy, or per-frame for none at all.")]
+PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense, copy; per-frame for none at all.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RateOption = Annotated[float, typer.Option(help="Replay speed: 1 as recorded, 0 as fast as it goes.", min=0.0)]

@@ -124,7 +124,7 @@ PARAMETERS = (
     Parameter(
         name="propagation",
         default="auto",
-        description="How masks reach the frames in between; auto: as the model's configuration says, and tracked without a motion module",
+        description="How masks reach the frames in between; auto: what the model recommends, tracked without a motion module",
         choices=PROPAGATIONS,
     ),
     Parameter(

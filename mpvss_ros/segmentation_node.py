@@ -106,8 +106,8 @@ class SegmentationNode(LifecycleNode):
             for name in config.camera_names
         ]
         self.get_logger().info(
-            f"model {model.segmentor.name} with {len(self._class_names)} classes and {model.propagator.name} propagation ready on "
-            f"{model.segmentor.device} after {time.monotonic() - started_s:.1f} s"
+            f"model {model.segmentor.name} with {len(self._class_names)} classes and {model.propagator.name} propagation "
+            f"ready on {model.segmentor.device} after {time.monotonic() - started_s:.1f} s"
         )
 
     def _activate(self) -> None:

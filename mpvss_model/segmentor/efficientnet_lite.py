@@ -161,7 +161,8 @@ def imagenet_state_dict(published: dict[str, torch.Tensor]) -> dict[str, torch.T
 
 def _variant_of(source: list[tuple[str, torch.Tensor]]) -> str:
     for variant in VARIANTS:
-        shapes = [tuple(v.shape) for v in EfficientNetLiteBackbone(EfficientNetLiteConfig(variant=variant)).state_dict().values()]
+        backbone = EfficientNetLiteBackbone(EfficientNetLiteConfig(variant=variant))
+        shapes = [tuple(tensor.shape) for tensor in backbone.state_dict().values()]
         if shapes == [tuple(v.shape) for _, v in source]:
             return variant
     raise ValueError(f"no EfficientNet-Lite variant has these {len(source)} tensors; expected one of {', '.join(VARIANTS)}")

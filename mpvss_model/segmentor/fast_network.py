@@ -85,7 +85,8 @@ class _PixelDecoder(nn.Module):
         for attention, layer in zip(self.attentions, self.layers):
             x = layer.self_attn_layer_norm(attention(x, x + positions, grid).add_(x))
             x = layer.final_layer_norm(layer.fc2(layer.fc1(x).relu_()).add_(x))
-        maps = [tokens.view(1, *size, -1).permute(0, 3, 1, 2) for tokens, size in zip(x.split([h * w for h, w in sizes]), sizes)]
+        levels = x.split([height * width for height, width in sizes])
+        maps = [tokens.view(1, *size, -1).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes)]
         finest = maps[-1]
         num_fine = len(self.lateral_convolutions)
         for lateral, output, fine in zip(self.lateral_convolutions, self.output_convolutions, reversed(features[:num_fine])):

@@ -51,7 +51,9 @@ class Mask2FormerSegmentor:
         image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         if model.config.num_labels > UNLABELED:
-            raise CheckpointError(f"model {name!r} has {model.config.num_labels} classes; a label image holds at most {UNLABELED}")
+            raise CheckpointError(
+                f"model {name!r} has {model.config.num_labels} classes; a label image holds at most {UNLABELED}"
+            )
         self.name = name
         self.device = device
         self.model = model.to(device).eval().requires_grad_(False)
@@ -74,7 +76,9 @@ class Mask2FormerSegmentor:
             with quiet():
                 config = AutoConfig.from_pretrained(name_or_dir)
             if config.model_type != "mask2former":
-                raise CheckpointError(f"model {name_or_dir!r} is of type {config.model_type!r}; expected a Mask2Former checkpoint")
+                raise CheckpointError(
+                    f"model {name_or_dir!r} is of type {config.model_type!r}; expected a Mask2Former checkpoint"
+                )
             with quiet():
                 model, info = Mask2FormerForUniversalSegmentation.from_pretrained(
                     name_or_dir, config=config, output_loading_info=True
@@ -169,7 +173,9 @@ def check_location(name_or_dir: str) -> None:
             "facebook/mask2former-swin-tiny-cityscapes-semantic, or the name of a shipped model"
         )
     if not path.is_dir():
-        raise CheckpointError(f"model {name_or_dir!r} is a file: give the directory that holds config.json and model.safetensors")
+        raise CheckpointError(
+            f"model {name_or_dir!r} is a file: give the directory that holds config.json and model.safetensors"
+        )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"model directory {name_or_dir!r} has no config.json")
     if not any((path / file).is_file() for file in WEIGHT_FILES):

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpvss_model.config import StreamConfig
-from mpvss_model.motion.dense import DenseFlowPropagator
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.motion.propagator import MotionPropagator
+from mpvss_model.propagation import CopyPropagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.flow_loss import flow_loss
@@ -110,7 +110,8 @@ class SegmentorStage(Stage):
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
         segmentor = self._inference_segmentor(copy.deepcopy(self.model))
-        return VideoSegmentor(segmentor=segmentor, propagator=DenseFlowPropagator(), config=StreamConfig(max_interval_frames=1))
+        config = StreamConfig(max_interval_frames=1)
+        return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
 
 
 class MotionStage(Stage):

@@ -50,9 +50,10 @@ def markdown(report: dict) -> str:
 
 INTRODUCTION = """\
 A key frame goes through the whole segmentor, and its masks are carried to the frames in between. *Copy* leaves them where they
-are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds up
-the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
-*segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. This page and its pictures are generated; `study.json` has all figures."""
+are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds
+up the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
+*segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. This page and its pictures
+are generated; `study.json` has all figures."""
 
 METRICS = """\
 mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.

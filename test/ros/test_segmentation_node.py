@@ -182,7 +182,8 @@ def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, pee
     assert float(output["rate_hz"]) > 0 and float(report["segmentation: input"]["rate_hz"]) > 0
     model = report["segmentation: model"]
     assert model["class_names"] == "background, robot, wall"
-    assert (model["device"], model["dtype"], model["propagation"]) == ("cpu", "float32", "tracked") and model["name"] in tiny_checkpoint
+    assert (model["device"], model["dtype"], model["propagation"]) == ("cpu", "float32", "tracked")
+    assert model["name"] in tiny_checkpoint
 
 
 def test_a_camera_with_another_qos_is_named(start_node, peer, capfd):
