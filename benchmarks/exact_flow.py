@@ -31,19 +31,17 @@ class ExactFlowPropagator(DenseFlowPropagator):
 
     Args:
         clip_dir: Of the clip in the folder layout, with ``flow`` and ``depth``.
-
-    Attributes:
-        unseen: Of each propagated frame, the share of pixels that the key frame does not show.
+        unseen: Takes, for each propagated frame, the share of pixels that the key frame does not show.
     """
 
-    def __init__(self, clip_dir: Path) -> None:
+    def __init__(self, clip_dir: Path, unseen: list[float]) -> None:
         super().__init__()
         self._flows_px = [np.load(path)["flow_px"] for path in sorted((clip_dir / "flow").glob("*.npz"))]
         self._depths = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((clip_dir / "depth").glob("*.png"))]
         height, width = self._depths[0].shape
         self._pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2)
         self._index = 0
-        self.unseen: list[float] = []
+        self._unseen = unseen
 
     def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
         if key_frame.image is not self._key_image:
@@ -54,7 +52,7 @@ class ExactFlowPropagator(DenseFlowPropagator):
             self._seen = np.ones(self._pixels.shape[:2], bool)
         self._step(self._flows_px[self._index], self._depths[self._index])
         self._index += 1
-        self.unseen.append(1 - self._seen.mean())
+        self._unseen.append(1 - self._seen.mean())
         return flow_at_mask_resolution(self._flow_px, key_frame.padding)
 
     def _step(self, flow_px: np.ndarray, depth: np.ndarray) -> None:
@@ -109,14 +107,9 @@ def main() -> None:
     print(f"per frame: mIoU {miou(1, lambda _: CopyPropagator()):.1f}", flush=True)
     for interval in options.intervals:
         unseen: list[float] = []
-
-        def exact(clip: Clip) -> ExactFlowPropagator:
-            propagator = ExactFlowPropagator(options.root / clip.name)
-            propagator.unseen = unseen
-            return propagator
-
-        known = miou(interval, exact)
-        tracked, dense = (miou(interval, lambda _, flow=flow: flow()) for flow in (TrackedFlowPropagator, DenseFlowPropagator))
+        known = miou(interval, lambda clip, unseen=unseen: ExactFlowPropagator(options.root / clip.name, unseen))
+        tracked = miou(interval, lambda _: TrackedFlowPropagator())
+        dense = miou(interval, lambda _: DenseFlowPropagator())
         print(
             f"interval {interval}: mIoU {known:.1f} with exact flow, {tracked:.1f} tracked, {dense:.1f} dense; "
             f"the key frame does not show {100 * np.mean(unseen):.1f} % of a propagated frame",

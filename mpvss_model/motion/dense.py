@@ -43,7 +43,8 @@ class DenseFlowPropagator:
         # Half of the time, for digits that masks at 1/4 of the frame do not show.
         self._dis.setVariationalRefinementIterations(0)
         self._key_image: np.ndarray | None = None
-        self._key_gray: np.ndarray | None = None
+        # Of the frame that flow is measured to.
+        self._earlier_gray: np.ndarray | None = None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """As `mpvss_model.propagation.Propagator`."""
@@ -54,12 +55,13 @@ class DenseFlowPropagator:
     def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
         """float32 ``[H'/4, W'/4, 2]`` in pixels of that grid, of the padded frame."""
         if self._key_image is not key_frame.image:
-            self._key_image, self._key_gray = key_frame.image, _gray(key_frame.image)
-        return self._flow(_gray(frame), self._key_gray, key_frame.padding)
+            self._key_image, self._earlier_gray = key_frame.image, _gray(key_frame.image)
+        return self._flow_to_earlier(_gray(frame), key_frame.padding)
 
-    def _flow(self, gray: np.ndarray, earlier_gray: np.ndarray, padding: FramePadding) -> np.ndarray:
-        """Between any two frames; as `_flow_to_key`."""
-        return flow_at_mask_resolution(self._dis.calc(gray, earlier_gray, None)[: padding.height, : padding.width], padding)
+    def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """As `_flow_to_key`."""
+        flow_px = self._dis.calc(gray, self._earlier_gray, None)[: padding.height, : padding.width]
+        return flow_at_mask_resolution(flow_px, padding)
 
 
 class TrackedFlowPropagator(DenseFlowPropagator):
@@ -73,7 +75,6 @@ class TrackedFlowPropagator(DenseFlowPropagator):
     def __init__(self) -> None:
         super().__init__()
         # These are replaced and never changed, since streams are copied.
-        self._previous_gray: np.ndarray | None = None
         self._tracked: np.ndarray | None = None
         self._steps: tuple[Step, ...] = ()
 
@@ -81,9 +82,9 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         if self._key_image is not key_frame.image:
             self._begin(key_frame)
         gray = _gray(frame)
-        step = self._flow(gray, self._previous_gray, key_frame.padding)
+        step = self._flow_to_earlier(gray, key_frame.padding)
         self._tracked = _composed(step, self._tracked)
-        self._previous_gray = gray
+        self._earlier_gray = gray
         self._steps = (*self._steps, Step(weakref.ref(frame), step))[-MAX_STEPS:]
         return self._tracked
 
@@ -98,7 +99,7 @@ class TrackedFlowPropagator(DenseFlowPropagator):
                 self._tracked = _composed(step.flow, self._tracked)
         else:
             self._steps = ()
-            self._previous_gray = _gray(key_frame.image)
+            self._earlier_gray = _gray(key_frame.image)
         self._key_image = key_frame.image
 
 

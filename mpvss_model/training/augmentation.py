@@ -125,12 +125,12 @@ def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
 def _with_sensor_flaws(image: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
     """In the order in which a camera adds them."""
 
-    def occurs(strength: float = 1.0) -> bool:
-        return strength > 0 and rng.random() < config.sensor_probability
+    def occurs(is_wanted: bool = True) -> bool:
+        return is_wanted and rng.random() < config.sensor_probability
 
-    if occurs(math.log(config.max_exposure)):
+    if occurs(config.max_exposure > 1):
         image = cv2.convertScaleAbs(image, alpha=config.max_exposure ** rng.uniform(-1, 1))
-    if occurs(config.max_motion_blur):
+    if occurs(config.max_motion_blur > 0):
         image = motion_blurred(image, rng.uniform(0, config.max_motion_blur) * image.shape[1], rng.uniform(0, math.pi))
     if occurs():
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5))

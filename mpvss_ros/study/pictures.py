@@ -129,8 +129,7 @@ def _tiles(study: ClipStudy, clip: Clip, result: ClipResult, index: int, runs: S
 
 def _labels(study: ClipStudy, clip: Clip, run: Run, index: int, distance: int) -> np.ndarray:
     stream = study.stream(run)
-    for i in range(index - distance, index + 1):
-        frame = _frame_at(clip, i)
+    for frame in itertools.islice(clip.frames, index - distance, index + 1):
         labels = stream.step(frame.read_image(), frame.stamp_s).labels
     return labels
 

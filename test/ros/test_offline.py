@@ -35,7 +35,10 @@ def small_bag(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("propagation, key_frames", [("per-frame", 18), ("dense", 6), ("copy", 6), ("segment", 6), ("auto", 6)])
+@pytest.mark.parametrize(
+    "propagation, key_frames",
+    [("per-frame", 18), ("dense", 6), ("copy", 6), ("pixel", 6), ("segment", 6), ("auto", 6)],
+)
 def test_a_bag_is_measured_with_any_propagation(small_bag, propagation, key_frames):
     seen = []
     report = evaluate_source(
