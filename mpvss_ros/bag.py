@@ -87,10 +87,12 @@ class Bag:
         if requested is not None:
             if types.get(requested) not in IMAGE_TYPES:
                 found = f"it is of type {types[requested]}" if requested in types else "the bag does not have it"
-                raise DataError(f"topic {requested!r}: {found}; image topics in {str(self.path)!r}: {', '.join(images) or 'none'}")
+                known = ", ".join(images) or "none"
+                raise DataError(f"topic {requested!r}: {found}; image topics in {str(self.path)!r}: {known}")
             return requested
         if len(images) != 1:
-            raise DataError(f"bag {str(self.path)!r} has {len(images)} image topics ({', '.join(images)}): name one with --topic")
+            known = ", ".join(images)
+            raise DataError(f"bag {str(self.path)!r} has {len(images)} image topics ({known}): name one with --topic")
         return images[0]
 
     def raw_messages(self, topics: list[str]) -> Iterator[RawMessage]:

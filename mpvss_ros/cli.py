@@ -141,7 +141,8 @@ def evaluate(
 @app.command()
 def study(
     sources: Annotated[
-        list[str], typer.Argument(help="Bags, folders of frames or data sets; FOLDER:SPLIT for a part of one.", show_default=False)
+        list[str],
+        typer.Argument(help="Bags, folders of frames or data sets; FOLDER:SPLIT for a part of one.", show_default=False),
     ],
     names: Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)] = "",
     model: ModelOption = "rooms-lite",

@@ -132,7 +132,8 @@ def _packed(message, bytes_per_pixel: int) -> SimpleNamespace:
     if message.height < 1 or message.width < 1:
         raise FrameError("zero size", f"image of {message.width} x {message.height} pixels")
     if message.step < row_bytes:
-        raise FrameError("wrong step", f"step {message.step} is less than the {row_bytes} bytes of a row of {message.encoding}")
+        row = f"a row of {message.encoding}"
+        raise FrameError("wrong step", f"step {message.step} is less than the {row_bytes} bytes of {row}")
     size = message.step * message.height
     if len(message.data) < size:
         raise FrameError("short buffer", f"{len(message.data)} bytes of data, {size} needed for step x height")

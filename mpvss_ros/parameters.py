@@ -207,8 +207,8 @@ PARAMETERS = (
     Parameter(
         name="motion_threshold",
         default=StreamConfig.motion_threshold,
-        description="A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the image x "
-        "seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
+        description="A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the "
+        "image x seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
         minimum=0.0,
         maximum=1.0,
         live=True,

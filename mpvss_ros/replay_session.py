@@ -214,7 +214,10 @@ def run_session(
     collector = Collector(context)
     executor.add_node(collector)
     try:
-        with ChildProcess("segmentation_main", node_arguments) as node, ChildProcess("replay_node", replay_arguments) as replay:
+        with (
+            ChildProcess("segmentation_main", node_arguments) as node,
+            ChildProcess("replay_node", replay_arguments) as replay,
+        ):
 
             def spin_while(condition: Callable[[], bool], timeout_s: float) -> bool:
                 """Collect messages while the condition holds; False if that outlasts the timeout."""

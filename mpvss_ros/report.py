@@ -142,7 +142,8 @@ def _write_plot(path: Path, timeline: list[tuple[EvaluatedFrame, float]]) -> Non
     miou_axis.plot(times_s, [frame.miou for frame, _ in timeline], color="#2563a8")
     miou_axis.set(ylabel="mIoU of the frame", ylim=(0, 1), title="Labels against ground truth, and how long they took")
     if all(np.isnan(frame.miou) for frame, _ in timeline):
-        miou_axis.text(0.5, 0.5, "no ground truth of the model's classes in this bag", ha="center", transform=miou_axis.transAxes)
+        note = "no ground truth of the model's classes in this bag"
+        miou_axis.text(0.5, 0.5, note, ha="center", transform=miou_axis.transAxes)
     for kind, is_key, color in (("key frames", True, "#d97706"), ("propagated", False, "#2563a8")):
         points = [(time_s, frame.answer.latency_ms) for frame, time_s in answered if frame.answer.is_key_frame == is_key]
         latency_axis.scatter(*zip(*points), s=12, color=color, label=kind) if points else None

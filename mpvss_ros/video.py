@@ -36,7 +36,8 @@ def bag_from_video(video: Path, bag: Path) -> int:
     capture = cv2.VideoCapture(str(video))
     ok, image = capture.read()
     if not ok:
-        raise DataError(f"cannot decode video {str(video)!r}: OpenCV knows neither its container nor its codec, or it is broken")
+        reason = "OpenCV knows neither its container nor its codec, or it is broken"
+        raise DataError(f"cannot decode video {str(video)!r}: {reason}")
     period_ns = int(1e9 / (capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FRAME_RATE_HZ))
     frames = 0
     with BagWriter(bag) as writer:
