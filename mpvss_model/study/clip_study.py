@@ -47,7 +47,7 @@ class ClipStudy:
         self.model = model
         self.config = config
         self.methods = methods_of(model.motion)
-        self.runs = config.runs(self.methods)
+        self.runs = config.runs(self.methods, model.propagation)
         self._whole_costs: dict[tuple[int, int], Cost] = {}
 
     @cached_property
@@ -64,7 +64,7 @@ class ClipStudy:
                 motion=self.model.motion,
                 released_grid=self.model.released_grid,
             ),
-            config=StreamConfig(max_interval_frames=run.interval),
+            config=StreamConfig(max_interval_frames=run.interval, motion_threshold=run.motion_threshold),
         )
 
     def cost(self, method: str, frame_size: tuple[int, int]) -> Cost:
@@ -109,7 +109,7 @@ class _Measurement:
         self._by_distance = {
             run: [ConfusionMatrix(num_classes) for _ in range(longest)]
             for run in study.runs
-            if run.interval == longest or run.method == PER_FRAME
+            if run.method == PER_FRAME or run.interval == longest and not run.motion_threshold
         }
         self._agreement: list[list[float]] = []
         self._is_key: list[list[bool]] = []

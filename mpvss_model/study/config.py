@@ -18,10 +18,12 @@ class Run:
     Attributes:
         method: `PER_FRAME`, or one of `mpvss_model.propagation.PROPAGATIONS`.
         interval: A key frame every so many frames.
+        motion_threshold: See `StreamConfig`; above 0, key frames also come by motion, and ``interval`` is the most.
     """
 
     method: str
     interval: int
+    motion_threshold: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class StudyConfig:
 
     Attributes:
         intervals: Key-frame intervals, increasing, each at least 1.
+        motion_thresholds: Of key frames by motion, with the longest interval as the most; for the model's own way of
+            propagation (``auto``) only.
         corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
         seed: Of the corruptions.
 
@@ -38,15 +42,20 @@ class StudyConfig:
     """
 
     intervals: tuple[int, ...] = (3, 5, 10, 20)
+    motion_thresholds: tuple[float, ...] = (0.03, 0.1)
     corruption_every_frames: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.intervals or min(self.intervals) < 1 or list(self.intervals) != sorted(set(self.intervals)):
             raise ConfigError(f"intervals must be increasing whole numbers of at least 1, got {self.intervals!r}")
+        if not all(0.0 < threshold <= 1.0 for threshold in self.motion_thresholds):
+            raise ConfigError(f"motion_thresholds must be above 0 and at most 1, got {self.motion_thresholds!r}")
         if self.corruption_every_frames < 1:
             raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
 
-    def runs(self, methods: tuple[str, ...]) -> tuple[Run, ...]:
-        """Per frame first, then each method at each interval."""
-        return (Run(PER_FRAME, 1), *(Run(method, interval) for method in methods for interval in self.intervals))
+    def runs(self, methods: tuple[str, ...], preferred: str) -> tuple[Run, ...]:
+        """Per frame first, then each method at each interval, then the preferred one with key frames by motion."""
+        timed = (Run(method, interval) for method in methods for interval in self.intervals)
+        by_motion = (Run(preferred, self.intervals[-1], threshold) for threshold in self.motion_thresholds)
+        return (Run(PER_FRAME, 1), *timed, *by_motion)

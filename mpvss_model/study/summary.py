@@ -40,6 +40,7 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
             {
                 "method": run.method,
                 "interval": run.interval,
+                "motion_threshold": run.motion_threshold,
                 "key_frames": int(key_frames[row]),
                 **{name: _or_none(value) for name, value in metrics.items()},
                 "gflops_per_frame": gflops[row],

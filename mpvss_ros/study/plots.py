@@ -82,10 +82,17 @@ def _panels(sources: Sequence[dict], draw: Callable[[Axes, dict], None], xlabel:
 def _draw_intervals(axis: Axes, source: dict) -> None:
     per_frame, *propagated = source["grid"]
     axis.axhline(_percent(per_frame["miou"]), **_line(PER_FRAME))
-    intervals = sorted({run["interval"] for run in propagated})
-    for method in dict.fromkeys(run["method"] for run in propagated):
-        values = [_percent(run["miou"]) for run in propagated if run["method"] == method]
+    by_motion = [run for run in propagated if run["motion_threshold"]]
+    timed = [run for run in propagated if not run["motion_threshold"]]
+    intervals = sorted({run["interval"] for run in timed})
+    for method in dict.fromkeys(run["method"] for run in timed):
+        values = [_percent(run["miou"]) for run in timed if run["method"] == method]
         axis.plot(range(len(intervals)), values, **_line(method))
+    if by_motion:
+        positions = np.interp([source["frames"] / run["key_frames"] for run in by_motion], intervals, range(len(intervals)))
+        line = _line(by_motion[0]["method"])
+        line |= {"label": f"{line['label']}, key frames by motion", "linestyle": ":", "markersize": 9, "marker": "*"}
+        axis.plot(positions, [_percent(run["miou"]) for run in by_motion], **line)
     axis.set_xticks(range(len(intervals)), intervals)
 
 
