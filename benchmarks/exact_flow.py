@@ -22,7 +22,6 @@ from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator, flow_at_mask_resolution
 from mpvss_model.propagation import CopyPropagator, Propagator
-from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_ros.threads import use_threads
 
 
@@ -43,17 +42,17 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._index = 0
         self._unseen = unseen
 
-    def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
-        if key_frame.image is not self._key_image:
+    def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        if key_image is not self._key_image:
             if self._key_image is not None:
                 self._index += 1  # the key frame itself
-            self._key_image = key_frame.image
+            self._key_image = key_image
             self._flow_px = np.zeros(self._pixels.shape, np.float32)
             self._seen = np.ones(self._pixels.shape[:2], bool)
         self._step(self._flows_px[self._index], self._depths[self._index])
         self._index += 1
         self._unseen.append(1 - self._seen.mean())
-        return flow_at_mask_resolution(self._flow_px, key_frame.padding)
+        return flow_at_mask_resolution(self._flow_px, padding)
 
     def _step(self, flow_px: np.ndarray, depth: np.ndarray) -> None:
         """Go on to the next frame with the flow to it, ``[H, W, 2]``, and this frame's depth ``[H, W]``."""

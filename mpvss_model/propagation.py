@@ -10,7 +10,7 @@ import torch
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.motion.propagator import MotionPropagator
+from mpvss_model.motion.propagator import MotionPropagator, RefinedFlowPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["PROPAGATIONS", "CopyPropagator", "Propagator", "make_propagator"]
@@ -73,4 +73,5 @@ def make_propagator(name: str, *, motion: MotionModule | None, released_grid: bo
         raise ConfigError(
             f"propagation {name!r} needs a model with a trained motion module; use 'tracked' or 'auto' with this one"
         )
-    return MotionPropagator(motion, released_grid=released_grid, flow=name)
+    kind = RefinedFlowPropagator if motion.config.refines_tracked_flow else MotionPropagator
+    return kind(motion, released_grid=released_grid, flow=name)

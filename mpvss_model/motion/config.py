@@ -26,6 +26,8 @@ class MotionConfig:
         ffn_size: Hidden channels of its feed-forward networks.
         encoder_channels: Output channels of the stages ``conv1`` .. ``conv6``.
         upsampled_channels: Output channels of the upsampling steps of the pixel-wise branch, coarse to fine.
+        refines_tracked_flow: Whether the key image and the masks are first carried to the current frame by tracked flow, and
+            the module estimates what motion is left. Not part of the published method.
 
     Raises:
         ConfigError: If a size is not a positive whole number, a list has the wrong length, or sizes do not fit.
@@ -39,10 +41,13 @@ class MotionConfig:
     ffn_size: int = 2048
     encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 1024)
     upsampled_channels: tuple[int, ...] = (128, 128, 128, 64)
+    refines_tracked_flow: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_queries", "query_size", "hidden_size", "num_layers", "num_heads", "ffn_size"):
             _check_positive_int(name, getattr(self, name))
+        if not isinstance(self.refines_tracked_flow, bool):
+            raise ConfigError(f"refines_tracked_flow must be true or false, got {self.refines_tracked_flow!r}")
         _check_channels("encoder_channels", self.encoder_channels, NUM_ENCODER_STAGES)
         _check_channels("upsampled_channels", self.upsampled_channels, NUM_UPSAMPLING_STEPS)
         if self.hidden_size % self.num_heads or self.hidden_size % 4:

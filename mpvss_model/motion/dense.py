@@ -13,7 +13,7 @@ from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "flow_at_mask_resolution"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "flow_at_mask_resolution", "warped_image", "warped_masks"]
 
 MASK_STRIDE = 4
 DIS_MIN_SIDE_PX = 32
@@ -48,18 +48,21 @@ class DenseFlowPropagator:
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """As `mpvss_model.propagation.Propagator`."""
-        flow = torch.from_numpy(_into_frame(self._flow_to_key(key_frame, frame), key_frame.padding)).permute(2, 0, 1)
-        mask_logits = key_frame.mask_logits[queries].float()
-        return backward_warp(mask_logits.unsqueeze(0), flow.to(mask_logits).unsqueeze(0))[0]
+        flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
+        return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
 
-    def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
-        """float32 ``[H'/4, W'/4, 2]`` in pixels of that grid, of the padded frame."""
-        if self._key_image is not key_frame.image:
-            self._key_image, self._earlier_gray = key_frame.image, _gray(key_frame.image)
-        return self._flow_to_earlier(_gray(frame), key_frame.padding)
+    def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """Flow from a frame to its key frame, both uint8 RGB ``[H, W, 3]``; also to places beyond the key frame's edges.
+
+        Returns:
+            float32 ``[H'/4, W'/4, 2]``, x then y, of the padded frame, in pixels of that grid.
+        """
+        if self._key_image is not key_image:
+            self._key_image, self._earlier_gray = key_image, _gray(key_image)
+        return self._flow_to_earlier(_gray(frame), padding)
 
     def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
-        """As `_flow_to_key`."""
+        """As `flow_to_key`, to the frame that `_earlier_gray` is of."""
         flow_px = self._dis.calc(gray, self._earlier_gray, None)[: padding.height, : padding.width]
         return flow_at_mask_resolution(flow_px, padding)
 
@@ -78,29 +81,30 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         self._tracked: np.ndarray | None = None
         self._steps: tuple[Step, ...] = ()
 
-    def _flow_to_key(self, key_frame: KeyFrame, frame: np.ndarray) -> np.ndarray:
-        if self._key_image is not key_frame.image:
-            self._begin(key_frame)
+    def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """As `DenseFlowPropagator.flow_to_key`; to be called once for each frame, in their order."""
+        if self._key_image is not key_image:
+            self._begin(key_image, padding)
         gray = _gray(frame)
-        step = self._flow_to_earlier(gray, key_frame.padding)
+        step = self._flow_to_earlier(gray, padding)
         self._tracked = _composed(step, self._tracked)
         self._earlier_gray = gray
         self._steps = (*self._steps, Step(weakref.ref(frame), step))[-MAX_STEPS:]
         return self._tracked
 
-    def _begin(self, key_frame: KeyFrame) -> None:
+    def _begin(self, key_image: np.ndarray, padding: FramePadding) -> None:
         """Track another key frame: from where it was passed if it was one of the frames since the last, else from itself."""
-        height, width = key_frame.padding.padded_size
+        height, width = padding.padded_size
         self._tracked = np.zeros((height // MASK_STRIDE, width // MASK_STRIDE, 2), np.float32)
-        passed = [i for i, step in enumerate(self._steps) if step.frame() is key_frame.image]
+        passed = [i for i, step in enumerate(self._steps) if step.frame() is key_image]
         if passed:
             self._steps = self._steps[passed[0] + 1 :]
             for step in self._steps:
                 self._tracked = _composed(step.flow, self._tracked)
         else:
             self._steps = ()
-            self._earlier_gray = _gray(key_frame.image)
-        self._key_image = key_frame.image
+            self._earlier_gray = _gray(key_image)
+        self._key_image = key_image
 
 
 def flow_at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.ndarray:
@@ -110,6 +114,22 @@ def flow_at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.nd
     flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
     size = width // MASK_STRIDE, height // MASK_STRIDE
     return cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA) / MASK_STRIDE
+
+
+def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadding) -> torch.Tensor:
+    """Mask logits ``[Q, H'/4, W'/4]`` where flow ``[H'/4, W'/4, 2]`` points, or at the frame's edge next to it; float32."""
+    mask_logits = mask_logits.float().unsqueeze(0)
+    flow = torch.from_numpy(_into_frame(flow, padding)).to(mask_logits).permute(2, 0, 1).unsqueeze(0)
+    return backward_warp(mask_logits, flow)[0]
+
+
+def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """As `warped_masks`, an image uint8 RGB ``[H, W, 3]``."""
+    height, width = padding.padded_size
+    flow_px = cv2.resize(flow * MASK_STRIDE, (width, height), interpolation=cv2.INTER_LINEAR)
+    flow_px = flow_px[: padding.height, : padding.width]
+    xs, ys = _pixels(flow_px)
+    return cv2.remap(image, xs + flow_px[..., 0], ys + flow_px[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _gray(image: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from mpvss_model.checkpoint import PREPROCESSOR_CONFIG, read_released
 from mpvss_model.errors import CheckpointError, ConfigError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
+from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
@@ -125,19 +126,23 @@ def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel
 
     Args:
         start: Becomes part of the model.
-        settings: Of a new motion module's `MotionConfig`, without those that the segmentor decides.
+        settings: Of the motion module's `MotionConfig`, without those that the segmentor decides.
 
     Raises:
-        ConfigError: If a setting is unknown or out of range, or the segmentor has a motion module already.
+        ConfigError: If a setting is unknown or out of range, or does not fit the motion module that there is.
     """
-    if start.motion is not None and settings:
-        raise ConfigError("model.motion is given, but the model to start from has a motion module already")
     decided = {"num_queries": start.network.config.num_queries, "query_size": start.network.config.hidden_dim}
-    motion = {**settings, **decided} if start.motion is None else asdict(start.motion.config)
+    kept = {} if start.motion is None else asdict(start.motion.config)
+    motion = asdict(MotionConfig.from_dict({**kept, **settings, **decided}))
     with quiet():
         model = MPVSSModel(MPVSSConfig(segmentor=start.network.config, motion=motion, released_grid=start.released_grid))
     model.segmentor = start.network
-    model.motion = start.motion or model.motion
+    if start.motion is not None:
+        try:
+            model.motion.load_state_dict(start.motion.state_dict())
+        except RuntimeError:  # sizes differ
+            changed = ", ".join(f"{name} ({kept[name]})" for name in settings if motion[name] != kept[name])
+            raise ConfigError(f"model.motion does not fit the motion module of the model to start from: {changed}") from None
     return model
 
 

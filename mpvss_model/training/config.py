@@ -86,8 +86,8 @@ class ModelConfig(_Settings):
         settings: For random weights: further arguments of ``Mask2FormerConfig``.
         backbone_weights: For random weights: pretrained weights of the backbone; the ``.pth`` file of a published
             EfficientNet-Lite, or a directory or hub id of a ``transformers`` model with this backbone.
-        motion: For a starting model without motion module: arguments of `MotionConfig` other than those that follow from
-            the segmentor.
+        motion: Arguments of `MotionConfig` other than those that follow from the segmentor; they may not change the sizes of
+            a motion module that the starting model has.
     """
 
     start: str = ""
@@ -176,6 +176,8 @@ class TrainingConfig(_Settings):
         backbone_lr_multiplier: The backbone's learning rate, relative.
         freeze_backbone_norms: In the stage ``segmentor``: whether the backbone's batch norms keep their pretrained statistics
             and weights, for batches that are too small to make new ones. The published recipe trains them.
+        freeze_heads: In the stage ``motion``: whether the segmentor's class and mask heads keep their weights, so that key
+            frames stay what they are. The published recipe trains them.
         weight_decay: Of all but norms, embeddings and position biases.
         poly_power: See ``learning_rate``.
         gradient_clip: Norm of the whole gradient is clipped to this; 0 for no clipping.
@@ -208,6 +210,7 @@ class TrainingConfig(_Settings):
     warmup_steps: int = _setting(0, 0)
     backbone_lr_multiplier: float = _setting(0.1, 0.0)
     freeze_backbone_norms: bool = False
+    freeze_heads: bool = False
     weight_decay: float = _setting(0.05, 0.0)
     poly_power: float = _setting(0.9, 0.0)
     gradient_clip: float = _setting(0.01, 0.0)

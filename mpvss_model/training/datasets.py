@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 
 from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
+from mpvss_model.image import FramePadding
+from mpvss_model.motion.dense import TrackedFlowPropagator, warped_image
 from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair
 from mpvss_model.training.config import AugmentationConfig
 
@@ -86,15 +88,22 @@ class FramePairDataset(ClipDataset):
     With ``augmentation.synthetic_probability``, the labelled frame is instead the key frame of a `synthetic_pair`. ``flow`` is
     float32 ``[2, H/8, W/8]``, as `Motion.pixel_flow`: exact in such pairs, NaN in all others.
 
+    With ``tracked``, ``tracked_flow`` is float32 ``[2, H/4, W/4]``, as `TrackedFlowPropagator` adds it up over all frames
+    between the two, and ``tracked_image``, uint8 RGB ``[3, H, W]``, the key image that it carries to the labelled frame.
+
     Args:
         max_frame_distance: Between the two; at least 1.
+        tracked: For a motion module that refines tracked flow.
     """
 
     needed = "a labelled frame after its first frame"
 
-    def __init__(self, clips: ClipSet, *, max_frame_distance: int, augmentation: AugmentationConfig, seed: int) -> None:
+    def __init__(
+        self, clips: ClipSet, *, max_frame_distance: int, tracked: bool = False, augmentation: AugmentationConfig, seed: int
+    ) -> None:
         super().__init__(clips, augmentation=augmentation, seed=seed)
         self._max_frame_distance = max_frame_distance
+        self._tracked = tracked
 
     @staticmethod
     def _targets(clip: Clip) -> list[int]:
@@ -105,13 +114,34 @@ class FramePairDataset(ClipDataset):
         if synthetic_probability and rng.random() < synthetic_probability:
             read = frame.read_image(), frame.read_label()
             images, label, flow_px = augmented_synthetic_pair(*read, self._augmentation, rng)
-            return _pair(images, label, _at_flow_resolution(flow_px))
-        key = int(rng.integers(max(0, target - self._max_frame_distance), target))
-        images, label = augmented(
-            [clip.frames[key].read_image(), frame.read_image()], frame.read_label(), self._augmentation, rng
-        )
-        height, width = label.shape
-        return _pair(images, label, np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32))
+            flow = _at_flow_resolution(flow_px)
+        else:
+            key = int(rng.integers(max(0, target - self._max_frame_distance), target))
+            between = range(key + 1, target) if self._tracked else ()
+            read = [clip.frames[i].read_image() for i in (key, *between, target)]
+            images, label = augmented(read, frame.read_label(), self._augmentation, rng)
+            height, width = label.shape
+            flow = np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32)
+        sample = {
+            "key_image": _channels_first(images[0]),
+            "image": _channels_first(images[-1]),
+            "label": torch.from_numpy(label),
+            "flow": _channels_first(flow),
+        }
+        return sample | _tracking(images) if self._tracked else sample
+
+
+def _tracking(images: list[np.ndarray]) -> Sample:
+    """Of successive frames, the first of them the key frame."""
+    key_image, *later = images
+    padding = FramePadding(*key_image.shape[:2])
+    tracker = TrackedFlowPropagator()
+    for image in later:
+        flow = tracker.flow_to_key(key_image, image, padding)
+    return {
+        "tracked_flow": _channels_first(flow),
+        "tracked_image": _channels_first(warped_image(key_image, flow, padding)),
+    }
 
 
 def _at_flow_resolution(flow_px: np.ndarray) -> np.ndarray:
@@ -120,16 +150,6 @@ def _at_flow_resolution(flow_px: np.ndarray) -> np.ndarray:
     # Linear interpolation is exact: the mean of the four pixels around the middle of each cell.
     size = width // FLOW_STRIDE, height // FLOW_STRIDE
     return cv2.resize(flow_px, size, interpolation=cv2.INTER_LINEAR) / FLOW_STRIDE
-
-
-def _pair(images: list[np.ndarray], label: np.ndarray, flow: np.ndarray) -> Sample:
-    key_image, image = images
-    return {
-        "key_image": _channels_first(key_image),
-        "image": _channels_first(image),
-        "label": torch.from_numpy(label),
-        "flow": _channels_first(flow),
-    }
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:

@@ -107,13 +107,13 @@ def train(
     out_dir = Path(out_dir)
     run_dir = out_dir / RUN_DIR
     class_names = _class_names(training, validation)
-    dataset = _dataset(config, training)
+    torch.manual_seed(config.seed)
+    stage = _stage(config, class_names, training)
+    dataset = _dataset(config, training, stage)
     accelerator = new_accelerator(config, run_dir)
     if accelerator.is_main_process:
         _prepare_run(config, out_dir, resume=resume)
     accelerator.wait_for_everyone()
-    torch.manual_seed(config.seed)
-    stage = _stage(config, class_names, training)
     trainer = Trainer(
         stage=stage,
         dataset=dataset,
@@ -141,12 +141,14 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
     return training.class_names
 
 
-def _dataset(config: TrainingConfig, clips: ClipSet) -> ClipDataset:
-    if config.stage == "segmentor":
-        return FrameDataset(clips, augmentation=config.augmentation, seed=config.seed)
-    return FramePairDataset(
-        clips, max_frame_distance=config.max_frame_distance, augmentation=config.augmentation, seed=config.seed
-    )
+def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDataset:
+    settings = {"augmentation": config.augmentation, "seed": config.seed}
+    if isinstance(stage, SegmentorStage):
+        return FrameDataset(clips, **settings)
+    tracked = stage.model.motion.config.refines_tracked_flow
+    if tracked and config.loss.flow_weight:
+        raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
+    return FramePairDataset(clips, max_frame_distance=config.max_frame_distance, tracked=tracked, **settings)
 
 
 def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:
@@ -160,7 +162,7 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
     if config.stage == "segmentor":
         return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)
-    return MotionStage(with_motion(start, config.model.motion), **settings)
+    return MotionStage(with_motion(start, config.model.motion), freeze_heads=config.freeze_heads, **settings)
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:

@@ -13,14 +13,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.motion.module import propagate_masks
-from mpvss_model.motion.propagator import MotionPropagator
-from mpvss_model.propagation import CopyPropagator
+from mpvss_model.propagation import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.flow_loss import flow_loss
 from mpvss_model.training.frozen_segmentor import FrozenSegmentor
 from mpvss_model.training.losses import segmentation_losses
 from mpvss_model.video_segmentor import VideoSegmentor
+from mpvss_model.warp import backward_warp
 
 __all__ = ["MotionStage", "SegmentorStage", "Stage", "parameter_groups"]
 
@@ -119,12 +119,21 @@ class MotionStage(Stage):
 
     The key frame's masks of all decoder layers are warped to the later frame and supervised there (MPVSS, section 3.3 and
     released code). With ``loss.flow_weight``, so is the flow itself, where the batch says what it is.
+
+    Args:
+        model: As in `Stage`.
+        freeze_heads: Whether the segmentor's heads stay as they are, too.
+        loss: As in `Stage`.
+        image_mean: Likewise.
+        image_std: Likewise.
     """
 
-    def __init__(self, model: nn.Module, *, loss: LossConfig, image_mean: RGB, image_std: RGB) -> None:
+    def __init__(
+        self, model: nn.Module, *, freeze_heads: bool = False, loss: LossConfig, image_mean: RGB, image_std: RGB
+    ) -> None:
         super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
         for name, parameter in model.segmentor.named_parameters():
-            parameter.requires_grad_(any(head in name for head in TRAINED_HEADS))
+            parameter.requires_grad_(not freeze_heads and any(head in name for head in TRAINED_HEADS))
         self._frozen_segmentor: FrozenSegmentor | None = None
 
     def train(self, mode: bool = True) -> MotionStage:
@@ -137,8 +146,13 @@ class MotionStage(Stage):
         masks, classes, queries = self._key_frame_predictions(self._normalized(batch["key_image"]))
         # Half precision is too coarse for flow and positions.
         with torch.autocast(queries.device.type, enabled=False):
-            motion = self.model.motion(batch["image"], batch["key_image"], queries.float())
-            warped = self._warped(torch.stack(masks, dim=2).float(), motion.segment_flow)
+            masks = torch.stack(masks, dim=2).float()  # [B, Q, L, h, w]
+            seen = batch["key_image"]
+            if self.model.motion.config.refines_tracked_flow:
+                masks = backward_warp(masks.flatten(1, 2), batch["tracked_flow"]).view_as(masks)
+                seen = batch["tracked_image"]
+            motion = self.model.motion(batch["image"], seen, queries.float())
+            warped = self._warped(masks, motion.segment_flow)
             losses = segmentation_losses(warped.unbind(2), classes, batch["label"], self._loss)
             if self._loss.flow_weight:
                 losses["flow"] = self._loss.flow_weight * flow_loss(motion, batch["flow"])
@@ -162,7 +176,7 @@ class MotionStage(Stage):
         model = copy.deepcopy(self.model).eval()
         return VideoSegmentor(
             segmentor=self._inference_segmentor(model.segmentor),
-            propagator=MotionPropagator(model.motion, released_grid=model.config.released_grid),
+            propagator=make_propagator("segment", motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
         )
 

@@ -5,8 +5,9 @@ import torch
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
+from mpvss_model.motion.dense import TrackedFlowPropagator, warped_image, warped_masks
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.motion.propagator import MotionPropagator
+from mpvss_model.motion.propagator import MotionPropagator, RefinedFlowPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 CONFIG = MotionConfig(
@@ -53,3 +54,25 @@ def test_pixel_flow_ignores_what_queries_say(key_frame):
 def test_unknown_flow_is_rejected():
     with pytest.raises(ConfigError, match="flow must be one of segment, pixel, got 'dense'"):
         MotionPropagator(MotionModule(CONFIG), flow="dense")
+
+
+@torch.inference_mode()
+def test_a_new_module_refines_nothing(key_frame):
+    frames = [np.roll(key_frame.image, shift, axis=1) for shift in (2, 4, 6)]
+    selected = torch.tensor([1, 3])
+    refined, tracked = RefinedFlowPropagator(MotionModule(CONFIG).eval()), TrackedFlowPropagator()
+    for frame in frames:
+        expected = tracked.propagate(key_frame, frame, selected)
+        torch.testing.assert_close(refined.propagate(key_frame, frame, selected), expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_module_sees_the_key_image_where_tracked_flow_has_carried_it(key_frame):
+    padding = key_frame.padding
+    flow = np.zeros((padding.padded_size[0] // 4, padding.padded_size[1] // 4, 2), np.float32)
+    np.testing.assert_array_equal(warped_image(key_frame.image, flow, padding), key_frame.image)
+    flow[..., 0] = 2.0  # of 4 pixels each
+    warped = warped_image(key_frame.image, flow, padding)
+    np.testing.assert_array_equal(warped[:, :48], key_frame.image[:, 8:56])
+    masks = warped_masks(key_frame.mask_logits, flow, padding)
+    torch.testing.assert_close(masks[:, :10, :13], key_frame.mask_logits[:, :10, 2:15])

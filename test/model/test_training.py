@@ -21,6 +21,7 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation,
 from mpvss_model import ConfigError, DataError, MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.data import ClipSet, open_clips
 from mpvss_model.evaluation import ClipEvaluation
+from mpvss_model.motion.propagator import RefinedFlowPropagator
 from mpvss_model.training import TrainingConfig, train, train_from_yaml
 
 SIZE_PX = 64
@@ -333,12 +334,29 @@ def test_recipes_that_cannot_be_trained_are_refused(shapes_clips, tmp_path, chan
 def test_motion_module_of_a_start_is_kept(overfit_segmentor, shapes_clips, tmp_path):
     start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
     train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "first")
-    again = recipe(stage="motion", model={"start": str(tmp_path / "first")}, steps=1)
-    train(again, shapes_clips, None, tmp_path / "second")
-    with pytest.raises(ConfigError, match="model.motion is given, but the model to start from has a motion module already"):
-        train(
-            recipe(stage="motion", model={**start, "start": str(tmp_path / "first")}), shapes_clips, None, tmp_path / "third"
-        )
+    first = {"start": str(tmp_path / "first")}
+    train(recipe(stage="motion", model=first, steps=1), shapes_clips, None, tmp_path / "second")
+    changed = {**first, "motion": {**MOTION, "ffn_size": 32}}
+    with pytest.raises(ConfigError, match=r"model.motion does not fit the motion module of .* start from: ffn_size \(64\)"):
+        train(recipe(stage="motion", model=changed, steps=1), shapes_clips, None, tmp_path / "third")
+
+
+def test_motion_module_can_go_on_as_one_that_refines_tracked_flow(overfit_segmentor, shapes_clips, tmp_path):
+    start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
+    train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "first")
+    refining = {"start": str(tmp_path / "first"), "motion": {"refines_tracked_flow": True}}
+    metrics = train(
+        recipe(stage="motion", model=refining, steps=50, freeze_heads=True), shapes_clips, shapes_clips, tmp_path / "second"
+    )
+    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL)
+    segmentor = VideoSegmentor.from_pretrained(str(tmp_path / "second"), device="cpu", propagation="segment", config=stream)
+    assert isinstance(segmentor.propagator, RefinedFlowPropagator)
+    evaluation = ClipEvaluation(segmentor)
+    evaluation.run(shapes_clips.clips)
+    assert evaluation.confusion.miou == pytest.approx(metrics["miou"], abs=1e-3)
+    assert metrics["miou"] > 0.7
+    with pytest.raises(ConfigError, match="loss.flow_weight must be 0 for a motion module that refines tracked flow"):
+        train(recipe(stage="motion", model=refining, loss={"flow_weight": 1.0}), shapes_clips, None, tmp_path / "third")
 
 
 def test_image_statistics_of_the_start_are_kept(tiny_checkpoint, shapes_clips, tmp_path):

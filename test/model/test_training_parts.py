@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -216,6 +217,25 @@ def test_pairs_of_a_short_clip_have_all_its_distances():
     assert drawn == {(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)}
 
 
+def test_tracking_of_a_pair_goes_over_all_frames_between():
+    rng = np.random.default_rng(0)
+    wall = cv2.resize(rng.integers(0, 256, (8, 20, 3), np.uint8), (240, 96), interpolation=cv2.INTER_CUBIC)
+    views = [np.ascontiguousarray(wall[:, 6 * i :][:, :96]) for i in range(8)]
+    label = np.zeros((96, 96), np.uint8)
+    clip = Clip("turn", [Frame(i / 15, lambda view=view: view, lambda: label) for i, view in enumerate(views)])
+    changes = dataclasses.replace(EXACT, short_sides_px=(96,), max_long_side_px=96, crop_height_px=96, crop_width_px=96)
+    dataset = FramePairDataset(clip_set(clip), max_frame_distance=7, tracked=True, augmentation=changes, seed=0)
+    for sample in (dataset[i] for i in range(10)):
+        image, key_image = (sample[name].permute(1, 2, 0).numpy() for name in ("image", "key_image"))
+        first, last = (next(i for i, view in enumerate(views) if np.array_equal(view, x)) for x in (key_image, image))
+        moved_px = 6 * (last - first)
+        inside = sample["tracked_flow"][:, 4:20, : 20 - moved_px // 4]
+        assert sample["tracked_flow"].shape == (2, 24, 24)
+        assert inside[0].median() == pytest.approx(moved_px / 4, abs=0.25) and inside[1].median().abs() < 0.25
+        tracked = sample["tracked_image"].permute(1, 2, 0).numpy()[:, : 80 - moved_px]
+        assert np.abs(tracked.astype(int) - image[:, : 80 - moved_px]).mean() < 8
+
+
 def test_clips_without_a_frame_to_train_on_are_left_out():
     dataset = FrameDataset(
         clip_set(numbered_clip("a", 1, labelled=[]), numbered_clip("b", 2, labelled=[4])), augmentation=EXACT, seed=0
@@ -240,6 +260,12 @@ def test_motion_stage_trains_the_motion_module_and_the_heads_only(motion_stage):
     assert len(heads) == 2 + 6
     motion = {name for name, _ in motion_stage.model.named_parameters() if name.startswith("motion.")}
     assert trained - heads == motion
+
+
+def test_frozen_heads_leave_only_the_motion_module_to_train(motion_stage):
+    stage = MotionStage(motion_stage.model, freeze_heads=True, **SETTINGS)
+    trained = {name.split(".")[1] for name, p in stage.named_parameters() if p.requires_grad}
+    assert trained == {"motion"}
 
 
 def test_frozen_segmentor_stays_in_evaluation_mode(motion_stage):
