@@ -206,8 +206,8 @@ def stream_cost(segmentor: Mask2FormerSegmentor, propagator: Propagator, *, fram
         propagator: For the frames in between.
         frame_size: Height and width in pixels.
     """
-    motion = getattr(propagator, "module", None)
-    config = MPVSSConfig(segmentor=segmentor.model.config, motion=None if motion is None else asdict(motion.config))
+    motion = None if propagator.module is None else asdict(propagator.module.config)
+    config = MPVSSConfig(segmentor=segmentor.model.config, motion=motion)
     return model_cost(config, frame_size=frame_size)
 
 

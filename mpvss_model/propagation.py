@@ -24,9 +24,11 @@ class Propagator(Protocol):
 
     Attributes:
         name: One of `PROPAGATIONS`.
+        module: The motion module that it runs, if any.
     """
 
     name: str
+    module: MotionModule | None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.
@@ -45,6 +47,7 @@ class CopyPropagator:
     """Keeps the masks where they were: the baseline that every propagation has to beat."""
 
     name = "copy"
+    module = None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """The key frame's own mask logits."""

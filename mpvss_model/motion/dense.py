@@ -37,6 +37,7 @@ class DenseFlowPropagator:
     """
 
     name = "dense"
+    module = None
 
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)

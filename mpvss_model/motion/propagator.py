@@ -109,6 +109,7 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
 
     def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
         super().__init__()
+        self.module = module
         self.name = flow
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
 

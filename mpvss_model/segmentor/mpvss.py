@@ -15,6 +15,7 @@ import mpvss_model.segmentor.efficientnet_lite  # noqa: F401  registers the back
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
+from mpvss_model.propagation import PROPAGATIONS
 from mpvss_model.segmentor.backbones import mask2former_config, paper_backbone
 
 __all__ = ["MPVSSConfig", "MPVSSModel", "paper_config"]
@@ -30,7 +31,7 @@ class MPVSSConfig(PreTrainedConfig):
     released_grid (`bool`, *optional*, defaults to `False`):
         Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
     propagation (`str`, *optional*, defaults to `"segment"`):
-        What `"auto"` stands for with this model, if it has a motion module: one of `mpvss_model.propagation.PROPAGATIONS`.
+        What `"auto"` stands for with this model, if it has a motion module: another of `mpvss_model.propagation.PROPAGATIONS`.
     """
 
     model_type = "mpvss"
@@ -53,6 +54,9 @@ class MPVSSConfig(PreTrainedConfig):
                     f"makes {expected[0]} of {expected[1]}; make num_queries and query_size agree"
                 )
             self.motion = asdict(motion)
+        if self.propagation not in PROPAGATIONS or self.propagation == "auto":
+            known = ", ".join(name for name in PROPAGATIONS if name != "auto")
+            raise ConfigError(f"propagation in config.json must be one of {known}, got {self.propagation!r}")
         super().__post_init__(**kwargs)
 
 

@@ -40,6 +40,7 @@ class StartingModel:
         network: The segmentor.
         motion: Its motion module, if it has one already.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
+        propagation: What ``auto`` stands for with ``motion``, see `MPVSSConfig`.
         image_mean: RGB mean of the segmentor's images, on the 0..1 scale.
         image_std: Likewise the standard deviation.
     """
@@ -47,6 +48,7 @@ class StartingModel:
     network: Mask2FormerForUniversalSegmentation
     motion: MotionModule | None = None
     released_grid: bool = False
+    propagation: str = "segment"
     image_mean: RGB = IMAGENET_MEAN
     image_std: RGB = IMAGENET_STD
 
@@ -92,7 +94,11 @@ def load_start(name_or_dir: str) -> StartingModel:
     for module in (loaded.segmentor.model, loaded.motion):
         if module is not None:
             module.requires_grad_(True)
-    return StartingModel(loaded.segmentor.model, loaded.motion, loaded.released_grid, *image_statistics(name_or_dir))
+    mean, std = image_statistics(name_or_dir)
+    network = loaded.segmentor.model
+    if loaded.motion is None:
+        return StartingModel(network, image_mean=mean, image_std=std)
+    return StartingModel(network, loaded.motion, loaded.released_grid, loaded.propagation, mean, std)
 
 
 def save_model(model: nn.Module, folder: Path, *, image_mean: RGB, image_std: RGB) -> None:
@@ -135,7 +141,13 @@ def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel
     kept = {} if start.motion is None else asdict(start.motion.config)
     motion = asdict(MotionConfig.from_dict({**kept, **settings, **decided}))
     with quiet():
-        model = MPVSSModel(MPVSSConfig(segmentor=start.network.config, motion=motion, released_grid=start.released_grid))
+        config = MPVSSConfig(
+            segmentor=start.network.config,
+            motion=motion,
+            released_grid=start.released_grid,
+            propagation=start.propagation,
+        )
+        model = MPVSSModel(config)
     model.segmentor = start.network
     if start.motion is not None:
         try:

@@ -83,6 +83,7 @@ def run_study(
         "parameters": sum(p.numel() for m in (segmentor.model, study.model.motion) if m is not None for p in m.parameters()),
         "class_names": list(segmentor.class_names),
         "has_motion_module": study.model.motion is not None,
+        "refines_tracked_flow": study.model.motion is not None and study.model.motion.config.refines_tracked_flow,
         "cpu": _cpu_name(),
         "device": _device_name(segmentor.device),
         "threads": threads,

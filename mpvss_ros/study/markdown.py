@@ -75,6 +75,8 @@ def _facts(report: dict) -> str:
         facts.append(f"Command: `{report['command']}`")
     if not report["has_motion_module"]:
         facts.append("Left out: learned flow, pixel-wise and segment-aware, since the model has no motion module")
+    if report["refines_tracked_flow"]:
+        facts.append("Learned flow, pixel-wise and segment-aware, is estimated on top of tracked flow")
     return "\n".join(f"- {fact}" for fact in facts)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model import ConfigError, VideoSegmentor
+from mpvss_model import CheckpointError, ConfigError, VideoSegmentor
+from mpvss_model.flops import stream_cost
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation import make_propagator
 from mpvss_model.segmentor.key_frame import KeyFrame
+from mpvss_model.segmentor.loading import load_model
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
 
@@ -61,6 +64,23 @@ def test_auto_is_what_the_model_recommends(tiny_checkpoint, tiny_motion_checkpoi
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "propagation": "tracked"}))
     assert chosen(tmp_path) == "TrackedFlowPropagator"
+    for wrong in ("auto", "teleport"):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "propagation": wrong}))
+        with pytest.raises(CheckpointError, match=f"propagation in config.json must be one of segment, .*, got '{wrong}'"):
+            chosen(tmp_path)
+
+
+@pytest.mark.parametrize("refines_tracked_flow", [False, True])
+def test_the_cost_of_learned_flow_is_that_of_its_module(motion, refines_tracked_flow, tiny_checkpoint):
+    segmentor = load_model(tiny_checkpoint, device=torch.device("cpu")).segmentor
+    sizes = {"num_queries": segmentor.model.config.num_queries, "query_size": segmentor.model.config.hidden_dim}
+    module = MotionModule(dataclasses.replace(motion.config, **sizes, refines_tracked_flow=refines_tracked_flow))
+    learned, *free = (
+        stream_cost(segmentor, make_propagator(name, motion=module), frame_size=(64, 96))
+        for name in ("segment", "tracked", "dense", "copy")
+    )
+    assert learned.parts["motion"].parameters == sum(p.numel() for p in module.parameters())
+    assert all("motion" not in cost.parts for cost in free)
 
 
 @pytest.mark.parametrize("name", ["segment", "pixel"])

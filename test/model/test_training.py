@@ -331,11 +331,15 @@ def test_recipes_that_cannot_be_trained_are_refused(shapes_clips, tmp_path, chan
         train(recipe(**changes), shapes_clips, None, tmp_path)
 
 
-def test_motion_module_of_a_start_is_kept(overfit_segmentor, shapes_clips, tmp_path):
+def test_motion_module_of_a_start_is_kept_and_so_is_what_auto_stands_for(overfit_segmentor, shapes_clips, tmp_path):
     start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
     train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "first")
     first = {"start": str(tmp_path / "first")}
+    written = json.loads((tmp_path / "first" / "config.json").read_text())
+    (tmp_path / "first" / "config.json").write_text(json.dumps({**written, "propagation": "tracked"}))
     train(recipe(stage="motion", model=first, steps=1), shapes_clips, None, tmp_path / "second")
+    assert written["propagation"] == "segment"
+    assert json.loads((tmp_path / "second" / "config.json").read_text())["propagation"] == "tracked"
     changed = {**first, "motion": {**MOTION, "ffn_size": 32}}
     with pytest.raises(ConfigError, match=r"model.motion does not fit the motion module of .* start from: ffn_size \(64\)"):
         train(recipe(stage="motion", model=changed, steps=1), shapes_clips, None, tmp_path / "third")
