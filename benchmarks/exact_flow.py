@@ -19,6 +19,7 @@ import numpy as np
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation import ClipEvaluation
+from mpvss_model.image import FramePadding
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator, flow_at_mask_resolution
 from mpvss_model.propagation import CopyPropagator, Propagator
