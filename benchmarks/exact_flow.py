@@ -97,7 +97,7 @@ def main() -> None:
     def miou(interval: int, propagator_of: Callable[[Clip], Propagator]) -> float:
         total = ConfusionMatrix(len(model.class_names))
         for clip in clips:
-            stream = model.new_stream(StreamConfig(max_interval_frames=interval))
+            stream = model.new_stream(StreamConfig(max_interval_frames=interval, history_weight=0.0))
             stream.propagator = propagator_of(clip)
             evaluation = ClipEvaluation(stream)
             evaluation.run([clip])

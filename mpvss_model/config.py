@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["DEFAULT_MODEL", "KEY_FRAME_MODES", "StreamConfig"]
+__all__ = ["DEFAULT_MODEL", "KEY_FRAME_MODES", "MAX_HISTORY_WEIGHT", "StreamConfig"]
 
 DEFAULT_MODEL = "rooms-lite"
 KEY_FRAME_MODES = ("sync", "async")
+MAX_HISTORY_WEIGHT = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class StreamConfig:
         retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with
             each failure.
         retry_max_s: Up to this.
+        history_weight: Of what earlier key frames said, carried to a new one, relative to what the segmentor says of it; 0 for
+            the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.history`.
         query_tolerance: Queries are left out of propagation as long as no class score (range 0..1) can change by more
             than this.
 
@@ -48,6 +51,7 @@ class StreamConfig:
     max_key_age_s: float = 3.0
     retry_initial_s: float = 0.5
     retry_max_s: float = 8.0
+    history_weight: float = 0.5
     query_tolerance: float = 0.01
 
     def __post_init__(self) -> None:
@@ -62,6 +66,7 @@ class StreamConfig:
         _check_number("motion_threshold", self.motion_threshold, minimum=0.0, maximum=1.0)
         _check_number("retry_initial_s", self.retry_initial_s, minimum=0.0, exclusive=True)
         _check_number("retry_max_s", self.retry_max_s, minimum=self.retry_initial_s)
+        _check_number("history_weight", self.history_weight, minimum=0.0, maximum=MAX_HISTORY_WEIGHT)
         _check_number("query_tolerance", self.query_tolerance, minimum=0.0)
 
     @property

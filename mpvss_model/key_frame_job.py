@@ -15,6 +15,7 @@ import torch
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import first_line
+from mpvss_model.history import History
 from mpvss_model.motion.change import thumbnail
 from mpvss_model.schedule import KeyFrameReason
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
@@ -97,6 +98,7 @@ class KeyFrameJob:
         reason: Why it is made.
         frame: uint8 RGB ``[H, W, 3]``.
         stamp_s: Of the frame.
+        history: What earlier key frames say about the frame, if anything.
     """
 
     def __init__(
@@ -107,11 +109,12 @@ class KeyFrameJob:
         reason: KeyFrameReason,
         frame: np.ndarray,
         stamp_s: float,
+        history: History | None,
     ) -> None:
         self.reason = reason
         self._segmentor = segmentor
         self._query_tolerance = query_tolerance
-        self._frame, self._stamp_s = frame, stamp_s
+        self._seen = frame, stamp_s, history
         self._has_begun = False
         self._lock = threading.Lock()
         self._future: Future[Reference] | None = None
@@ -120,12 +123,17 @@ class KeyFrameJob:
         """Have the work done in the background, after all that the worker was given before."""
         self._future = worker.submit(self.run)
 
-    def replace_frame(self, frame: np.ndarray, stamp_s: float) -> bool:
+    def replace_frame(self, frame: np.ndarray, stamp_s: float, history: History | None) -> bool:
         """Segment a newer frame instead; False if the work on the older one has begun."""
         with self._lock:
             if not self._has_begun:
-                self._frame, self._stamp_s = frame, stamp_s
+                self._seen = frame, stamp_s, history
             return not self._has_begun
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether `replace_frame` comes too late."""
+        return self._has_begun
 
     @property
     def is_done(self) -> bool:
@@ -155,10 +163,13 @@ class KeyFrameJob:
         """
         with self._lock:
             self._has_begun = True
+            frame, stamp_s, history = self._seen
         started_s = time.monotonic()
-        key_frame = self._segmentor.segment(self._frame, self._stamp_s)
+        key_frame = self._segmentor.segment(frame, stamp_s)
         for name in ("mask_logits", "class_logits", "queries"):
             check_finite(f"segmentor's {name}", getattr(key_frame, name))
+        if history is not None:
+            key_frame = history.joined_by(key_frame)
         multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
         return Reference(
             key_frame=key_frame,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.history import History
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
 from mpvss_model.memory import keep_freed_memory
@@ -30,7 +32,26 @@ from mpvss_model.stream_state import StreamState
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
+# Two key frames, the second of which has a history, each with a frame that is answered from it.
+WARM_UP_FRAMES = 4
 WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """The frame at hand, beside the last good key frame.
+
+    Attributes:
+        image: uint8 RGB ``[H, W, 3]``.
+        stamp_s: Of the frame.
+        masks: Carries the key frame's masks to the frame when first called, once.
+        change: Measures the frame against the key frame when first called, once.
+    """
+
+    image: np.ndarray
+    stamp_s: float
+    masks: Callable[[], torch.Tensor]
+    change: Callable[[], Change]
 
 
 class VideoSegmentor:
@@ -155,14 +176,14 @@ class VideoSegmentor:
         check_frame(frame)
         state = self._continued_state(frame, stamp_s)
         state.frames_since_key += 1
+        if state.job is not None and (state.job.is_done or self.config.key_frames == "sync"):
+            self._finish(state, state.job, state.job.result)
+        seen = self._seen(state.reference, frame, stamp_s)
         if state.job is not None:
-            self._continue_job(state, frame, stamp_s)
-        change = _change(state.reference, frame)
-        if state.job is None:
-            reason = self._key_frame_reason(state, frame, stamp_s, change)
-            if reason is not None:
-                self._begin_key_frame(state, reason, frame, stamp_s)
-        return self._answer(state, frame, stamp_s, change)
+            self._replace_waiting_frame(state, seen)
+        elif (reason := self._key_frame_reason(state, seen)) is not None:
+            self._begin_key_frame(state, reason, seen)
+        return self._answer(state, seen)
 
     def warm_up(self, size: tuple[int, int] = WARM_UP_SIZE) -> None:
         """Pay the first frames' one-time costs now, on a stream that is forgotten afterwards.
@@ -174,11 +195,14 @@ class VideoSegmentor:
             SegmentorError: If the segmentor fails.
             PropagationError: If the propagation fails.
         """
-        stream = self.new_stream(replace(self.config, max_interval_frames=2))
+        stream = self.new_stream(replace(self.config, max_interval_frames=2, min_interval_s=0.0))
         stream.propagator = self.propagator
         frame = np.zeros((*size, 3), np.uint8)
-        for i in range(2):
+        for i in range(WARM_UP_FRAMES):
             stream.step(frame, stamp_s=float(i) * 1e-3).change()
+            if (job := stream._state.job) is not None:
+                with suppress(Exception):  # the next frame says so, if it is answered at all
+                    job.result()
 
     def request_key_frame(self) -> None:
         """Make the next frame a key frame."""
@@ -224,30 +248,41 @@ class VideoSegmentor:
         state.last_stamp_s, state.frame_shape = stamp_s, frame.shape
         return state
 
-    def _key_frame_reason(
-        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
-    ) -> KeyFrameReason | None:
+    def _seen(self, reference: Reference | None, frame: np.ndarray, stamp_s: float) -> SeenFrame:
+        def masks() -> torch.Tensor:
+            propagated = self.propagator.propagate(reference.key_frame, frame, reference.queries)
+            check_finite("propagated masks", propagated)
+            return propagated
+
+        return SeenFrame(
+            image=frame,
+            stamp_s=stamp_s,
+            masks=cache(masks),
+            change=cache(lambda key=reference and reference.thumbnail: measure_change(key, thumbnail(frame))),
+        )
+
+    def _key_frame_reason(self, state: StreamState, seen: SeenFrame) -> KeyFrameReason | None:
         if state.key_frame_requested:
             return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
         if state.failure is not None:
-            return state.failure.reason if stamp_s >= state.failure.retry_stamp_s else None
+            return state.failure.reason if seen.stamp_s >= state.failure.retry_stamp_s else None
         if state.reference is None:
             return state.restart_reason
         scene_is_cut = False
         if self._schedule.needs_motion:
-            unexplained = change().share
+            unexplained = seen.change().share
             state.unexplained_s += unexplained * state.elapsed_s
             # A frame that the key frame explains needs no second look.
-            scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, frame)
-            state.compared_frame = frame
+            scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, seen.image)
+            state.compared_frame = seen.image
         return self._schedule.reason(
             frames_since_key=state.frames_since_key,
-            key_age_s=stamp_s - state.reference.key_frame.stamp_s,
+            key_age_s=seen.stamp_s - state.reference.key_frame.stamp_s,
             unexplained_s=state.unexplained_s,
             is_cut=scene_is_cut,
         )
 
-    def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, frame: np.ndarray, stamp_s: float) -> None:
+    def _begin_key_frame(self, state: StreamState, reason: KeyFrameReason, seen: SeenFrame) -> None:
         """Make the frame a key frame: now, or, in ``async`` mode, in the background."""
         state.key_frame_requested = False
         state.frames_since_key = 0
@@ -255,8 +290,9 @@ class VideoSegmentor:
             segmentor=self.segmentor,
             query_tolerance=self.config.query_tolerance,
             reason=reason,
-            frame=frame,
-            stamp_s=stamp_s,
+            frame=seen.image,
+            stamp_s=seen.stamp_s,
+            history=self._history(state.reference, seen),
         )
         if self.config.key_frames == "sync":
             self._finish(state, job, job.run)
@@ -266,12 +302,25 @@ class VideoSegmentor:
         if state.reference is None:
             self._finish(state, job, job.result)
 
-    def _continue_job(self, state: StreamState, frame: np.ndarray, stamp_s: float) -> None:
-        """Take over the key frame that was begun earlier if it is finished; take it from this frame if it has not begun."""
-        if state.job.is_done or self.config.key_frames == "sync":
-            self._finish(state, state.job, state.job.result)
-        elif state.job.replace_frame(frame, stamp_s):
-            state.frames_since_key = 0
+    def _replace_waiting_frame(self, state: StreamState, seen: SeenFrame) -> None:
+        """Make the key frame that waits for other streams' of this frame, since it is newer."""
+        if not state.job.has_begun:
+            history = self._history(state.reference, seen)
+            if state.job.replace_frame(seen.image, seen.stamp_s, history):
+                state.frames_since_key = 0
+
+    def _history(self, reference: Reference | None, seen: SeenFrame) -> History | None:
+        """What earlier key frames say about the frame."""
+        config = self.config
+        is_wanted = config.history_weight > 0.0 and reference is not None
+        if not is_wanted or seen.stamp_s - reference.key_frame.stamp_s >= config.max_key_age_s:
+            return None
+        try:
+            masks = seen.masks()
+        except Exception:  # noqa: BLE001  a key frame can do without; frames in between cannot, and say what is wrong
+            return None
+        class_logits = reference.key_frame.class_logits[reference.queries]
+        return History(mask_logits=masks, class_logits=class_logits, change=seen.change(), weight=config.history_weight)
 
     def _finish(self, state: StreamState, job: KeyFrameJob, make: Callable[[], Reference]) -> None:
         state.job = None
@@ -287,61 +336,46 @@ class VideoSegmentor:
             state.compared_frame = state.reference.key_frame.image
             state.failure = None
 
-    def _answer(
-        self, state: StreamState, frame: np.ndarray, stamp_s: float, change: Callable[[], Change] | None
-    ) -> Segmentation:
+    def _answer(self, state: StreamState, seen: SeenFrame) -> Segmentation:
         """Label the frame with the masks of the last good key frame."""
         reference = state.reference
         fault = state.failure and state.failure.text
         if reference is None:
             raise SegmentorError(f"no key frame: {fault}")
         key_frame = reference.key_frame
-        key_age_s = stamp_s - key_frame.stamp_s
+        key_age_s = seen.stamp_s - key_frame.stamp_s
         if key_age_s >= self.config.max_key_age_s:
             raise StaleKeyFrameError(
                 f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {self.config.max_key_age_s:g}: "
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = key_age_s == 0.0
-        labels, scores = self._labelled(reference, frame, is_key_frame)
+        labels, scores = _labelled(reference, None if is_key_frame else seen)
         is_new, state.reference_is_new = state.reference_is_new, False
         return Segmentation(
             labels=labels,
             is_key_frame=is_key_frame,
             is_from_new_key_frame=is_new,
             key_frame_reason=reference.reason,
-            stamp_s=stamp_s,
+            stamp_s=seen.stamp_s,
             key_stamp_s=key_frame.stamp_s,
             segmentor_s=reference.segmentor_s,
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
             best_scores=scores,
-            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else change,
+            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else seen.change,
         )
 
-    def _labelled(
-        self, reference: Reference, frame: np.ndarray, is_key_frame: bool
-    ) -> tuple[np.ndarray, Callable[[], torch.Tensor]]:
-        """The class of each pixel, and what computes its score."""
-        key_frame, queries = reference.key_frame, reference.queries
-        try:
-            if is_key_frame:
-                masks = key_frame.mask_logits[queries]
-            else:
-                masks = self.propagator.propagate(key_frame, frame, queries)
-                check_finite("propagated masks", masks)
-            seen = masks, key_frame.class_logits[queries], key_frame.padding
-            return best_labels(*seen).cpu().numpy(), partial(best_scores, *seen)
-        except Exception as error:  # whatever the propagation does, the stream goes on
-            raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 
-
-def _change(reference: Reference | None, frame: np.ndarray) -> Callable[[], Change] | None:
-    """Measures the frame against the key frame, if there is one, when first called."""
-    if reference is None:
-        return None
-    key = reference.thumbnail
-    return cache(lambda: measure_change(key, thumbnail(frame)))
+def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[np.ndarray, Callable[[], torch.Tensor]]:
+    """The class of each pixel of a frame, or of the key frame itself, and what computes its score."""
+    key_frame, queries = reference.key_frame, reference.queries
+    try:
+        masks = key_frame.mask_logits[queries] if seen is None else seen.masks()
+        segments = masks, key_frame.class_logits[queries], key_frame.padding
+        return best_labels(*segments).cpu().numpy(), partial(best_scores, *segments)
+    except Exception as error:  # whatever the propagation does, the stream goes on
+        raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 
 
 def model_location(model: str) -> str:

@@ -99,6 +99,9 @@ def evaluate(
     model: ModelOption = "rooms-lite",
     propagation: PropagationOption = "auto",
     interval: IntervalOption = 5,
+    history_weight: Annotated[
+        float, typer.Option(help="Of earlier key frames beside a new one; 0 for the published method.", min=0.0, max=10.0)
+    ] = 0.5,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)] = None,
     topic: TopicOption = None,
     split: Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)] = None,
@@ -125,6 +128,7 @@ def evaluate(
             model=model,
             propagation=propagation,
             interval=interval,
+            history_weight=history_weight,
             topic=topic,
             split=split,
             device=device,

@@ -57,6 +57,7 @@ def evaluate_source(
     model: str,
     propagation: str,
     interval: int,
+    history_weight: float = StreamConfig.history_weight,
     topic: str | None = None,
     split: str | None = None,
     device: str = "auto",
@@ -68,8 +69,9 @@ def evaluate_source(
     Args:
         source: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`.
         model: See `VideoSegmentor.from_pretrained`.
-        propagation: Likewise, or ``per-frame`` to segment every frame.
+        propagation: Likewise, or ``per-frame`` to segment every frame, without a history.
         interval: A key frame every so many frames.
+        history_weight: See `StreamConfig`.
         topic: Of a bag's camera, if it has several.
         split: Of a data set.
         device: See `VideoSegmentor.from_pretrained`.
@@ -84,7 +86,9 @@ def evaluate_source(
     """
     if propagation != PER_FRAME and propagation not in PROPAGATIONS:
         raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
-    config = StreamConfig(max_interval_frames=1 if propagation == PER_FRAME else interval)
+    config = StreamConfig(max_interval_frames=interval, history_weight=history_weight)
+    if propagation == PER_FRAME:
+        config = StreamConfig(max_interval_frames=1, history_weight=0.0)
 
     def load() -> VideoSegmentor:
         return VideoSegmentor.from_pretrained(
@@ -112,6 +116,7 @@ def evaluate_source(
         "model": segmentor.segmentor.name,
         "propagation": PER_FRAME if propagation == PER_FRAME else segmentor.propagator.name,
         "interval": config.max_interval_frames,
+        "history_weight": config.history_weight,
     }
 
 

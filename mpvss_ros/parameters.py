@@ -12,7 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES
+from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT
 from mpvss_model.precision import PRECISIONS
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.class_map import parse_entries
@@ -214,6 +214,14 @@ PARAMETERS = (
         live=True,
     ),
     Parameter(
+        name="history_weight",
+        default=StreamConfig.history_weight,
+        description="Of what earlier key frames said, relative to a new one: steadier labels; 0 is MPVSS as published",
+        minimum=0.0,
+        maximum=MAX_HISTORY_WEIGHT,
+        live=True,
+    ),
+    Parameter(
         name="max_key_age_s",
         default=StreamConfig.max_key_age_s,
         description="Masks this old are not used any more, and a longer gap between frames resets the stream",
@@ -285,6 +293,7 @@ class NodeConfig:
     max_interval_s: float
     min_interval_s: float
     motion_threshold: float
+    history_weight: float
     max_key_age_s: float
     retry_initial_s: float
     retry_max_s: float
@@ -318,6 +327,7 @@ class NodeConfig:
             max_interval_s=self.max_interval_s,
             min_interval_s=self.min_interval_s,
             motion_threshold=self.motion_threshold,
+            history_weight=self.history_weight,
             max_key_age_s=self.max_key_age_s,
             retry_initial_s=self.retry_initial_s,
             retry_max_s=self.retry_max_s,

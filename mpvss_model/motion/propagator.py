@@ -81,12 +81,12 @@ class MotionPropagator:
     def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
         """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
         image = _batch_of_one(frame, key_frame.queries.device)
-        return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, queries)
+        return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """As `mpvss_model.propagation.Propagator`."""
         masks = key_frame.mask_logits[queries]
-        return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, queries)
+        return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
 
     def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
         if self._key_frame is not key_frame:
@@ -118,7 +118,7 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
         masks = warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
         part = self._warp.key_part(warped_image(key_frame.image, flow, key_frame.padding), masks.device)
-        return self._warp(masks, frame, part, key_frame.queries, queries)
+        return self._warp(masks, frame, part, key_frame.queries, key_frame.queries_of(queries))
 
 
 def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -21,9 +21,11 @@ class KeyFrame:
         image: uint8 RGB ``[H, W, 3]``.
         stamp_s: Of the image, in seconds.
         padding: Geometry of the image in the network.
-        mask_logits: ``[Q, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image.
-        class_logits: ``[Q, C + 1]``, of the last decoder layer; the last column is "no object".
+        mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then, with
+            a history, those that `mpvss_model.history` adds.
+        class_logits: ``[S, C + 1]``, likewise; the last column is "no object".
         queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm.
+        moves_with: With a history: the index of the query that each mask moves with, ``[S]``.
     """
 
     image: np.ndarray
@@ -32,6 +34,11 @@ class KeyFrame:
     mask_logits: torch.Tensor
     class_logits: torch.Tensor
     queries: torch.Tensor
+    moves_with: torch.Tensor | None = None
+
+    def queries_of(self, masks: torch.Tensor) -> torch.Tensor:
+        """Indices of masks ``[S]`` -> those of the queries that they move with."""
+        return masks if self.moves_with is None else self.moves_with[masks]
 
 
 class KeyFrameSegmentor(Protocol):

@@ -64,7 +64,11 @@ class ClipStudy:
                 motion=self.model.motion,
                 released_grid=self.model.released_grid,
             ),
-            config=StreamConfig(max_interval_frames=run.interval, motion_threshold=run.motion_threshold),
+            config=StreamConfig(
+                max_interval_frames=run.interval,
+                motion_threshold=run.motion_threshold,
+                history_weight=run.history_weight,
+            ),
         )
 
     def cost(self, method: str, frame_size: tuple[int, int]) -> Cost:
@@ -109,7 +113,7 @@ class _Measurement:
         self._by_distance = {
             run: [ConfusionMatrix(num_classes) for _ in range(longest)]
             for run in study.runs
-            if run.method == PER_FRAME or run.interval == longest and not run.motion_threshold
+            if run.method == PER_FRAME or run == Run(run.method, longest)
         }
         self._agreement: list[list[float]] = []
         self._is_key: list[list[bool]] = []

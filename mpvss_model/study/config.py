@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mpvss_model.config import MAX_HISTORY_WEIGHT, StreamConfig
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PER_FRAME", "Run", "StudyConfig"]
@@ -19,11 +20,18 @@ class Run:
         method: `PER_FRAME`, or one of `mpvss_model.propagation.PROPAGATIONS`.
         interval: A key frame every so many frames.
         motion_threshold: See `StreamConfig`; above 0, key frames also come by motion, and ``interval`` is the most.
+        history_weight: See `StreamConfig`.
     """
 
     method: str
     interval: int
     motion_threshold: float = 0.0
+    history_weight: float = 0.0
+
+    @property
+    def way(self) -> str:
+        """The method, and whether key frames have a history."""
+        return f"{self.method}, with history" if self.history_weight else self.method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +41,9 @@ class StudyConfig:
     Attributes:
         intervals: Key-frame intervals, increasing, each at least 1.
         motion_thresholds: Of key frames by motion, with the longest interval as the most; for the model's own way of
-            propagation (``auto``) only.
+            propagation (``auto``), with a history, only.
+        history_weight: Where key frames have a history: with the model's own way of propagation and with the most able one,
+            also where every frame is a key frame. All else is measured without.
         corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
         seed: Of the corruptions.
 
@@ -43,6 +53,7 @@ class StudyConfig:
 
     intervals: tuple[int, ...] = (3, 5, 10, 20)
     motion_thresholds: tuple[float, ...] = (0.03, 0.1)
+    history_weight: float = StreamConfig.history_weight
     corruption_every_frames: int = 5
     seed: int = 0
 
@@ -51,11 +62,25 @@ class StudyConfig:
             raise ConfigError(f"intervals must be increasing whole numbers of at least 1, got {self.intervals!r}")
         if not all(0.0 < threshold <= 1.0 for threshold in self.motion_thresholds):
             raise ConfigError(f"motion_thresholds must be above 0 and at most 1, got {self.motion_thresholds!r}")
+        if not 0.0 < self.history_weight <= MAX_HISTORY_WEIGHT:
+            raise ConfigError(f"history_weight must be above 0 and at most {MAX_HISTORY_WEIGHT:g}, got {self.history_weight!r}")
         if self.corruption_every_frames < 1:
             raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
 
     def runs(self, methods: tuple[str, ...], preferred: str) -> tuple[Run, ...]:
-        """Per frame first, then each method at each interval, then the preferred one with key frames by motion."""
+        """Per frame first, then each method at each interval, then those with a history, those by motion last.
+
+        Args:
+            methods: The simplest first, the most able last.
+            preferred: The model's own among them.
+        """
         timed = (Run(method, interval) for method in methods for interval in self.intervals)
-        by_motion = (Run(preferred, self.intervals[-1], threshold) for threshold in self.motion_thresholds)
-        return (Run(PER_FRAME, 1), *timed, *by_motion)
+        remembering = (
+            Run(method, interval, history_weight=self.history_weight)
+            for method in dict.fromkeys((preferred, methods[-1]))
+            for interval in sorted({1, *self.intervals})
+        )
+        by_motion = (
+            Run(preferred, self.intervals[-1], threshold, self.history_weight) for threshold in self.motion_thresholds
+        )
+        return (Run(PER_FRAME, 1), *timed, *remembering, *by_motion)

@@ -24,7 +24,7 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
 
     Returns:
         ``clips``, ``frames``, ``labelled_frames``, ``frame_sizes``; ``grid``, a list with the figures of each run;
-        ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``.
+        ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``, by `Run.way`.
     """
     class_names = study.model.segmentor.class_names
     confusions = sum(result.confusion for result in results)
@@ -38,13 +38,15 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         metrics = metrics_summary(confusion, _video_consistency(consistencies[row]))
         grid.append(
             {
+                "way": run.way,
                 "method": run.method,
                 "interval": run.interval,
                 "motion_threshold": run.motion_threshold,
+                "history_weight": run.history_weight,
                 "key_frames": int(key_frames[row]),
                 **{name: _or_none(value) for name, value in metrics.items()},
                 "gflops_per_frame": gflops[row],
-                "ms_per_frame": latency.mean_ms(run.method, float(key_frames[row]) / frames),
+                "ms_per_frame": latency.mean_ms(run.way, float(key_frames[row]) / frames),
                 "iou_per_class": dict(zip(class_names, map(_or_none, confusion.iou_per_class.tolist()))),
             }
         )

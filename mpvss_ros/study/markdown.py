@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mpvss_model.study import NO_CORRUPTION
-from mpvss_ros.study.methods import METHODS
+from mpvss_ros.study.methods import METHODS, run_label
 
 __all__ = ["markdown"]
 
@@ -52,8 +52,9 @@ INTRODUCTION = """\
 A key frame goes through the whole segmentor, and its masks are carried to the frames in between. *Copy* leaves them where they
 are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds
 up the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
-*segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. This page and its pictures
-are generated; `study.json` has all figures."""
+*segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. *With history*, a key
+frame takes earlier ones into account (`history_weight`), as the node does by default; all else is without. This page and its
+pictures are generated; `study.json` has all figures."""
 
 METRICS = """\
 mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.
@@ -96,7 +97,7 @@ def _grid_table(source: dict) -> str:
     per_frame = source["grid"][0]
     rows = [
         [
-            METHODS[run["method"]].label,
+            run_label(run),
             _interval(run, source),
             _percent(run["miou"], per_frame["miou"] if run is not per_frame else None),
             _percent(run["weighted_iou"]),
@@ -121,12 +122,13 @@ def _interval(run: dict, source: dict) -> str:
 
 
 def _time_table(sources: Sequence[dict]) -> str:
-    methods = list(sources[0]["propagated_ms"])
+    ways = {run["way"]: run_label(run) for run in sources[0]["grid"][1:]}
     rows = [
-        [source["name"], f"{source['key_ms']:.1f}", *(f"{source['propagated_ms'][method]:.1f}" for method in methods)]
-        for source in sources
+        [label, *(f"{source[kind][way]:.1f}" for source in sources for kind in ("key_ms", "propagated_ms"))]
+        for way, label in ways.items()
     ]
-    return _table(["source", "key frame", *(METHODS[method].label for method in methods)], rows)
+    columns = [f"{source['name']}: {kind}" for source in sources for kind in ("key frame", "propagated")]
+    return _table(["method", *columns], rows)
 
 
 def _robustness_table(sources: Sequence[dict]) -> str:
@@ -148,7 +150,7 @@ def _class_table(report: dict, source: dict) -> str:
     interval = DEFAULT_INTERVAL if DEFAULT_INTERVAL in report["intervals"] else report["intervals"][0]
     runs = [source["grid"][0], *(run for run in source["grid"][1:] if _is_timed(run, interval))]
     rows = [[name, *(_percent(run["iou_per_class"][name]) for run in runs)] for name in report["class_names"]]
-    labels = [METHODS[run["method"]].label for run in runs]
+    labels = [run_label(run) for run in runs]
     return f"IoU in %, at interval {interval}.\n\n" + _table(["class", *labels], rows)
 
 

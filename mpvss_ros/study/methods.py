@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mpvss_model.study import PER_FRAME
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "run_label"]
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,8 @@ METHODS = {
     "pixel": Method("pixel-wise learned flow", "#CC79A7", "D"),
     "segment": Method("segment-aware flow", "#009E73", "o"),
 }
+
+
+def run_label(run: dict) -> str:
+    """What an entry of a study's grid is called."""
+    return METHODS[run["method"]].label + (", with history" if run["history_weight"] else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from mpvss_model.files import write_whole  # noqa: E402
 from mpvss_model.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
-from mpvss_ros.study.methods import METHODS  # noqa: E402
+from mpvss_ros.study.methods import METHODS, run_label  # noqa: E402
 
 __all__ = ["save_figure", "write_plots"]
 
@@ -85,14 +86,18 @@ def _draw_intervals(axis: Axes, source: dict) -> None:
     by_motion = [run for run in propagated if run["motion_threshold"]]
     timed = [run for run in propagated if not run["motion_threshold"]]
     intervals = sorted({run["interval"] for run in timed})
-    for method in dict.fromkeys(run["method"] for run in timed):
-        values = [_percent(run["miou"]) for run in timed if run["method"] == method]
-        axis.plot(range(len(intervals)), values, **_line(method))
+    position = partial(np.interp, xp=intervals, fp=range(len(intervals)))
+    for way in dict.fromkeys(run["way"] for run in timed):
+        runs = [run for run in timed if run["way"] == way]
+        line = _line(runs[0]["method"]) | {"label": run_label(runs[0])}
+        if runs[0]["history_weight"]:
+            line |= {"linestyle": "-.", "markerfacecolor": "white"}
+        axis.plot(position([run["interval"] for run in runs]), [_percent(run["miou"]) for run in runs], **line)
     if by_motion:
-        positions = np.interp([source["frames"] / run["key_frames"] for run in by_motion], intervals, range(len(intervals)))
         line = _line(by_motion[0]["method"])
-        line |= {"label": f"{line['label']}, key frames by motion", "linestyle": ":", "markersize": 9, "marker": "*"}
-        axis.plot(positions, [_percent(run["miou"]) for run in by_motion], **line)
+        line |= {"label": f"{run_label(by_motion[0])}, by motion", "linestyle": ":", "markersize": 9, "marker": "*"}
+        means = [source["frames"] / run["key_frames"] for run in by_motion]
+        axis.plot(position(means), [_percent(run["miou"]) for run in by_motion], **line)
     axis.set_xticks(range(len(intervals)), intervals)
 
 

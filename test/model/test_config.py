@@ -15,6 +15,8 @@ from mpvss_model import ConfigError, StreamConfig
         ("max_key_age_s", 0.0),
         ("max_key_age_s", float("inf")),
         ("query_tolerance", -0.1),
+        ("history_weight", -0.1),
+        ("history_weight", 10.5),
         ("key_frames", "sometimes"),
         ("min_interval_s", -0.1),
         ("min_interval_s", 3.5),

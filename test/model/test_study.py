@@ -61,8 +61,9 @@ def test_motion_blur_keeps_brightness():
 
 
 def test_every_method_of_the_model_runs_at_every_interval(study, tiny_checkpoint):
-    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 5 * 3 + 2
-    assert study.runs[-2:] == (Run("segment", 6, 0.03), Run("segment", 6, 0.1))
+    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 5 * 3 + 3 + 2
+    assert study.runs[-5:-2] == tuple(Run("segment", interval, history_weight=0.5) for interval in (1, 2, 6))
+    assert study.runs[-2:] == (Run("segment", 6, 0.03, 0.5), Run("segment", 6, 0.1, 0.5))
     without_motion = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
     assert without_motion.methods == ("copy", "dense", "tracked")
 
@@ -150,12 +151,13 @@ def test_a_clip_that_cannot_be_measured_is_named(study, clips):
 
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
     latency = measure_latency(study, list(clips[0].frames)[:3], pairs=1)
-    assert latency.key_ms > 0 and set(latency.propagated_ms) == {"copy", "dense", "tracked", "pixel", "segment"}
+    assert min(latency.key_ms.values()) > 0
+    assert set(latency.propagated_ms) == {"copy", "dense", "tracked", "pixel", "segment", "segment, with history"}
     summary = source_summary(study, [result, result], latency)
     assert summary["frames"] == 2 * len(clips[0].frames) == summary["labelled_frames"]
-    of = {(run["method"], run["interval"]): run for run in summary["grid"]}
-    assert of["copy", 1]["ms_per_frame"] == pytest.approx(latency.key_ms)
-    assert of["copy", 2]["ms_per_frame"] == pytest.approx((latency.key_ms + latency.propagated_ms["copy"]) / 2)
+    of = {(run["way"], run["interval"]): run for run in summary["grid"]}
+    assert of["copy", 1]["ms_per_frame"] == pytest.approx(latency.key_ms["copy"])
+    assert of["copy", 2]["ms_per_frame"] == pytest.approx((latency.key_ms["copy"] + latency.propagated_ms["copy"]) / 2)
     assert of["copy", 2]["gflops_per_frame"] < of["segment", 2]["gflops_per_frame"] < of[PER_FRAME, 1]["gflops_per_frame"]
     assert of[PER_FRAME, 1]["miou"] == source_summary(study, [result], latency)["grid"][0]["miou"]
 
@@ -164,6 +166,12 @@ def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, 
 def test_motion_thresholds_that_measure_nothing_are_refused(threshold):
     with pytest.raises(ConfigError, match="motion_thresholds must be above 0 and at most 1"):
         StudyConfig(motion_thresholds=(threshold,))
+
+
+@pytest.mark.parametrize("weight", [0.0, -0.5, 11.0, float("nan")])
+def test_a_history_of_no_weight_is_refused(weight):
+    with pytest.raises(ConfigError, match="history_weight must be above 0 and at most 10"):
+        StudyConfig(history_weight=weight)
 
 
 @pytest.mark.parametrize("intervals", [(), (0, 2), (5, 3), (3, 3)])

@@ -40,6 +40,7 @@ WRONG = [
     ("min_interval_s", 10.0, "at most"),
     ("motion_threshold", 1.01, "1.0"),
     ("motion_threshold", "0.5", "a number"),
+    ("history_weight", -0.5, "10.0"),
     ("max_key_age_s", 0.0, "0.001"),
     ("max_key_age_s", 4000.0, "3600.0"),
     ("retry_initial_s", 0.0, "0.001"),
@@ -114,11 +115,11 @@ def test_what_the_model_was_loaded_with_stays_until_the_node_is_cleaned_up(node_
 
 
 def test_right_values_change_together(node_with_model):
-    values = {"max_interval_s": 1, "max_interval_frames": 7, "output_size": [32, 24], "motion_threshold": 0.25}
+    values = {"max_interval_s": 1, "max_interval_frames": 7, "output_size": [32, 24], "motion_threshold": 0.25, "history_weight": 2}
     assert node_with_model.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()]).successful
     config = node_with_model.config
     assert (config.stream.max_interval_s, config.stream.max_interval_frames, config.label_size) == (1, 7, (32, 24))
-    assert config.stream.motion_threshold == 0.25
+    assert config.stream.motion_threshold == 0.25 and config.stream.history_weight == 2.0
     values = {p.name: p.default for p in PARAMETERS if p.name in values}
     reset = [Parameter(n, value=list(v) if isinstance(v, tuple) else v) for n, v in values.items()]
     assert node_with_model.set_parameters_atomically(reset).successful

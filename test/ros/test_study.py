@@ -53,17 +53,25 @@ def written(small_clips, small_bag, tiny_motion_checkpoint, tmp_path_factory):
 
 def test_the_figures_are_those_of_mpvss_evaluate(written, small_clips, small_bag, tiny_motion_checkpoint):
     report, _ = written
-    for source, location, method, interval in (
-        (1, small_clips, "per-frame", 1),
-        (2, small_bag, "segment", 2),
+    for source, location, method, interval, weight in (
+        (1, small_clips, "per-frame", 1, 0.0),
+        (2, small_bag, "segment", 2, 0.0),
+        (2, small_bag, "segment", 5, 0.5),
     ):
-        expected = evaluate_source(location, model=tiny_motion_checkpoint, propagation=method, interval=interval, device="cpu")
+        expected = evaluate_source(
+            location,
+            model=tiny_motion_checkpoint,
+            propagation=method,
+            interval=interval,
+            history_weight=weight,
+            device="cpu",
+        )
         grid = report["sources"][source]["grid"]
-        runs = {(run["method"], run["interval"]): run for run in grid if not run["motion_threshold"]}
+        runs = {(r["method"], r["interval"], r["history_weight"]): r for r in grid if not r["motion_threshold"]}
         for name in ("key_frames", "miou", "weighted_iou", "iou_per_class"):
-            assert runs[method, interval][name] == expected[name], (method, name)
+            assert runs[method, interval, weight][name] == expected[name], (method, name)
         for name in ("mvc8", "mvc16", "gflops_per_frame"):
-            assert runs[method, interval][name] == pytest.approx(expected[name], rel=1e-12), (method, name)
+            assert runs[method, interval, weight][name] == pytest.approx(expected[name], rel=1e-12), (method, name)
 
 
 def test_a_bag_and_the_same_frames_in_a_folder_differ_in_nothing(written):
