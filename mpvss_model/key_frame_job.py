@@ -50,7 +50,7 @@ class Reference:
 
     Attributes:
         key_frame: Its masks.
-        queries: Indices ``[Q']`` of the queries that matter.
+        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter.
         thumbnail: Of its image, see `mpvss_model.motion.change`.
         reason: Why it was made.
         segmentor_s: How long that took, in seconds of real time.

@@ -36,7 +36,7 @@ class Propagator(Protocol):
         Args:
             key_frame: Where the masks come from.
             frame: Where they go to.
-            queries: Indices ``[Q']`` of the queries to propagate.
+            queries: Indices ``[Q']`` of the queries, or masks of its history, to propagate.
 
         Returns:
             ``[Q', H'/4, W'/4]``.

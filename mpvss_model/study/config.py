@@ -63,7 +63,8 @@ class StudyConfig:
         if not all(0.0 < threshold <= 1.0 for threshold in self.motion_thresholds):
             raise ConfigError(f"motion_thresholds must be above 0 and at most 1, got {self.motion_thresholds!r}")
         if not 0.0 < self.history_weight <= MAX_HISTORY_WEIGHT:
-            raise ConfigError(f"history_weight must be above 0 and at most {MAX_HISTORY_WEIGHT:g}, got {self.history_weight!r}")
+            limits = f"above 0 and at most {MAX_HISTORY_WEIGHT:g}"
+            raise ConfigError(f"history_weight must be {limits}, got {self.history_weight!r}")
         if self.corruption_every_frames < 1:
             raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
 

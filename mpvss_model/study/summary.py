@@ -24,7 +24,8 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
 
     Returns:
         ``clips``, ``frames``, ``labelled_frames``, ``frame_sizes``; ``grid``, a list with the figures of each run;
-        ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``, by `Run.way`.
+        ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``, by
+        `Run.way`.
     """
     class_names = study.model.segmentor.class_names
     confusions = sum(result.confusion for result in results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mpvss_model.study import NO_CORRUPTION
-from mpvss_ros.study.methods import METHODS, run_label
+from mpvss_ros.study.methods import run_label
 
 __all__ = ["markdown"]
 

@@ -115,7 +115,8 @@ def test_what_the_model_was_loaded_with_stays_until_the_node_is_cleaned_up(node_
 
 
 def test_right_values_change_together(node_with_model):
-    values = {"max_interval_s": 1, "max_interval_frames": 7, "output_size": [32, 24], "motion_threshold": 0.25, "history_weight": 2}
+    values = {"max_interval_s": 1, "max_interval_frames": 7, "output_size": [32, 24]}
+    values |= {"motion_threshold": 0.25, "history_weight": 2}
     assert node_with_model.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()]).successful
     config = node_with_model.config
     assert (config.stream.max_interval_s, config.stream.max_interval_frames, config.label_size) == (1, 7, (32, 24))
