@@ -21,9 +21,11 @@ from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.image import FramePadding
 from mpvss_model.metrics import ConfusionMatrix
-from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator, flow_at_mask_resolution
+from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.propagation import CopyPropagator, Propagator
 from mpvss_ros.threads import use_threads
+
+MASK_STRIDE = 4
 
 
 class ExactFlowPropagator(DenseFlowPropagator):
@@ -53,7 +55,7 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._step(self._flows_px[self._index], self._depths[self._index])
         self._index += 1
         self._unseen.append(1 - self._seen.mean())
-        return flow_at_mask_resolution(self._flow_px, padding)
+        return _at_mask_resolution(self._flow_px, padding)
 
     def _step(self, flow_px: np.ndarray, depth: np.ndarray) -> None:
         """Go on to the next frame with the flow to it, ``[H, W, 2]``, and this frame's depth ``[H, W]``."""
@@ -72,6 +74,14 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._flow_px = _filled(moved.reshape(height, width, 2), known)
         # A surface that comes nearer leaves holes of a pixel.
         self._seen = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def _at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """Flow of the frame, float32 ``[H, W, 2]``, -> flow ``[H'/4, W'/4, 2]`` of the padded frame, in pixels of that grid."""
+    height, width = padding.padded_size
+    missing = height - padding.height, width - padding.width
+    flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    return cv2.resize(flow_px, (width // MASK_STRIDE, height // MASK_STRIDE), interpolation=cv2.INTER_AREA) / MASK_STRIDE
 
 
 def _filled(flow_px: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -97,7 +107,7 @@ def main() -> None:
     def miou(interval: int, propagator_of: Callable[[Clip], Propagator]) -> float:
         total = ConfusionMatrix(len(model.class_names))
         for clip in clips:
-            stream = model.new_stream(StreamConfig(max_interval_frames=interval, history_weight=0.0))
+            stream = model.new_stream(StreamConfig(max_interval_frames=interval))
             stream.propagator = propagator_of(clip)
             evaluation = ClipEvaluation(stream)
             evaluation.run([clip])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,6 @@ def stop_and_go(frames: Sequence[VideoFrame]) -> list[VideoFrame]:
 
 
 def count_key_frames(videos: list[list[VideoFrame]], config: StreamConfig) -> int:
-    config = replace(config, history_weight=0.0)  # of what is not segmented
     stream = VideoSegmentor(segmentor=NoSegmentor(), propagator=CopyPropagator(), config=config)
     count = 0
     for video in videos:

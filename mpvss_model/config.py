@@ -34,8 +34,8 @@ class StreamConfig:
         retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with
             each failure.
         retry_max_s: Up to this.
-        history_weight: Of what earlier key frames said, carried to a new one, relative to what the segmentor says of it; 0 for
-            the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.history`.
+        history_weight: Of what earlier key frames said, carried to a new one, relative to what the segmentor says of it, such
+            as 0.5; 0 for the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.history`.
         query_tolerance: Queries are left out of propagation as long as no class score (range 0..1) can change by more
             than this.
 
@@ -51,7 +51,7 @@ class StreamConfig:
     max_key_age_s: float = 3.0
     retry_initial_s: float = 0.5
     retry_max_s: float = 8.0
-    history_weight: float = 0.5
+    history_weight: float = 0.0
     query_tolerance: float = 0.01
 
     def __post_init__(self) -> None:

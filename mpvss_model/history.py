@@ -20,7 +20,7 @@ from mpvss_model.semantics import class_probabilities
 __all__ = ["History"]
 
 # A class whose scores are lower everywhere is not remembered, ...
-FAINT_SCORE = 0.05
+FAINT_SCORE = 0.3
 # ... and scores that are are kept this far from 0 and 1, since between very large logits interpolation moves borders.
 LEAST_SCORE = 5e-3
 

@@ -32,8 +32,8 @@ from mpvss_model.stream_state import StreamState
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
 
 WARM_UP_SIZE = (240, 320)
-# Two key frames, the second of which has a history, each with a frame that is answered from it.
-WARM_UP_FRAMES = 4
+# A key frame and a frame that is answered from it; the same once more where the second key frame is made in another way.
+WARM_UP_FRAMES, WARM_UP_FRAMES_WITH_HISTORY = 2, 4
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -198,7 +198,7 @@ class VideoSegmentor:
         stream = self.new_stream(replace(self.config, max_interval_frames=2, min_interval_s=0.0))
         stream.propagator = self.propagator
         frame = np.zeros((*size, 3), np.uint8)
-        for i in range(WARM_UP_FRAMES):
+        for i in range(WARM_UP_FRAMES_WITH_HISTORY if self.config.history_weight else WARM_UP_FRAMES):
             stream.step(frame, stamp_s=float(i) * 1e-3).change()
             if (job := stream._state.job) is not None:
                 with suppress(Exception):  # the next frame says so, if it is answered at all
@@ -258,6 +258,7 @@ class VideoSegmentor:
             image=frame,
             stamp_s=stamp_s,
             masks=cache(masks),
+            # Lives as long as the answer: so it keeps the thumbnail rather than the reference.
             change=cache(lambda key=reference and reference.thumbnail: measure_change(key, thumbnail(frame))),
         )
 

@@ -100,8 +100,8 @@ def evaluate(
     propagation: PropagationOption = "auto",
     interval: IntervalOption = 5,
     history_weight: Annotated[
-        float, typer.Option(help="Of earlier key frames beside a new one; 0 for the published method.", min=0.0, max=10.0)
-    ] = 0.5,
+        float, typer.Option(help="Of earlier key frames beside a new one, such as 0.5.", min=0.0, max=10.0)
+    ] = 0.0,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)] = None,
     topic: TopicOption = None,
     split: Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)] = None,

@@ -88,7 +88,7 @@ def evaluate_source(
         raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
     config = StreamConfig(max_interval_frames=interval, history_weight=history_weight)
     if propagation == PER_FRAME:
-        config = StreamConfig(max_interval_frames=1, history_weight=0.0)
+        config = StreamConfig(max_interval_frames=1)
 
     def load() -> VideoSegmentor:
         return VideoSegmentor.from_pretrained(

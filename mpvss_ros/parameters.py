@@ -216,7 +216,7 @@ PARAMETERS = (
     Parameter(
         name="history_weight",
         default=StreamConfig.history_weight,
-        description="Of what earlier key frames said, relative to a new one: steadier labels; 0 is MPVSS as published",
+        description="Of what earlier key frames said, relative to a new one: 0.5 for steadier labels; 0 is MPVSS as published",
         minimum=0.0,
         maximum=MAX_HISTORY_WEIGHT,
         live=True,

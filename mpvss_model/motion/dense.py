@@ -13,10 +13,10 @@ from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "flow_at_mask_resolution", "warped_image", "warped_masks"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "warped_image", "warped_masks"]
 
 MASK_STRIDE = 4
-DIS_MIN_SIDE_PX = 32
+DIS_MIN_SIDE_PX = 12
 # A key frame that was made in the background may come so many frames later.
 MAX_STEPS = 128
 
@@ -41,6 +41,8 @@ class DenseFlowPropagator:
 
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # The preset ends at 1/4 of the frame's size, too, but begins with, and returns to, all of it.
+        self._dis.setFinestScale(0)
         # Half of the time, for digits that masks at 1/4 of the frame do not show.
         self._dis.setVariationalRefinementIterations(0)
         self._key_image: np.ndarray | None = None
@@ -59,13 +61,15 @@ class DenseFlowPropagator:
             float32 ``[H'/4, W'/4, 2]``, x then y, of the padded frame, in pixels of that grid.
         """
         if self._key_image is not key_image:
-            self._key_image, self._earlier_gray = key_image, _gray(key_image)
-        return self._flow_to_earlier(_gray(frame), padding)
+            self._key_image, self._earlier_gray = key_image, _small_gray(key_image)
+        return self._flow_to_earlier(_small_gray(frame), padding)
 
     def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
         """As `flow_to_key`, to the frame that `_earlier_gray` is of."""
-        flow_px = self._dis.calc(gray, self._earlier_gray, None)[: padding.height, : padding.width]
-        return flow_at_mask_resolution(flow_px, padding)
+        flow = self._dis.calc(gray, self._earlier_gray, None)
+        flow = flow[: -(-padding.height // MASK_STRIDE), : -(-padding.width // MASK_STRIDE)]
+        height, width = (side // MASK_STRIDE for side in padding.padded_size)
+        return cv2.copyMakeBorder(flow, 0, height - flow.shape[0], 0, width - flow.shape[1], cv2.BORDER_REPLICATE)
 
 
 class TrackedFlowPropagator(DenseFlowPropagator):
@@ -86,7 +90,7 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         """As `DenseFlowPropagator.flow_to_key`; to be called once for each frame, in their order."""
         if self._key_image is not key_image:
             self._begin(key_image, padding)
-        gray = _gray(frame)
+        gray = _small_gray(frame)
         step = self._flow_to_earlier(gray, padding)
         self._tracked = _composed(step, self._tracked)
         self._earlier_gray = gray
@@ -104,17 +108,8 @@ class TrackedFlowPropagator(DenseFlowPropagator):
                 self._tracked = _composed(step.flow, self._tracked)
         else:
             self._steps = ()
-            self._earlier_gray = _gray(key_image)
+            self._earlier_gray = _small_gray(key_image)
         self._key_image = key_image
-
-
-def flow_at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.ndarray:
-    """Flow of the frame, float32 ``[H, W, 2]``, -> flow ``[H'/4, W'/4, 2]`` of the padded frame, in pixels of that grid."""
-    height, width = padding.padded_size
-    missing = height - padding.height, width - padding.width
-    flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    size = width // MASK_STRIDE, height // MASK_STRIDE
-    return cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA) / MASK_STRIDE
 
 
 def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadding) -> torch.Tensor:
@@ -133,12 +128,14 @@ def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> 
     return cv2.remap(image, xs + flow_px[..., 0], ys + flow_px[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
-    """uint8 ``[H, W]``, with its edge repeated up to the size that DIS needs: OpenCV crashes on thinner images."""
-    height, width = image.shape[:2]
+def _small_gray(image: np.ndarray) -> np.ndarray:
+    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs: OpenCV crashes
+    on thinner images."""
+    sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
+    height, width = (side * MASK_STRIDE for side in sides)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    missing = max(0, DIS_MIN_SIDE_PX - height), max(0, DIS_MIN_SIDE_PX - width)
-    return cv2.copyMakeBorder(gray, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE) if any(missing) else gray
+    gray = cv2.copyMakeBorder(gray, 0, height - gray.shape[0], 0, width - gray.shape[1], cv2.BORDER_REPLICATE)
+    return cv2.resize(gray, (width // MASK_STRIDE, height // MASK_STRIDE), interpolation=cv2.INTER_AREA)
 
 
 def _composed(step: np.ndarray, flow: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mpvss_model.config import MAX_HISTORY_WEIGHT, StreamConfig
+from mpvss_model.config import MAX_HISTORY_WEIGHT
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PER_FRAME", "Run", "StudyConfig"]
@@ -53,7 +53,7 @@ class StudyConfig:
 
     intervals: tuple[int, ...] = (3, 5, 10, 20)
     motion_thresholds: tuple[float, ...] = (0.03, 0.1)
-    history_weight: float = StreamConfig.history_weight
+    history_weight: float = 0.5
     corruption_every_frames: int = 5
     seed: int = 0
 

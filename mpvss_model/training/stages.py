@@ -110,7 +110,7 @@ class SegmentorStage(Stage):
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
         segmentor = self._inference_segmentor(copy.deepcopy(self.model))
-        config = StreamConfig(max_interval_frames=1, history_weight=0.0)
+        config = StreamConfig(max_interval_frames=1)
         return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
 
 
@@ -177,7 +177,7 @@ class MotionStage(Stage):
         return VideoSegmentor(
             segmentor=self._inference_segmentor(model.segmentor),
             propagator=make_propagator("segment", motion=model.motion, released_grid=model.config.released_grid),
-            config=StreamConfig(max_interval_frames=key_frame_interval, history_weight=0.0),
+            config=StreamConfig(max_interval_frames=key_frame_interval),
         )
 
 

@@ -53,8 +53,8 @@ A key frame goes through the whole segmentor, and its masks are carried to the f
 are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds
 up the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
 *segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. *With history*, a key
-frame takes earlier ones into account (`history_weight`), as the node does by default; all else is without. This page and its
-pictures are generated; `study.json` has all figures."""
+frame takes earlier ones into account (`history_weight`, 0.5). This page and its pictures are generated; `study.json` has all
+figures."""
 
 METRICS = """\
 mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.

@@ -31,6 +31,10 @@ class WaveringSegmentor(BrightnessSegmentor):
         return replace(key_frame, mask_logits=torch.full_like(key_frame.mask_logits, 0.3))
 
 
+def remembering(segmentor=None, **config):
+    return make_segmentor(segmentor, history_weight=0.5, **config)
+
+
 def random_masks(seed, num_masks=5, num_classes=3, size=(24, 32)):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(num_masks, *size, generator=generator) * 3, torch.randn(num_masks, num_classes + 1, generator=generator)
@@ -80,7 +84,9 @@ def test_a_class_that_was_hardly_seen_is_not_remembered():
 def test_each_class_moves_with_the_query_that_stands_for_it(tiny_motion_checkpoint):
     model = load_model(tiny_motion_checkpoint, device=torch.device("cpu"))
     stream = VideoSegmentor.from_pretrained(
-        tiny_motion_checkpoint, device="cpu", config=StreamConfig(max_interval_frames=2, query_tolerance=0.0)
+        tiny_motion_checkpoint,
+        device="cpu",
+        config=StreamConfig(max_interval_frames=2, query_tolerance=0.0, history_weight=0.5),
     )
     frames = [scene(3 * i) for i in range(4)]
     for i, frame in enumerate(frames):
@@ -120,7 +126,7 @@ def test_another_scene_begins_without_a_history():
 
 
 def test_a_stream_that_starts_anew_forgets():
-    stream, plain = make_segmentor(WaveringSegmentor()), make_segmentor(WaveringSegmentor(), history_weight=0.0)
+    stream, plain = remembering(WaveringSegmentor()), make_segmentor(WaveringSegmentor())
     for one in (stream, plain):
         one.step(scene(), 0.0)
         one.reset()
@@ -129,7 +135,7 @@ def test_a_stream_that_starts_anew_forgets():
 
 def test_a_background_key_frame_has_the_history_of_its_own_frame():
     slow = FaultySegmentor(BrightnessSegmentor())
-    streams = [make_segmentor(max_interval_frames=3), make_segmentor(slow, max_interval_frames=3, key_frames="async")]
+    streams = [remembering(max_interval_frames=3), remembering(slow, max_interval_frames=3, key_frames="async")]
     for i in range(6):
         for stream in streams:
             stream.step(scene(4 * i), i / 10)
@@ -149,7 +155,7 @@ def test_carrying_the_history_is_part_of_tracking(monkeypatch):
         lambda self, key_frame, frame, queries: tracked.append(id(frame)) or propagate(self, key_frame, frame, queries),
     )
     failing = FaultySegmentor(BrightnessSegmentor())
-    stream = make_segmentor(failing, max_interval_frames=3, retry_initial_s=0.1, retry_max_s=0.1)
+    stream = remembering(failing, max_interval_frames=3, retry_initial_s=0.1, retry_max_s=0.1)
     frames = [scene(i) for i in range(12)]
     for i, frame in enumerate(frames):
         failing.fault = "error" if 3 <= i < 6 else None
@@ -158,7 +164,7 @@ def test_carrying_the_history_is_part_of_tracking(monkeypatch):
 
 
 def test_key_frames_are_made_without_a_history_that_cannot_be_carried():
-    stream = make_segmentor(max_interval_frames=1)
+    stream = remembering(max_interval_frames=1)
     stream.propagator.propagate = lambda key_frame, frame, queries: torch.full((len(queries), 24, 32), torch.nan)
     for i in range(3):
         answer = stream.step(scene(), i / 10)
@@ -167,13 +173,13 @@ def test_key_frames_are_made_without_a_history_that_cannot_be_carried():
 
 def test_masks_that_are_too_old_to_answer_are_too_old_for_a_history():
     failing = FaultySegmentor(WaveringSegmentor())
-    stream = make_segmentor(failing, max_interval_frames=1, max_key_age_s=0.25, retry_initial_s=0.05, retry_max_s=0.05)
+    stream = remembering(failing, max_interval_frames=1, max_key_age_s=0.25, retry_initial_s=0.05, retry_max_s=0.05)
     stream.step(scene(), 0.0)
     failing.fault = "error"
     for i in (1, 2):
         assert stream.step(scene(), i / 10).fault
     failing.fault = None
-    alone = make_segmentor(failing._working, history_weight=0.0)
+    alone = make_segmentor(failing._working)
     failing._working.count = 1
     answer = stream.step(scene(), 0.3)
     failing._working.count = 1

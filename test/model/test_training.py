@@ -132,8 +132,7 @@ def overfit_segmentor(shapes_clips, learner, tmp_path_factory) -> tuple[Path, di
 def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips):
     out, metrics = overfit_segmentor
     assert metrics["miou"] > 0.9
-    per_frame = StreamConfig(max_interval_frames=1, history_weight=0.0)
-    segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=per_frame)
+    segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=StreamConfig(max_interval_frames=1))
     assert segmentor.class_names == ("background", "box", "ball")
     evaluation = ClipEvaluation(segmentor)
     evaluation.run(shapes_clips.clips)
@@ -143,7 +142,7 @@ def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips)
 def test_motion_stage_learns_a_clip_by_heart_and_beats_copying(overfit_segmentor, shapes_clips, tmp_path):
     config = recipe(stage="motion", model={"start": str(overfit_segmentor[0]), "motion": MOTION}, steps=200)
     metrics = train(config, shapes_clips, shapes_clips, tmp_path)
-    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL, history_weight=0.0)
+    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL)
     miou = {}
     for propagation in ("copy", "segment"):
         segmentor = VideoSegmentor.from_pretrained(str(tmp_path), device="cpu", propagation=propagation, config=stream)
@@ -353,7 +352,7 @@ def test_motion_module_can_go_on_as_one_that_refines_tracked_flow(overfit_segmen
     metrics = train(
         recipe(stage="motion", model=refining, steps=50, freeze_heads=True), shapes_clips, shapes_clips, tmp_path / "second"
     )
-    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL, history_weight=0.0)
+    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL)
     segmentor = VideoSegmentor.from_pretrained(str(tmp_path / "second"), device="cpu", propagation="segment", config=stream)
     assert isinstance(segmentor.propagator, RefinedFlowPropagator)
     evaluation = ClipEvaluation(segmentor)
