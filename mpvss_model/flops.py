@@ -113,6 +113,13 @@ class Cost:
         """Per frame, on average over one interval."""
         return (self.key_frame_gflops + (self.interval - 1) * self.propagated_frame_gflops) / self.interval
 
+    def with_history(self) -> Cost:
+        """The same where masks are propagated to key frames, too, as `mpvss_model.history` wants them."""
+        parts = {
+            name: replace(part, runs_on="all") if part.runs_on == "propagated" else part for name, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
+
     @property
     def parameters(self) -> int:
         """Of the whole model."""

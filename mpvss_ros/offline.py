@@ -161,6 +161,7 @@ def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float
     if counter.frames == 0:
         return float("nan")
     cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
+    cost = cost.with_history() if segmentor.config.history_weight else cost
     propagated = counter.frames - counter.key_frames
     return (counter.key_frames * cost.key_frame_gflops + propagated * cost.propagated_frame_gflops) / counter.frames
 

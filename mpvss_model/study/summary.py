@@ -74,6 +74,7 @@ def _gflops_per_frame(study: ClipStudy, results: Sequence[ClipResult]) -> list[f
     for result in results:
         for row, run in enumerate(study.runs):
             cost = study.cost(run.method, tuple(result.frame_size.tolist()))
+            cost = cost.with_history() if run.history_weight else cost
             key_frames = int(result.is_key[row].sum())
             propagated_frames = result.is_key.shape[1] - key_frames
             totals[row] += key_frames * cost.key_frame_gflops + propagated_frames * cost.propagated_frame_gflops
