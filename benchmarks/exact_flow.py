@@ -21,11 +21,9 @@ from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.image import FramePadding
 from mpvss_model.metrics import ConfusionMatrix
-from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
+from mpvss_model.motion.dense import MASK_STRIDE, DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.propagation import CopyPropagator, Propagator
 from mpvss_ros.threads import use_threads
-
-MASK_STRIDE = 4
 
 
 class ExactFlowPropagator(DenseFlowPropagator):
