@@ -15,7 +15,7 @@ import torch
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.change import Change
 from mpvss_model.segmentor.key_frame import KeyFrame
-from mpvss_model.semantics import class_probabilities
+from mpvss_model.semantics import class_probabilities, grid_scores
 
 __all__ = ["History"]
 
@@ -49,8 +49,8 @@ class History:
         of this class; a segmentor that was trained for semantic segmentation finds each class with one query.
         """
         probabilities = class_probabilities(key_frame.class_logits)  # [Q, C]
-        own = _class_scores(key_frame.mask_logits, probabilities)
-        earlier = _class_scores(self.mask_logits, class_probabilities(self.class_logits))
+        own = grid_scores(key_frame.mask_logits, key_frame.class_logits)  # [C, h, w]
+        earlier = grid_scores(self.mask_logits, self.class_logits)
         explained = torch.from_numpy(_explained(self.change, key_frame.padding, own.shape[1:])).to(own)
         remembered = torch.lerp(own, earlier, explained)
         classes = (remembered.flatten(1).amax(dim=1) >= FAINT_SCORE).nonzero()[:, 0]
@@ -63,11 +63,6 @@ class History:
             class_logits=_class_logits(torch.cat([(1 - share) * probabilities, of_classes])),
             moves_with=torch.cat([queries, probabilities.argmax(dim=0)[classes]]),
         )
-
-
-def _class_scores(mask_logits: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
-    """``[S, h, w]`` and ``[S, C]`` -> scores ``[C, h, w]`` at the masks' resolution."""
-    return torch.einsum("qc,qhw->chw", probabilities, mask_logits.float().sigmoid())
 
 
 def _class_logits(probabilities: torch.Tensor) -> torch.Tensor:

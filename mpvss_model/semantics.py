@@ -13,7 +13,17 @@ import torch.nn.functional as F
 
 from mpvss_model.image import FramePadding
 
-__all__ = ["UNLABELED", "best_labels", "best_scores", "class_scores", "confidence_map", "label_map", "relevant_queries"]
+__all__ = [
+    "UNLABELED",
+    "best_labels",
+    "best_scores",
+    "class_probabilities",
+    "class_scores",
+    "confidence_map",
+    "grid_scores",
+    "label_map",
+    "relevant_queries",
+]
 
 UNLABELED = 255
 MASK_STRIDE = 4
@@ -72,8 +82,12 @@ def class_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor, padding:
         ``[C, H, W]``, at least 0: sum over the queries of class probability times mask probability.
     """
     masks = F.interpolate(mask_logits.float().unsqueeze(0), size=padding.padded_size, mode="bilinear", align_corners=False)
-    masks = padding.unpad(masks)[0].sigmoid()  # [Q, H, W]
-    return torch.einsum("qc,qhw->chw", class_probabilities(class_logits), masks)
+    return grid_scores(padding.unpad(masks)[0], class_logits)
+
+
+def grid_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:
+    """As `class_scores`, of each place that the masks have themselves: ``[Q, h, w]`` -> ``[C, h, w]``."""
+    return torch.einsum("qc,qhw->chw", class_probabilities(class_logits), mask_logits.float().sigmoid())
 
 
 def label_map(scores: torch.Tensor) -> np.ndarray:

@@ -86,9 +86,10 @@ def evaluate_source(
     """
     if propagation != PER_FRAME and propagation not in PROPAGATIONS:
         raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
-    config = StreamConfig(max_interval_frames=interval, history_weight=history_weight)
     if propagation == PER_FRAME:
         config = StreamConfig(max_interval_frames=1)
+    else:
+        config = StreamConfig(max_interval_frames=interval, history_weight=history_weight)
 
     def load() -> VideoSegmentor:
         return VideoSegmentor.from_pretrained(

@@ -46,7 +46,8 @@ def measure_latency(study: ClipStudy, frames: Iterable[Frame], pairs: int = 12) 
         pairs: Besides one that pays the one-time costs, and is the history of the next.
     """
     images = [frame.read_image() for frame in itertools.islice(frames, 2 * (pairs + 1))]
-    streams = {run.way: study.stream(replace(run, interval=2, motion_threshold=0.0)) for run in study.runs[1:]}
+    ways = dict.fromkeys(replace(run, interval=2, motion_threshold=0.0) for run in study.runs[1:])
+    streams = {run.way: study.stream(run) for run in ways}
     key_s: dict[str, list[float]] = {way: [] for way in streams}
     propagated_s: dict[str, list[float]] = {way: [] for way in streams}
     for number in range(pairs + 1):

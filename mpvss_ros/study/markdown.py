@@ -53,8 +53,7 @@ A key frame goes through the whole segmentor, and its masks are carried to the f
 are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds
 up the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
 *segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. *With history*, a key
-frame takes earlier ones into account (`history_weight`, 0.5). This page and its pictures are generated; `study.json` has all
-figures."""
+frame takes earlier ones into account. This page and its pictures are generated; `study.json` has all figures."""
 
 METRICS = """\
 mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.
@@ -72,6 +71,8 @@ def _facts(report: dict) -> str:
         f"Model: `{report['model']}`, {len(report['class_names'])} classes, {report['parameters'] / 1e6:.1f} M parameters",
         f"Machine: {_machine(report)}",
     ]
+    if weight := max(run["history_weight"] for run in report["sources"][0]["grid"]):
+        facts.append(f"With history: `history_weight` {weight:g}")
     if report["command"]:
         facts.append(f"Command: `{report['command']}`")
     if not report["has_motion_module"]:
