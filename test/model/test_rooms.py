@@ -303,6 +303,15 @@ def test_a_set_of_clips_is_the_same_on_one_process_and_on_two_and_can_be_continu
 
 
 @needs_egl
+def test_a_folder_lists_the_clips_of_all_its_seeds(furniture, tmp_path):
+    for seed in (11, 1, 11):
+        config = RoomsConfig(split="val", seed=seed, apartments=1, views=1, frames=1, width=64, height=48)
+        generate(config, furniture=furniture, out=tmp_path, write_clip=write_folder_clip)
+    assert {clip.name for clip in open_folder(tmp_path, "val").clips} == {"val-11-00000-00", "val-1-00000-00"}
+    assert len((tmp_path / "val.txt").read_text().split()) == 2
+
+
+@needs_egl
 def test_clips_can_be_written_as_bags_with_ground_truth(furniture, tmp_path):
     config = RoomsConfig(split="test-b", apartments=1, views=1, frames=3, max_stride=1, width=64, height=48)
     generate(config, furniture=furniture, out=tmp_path, write_clip=write_bag_clip)

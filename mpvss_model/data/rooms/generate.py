@@ -119,7 +119,7 @@ def generate(
     workers: int = 1,
     on_progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Render all clips that ``out`` lacks.
+    """Render all clips that ``out`` lacks. Those of several seeds can be in one folder.
 
     Args:
         config: What to render.
@@ -148,12 +148,23 @@ def generate(
             on_progress(done)
     names = [name for apartment in range(config.apartments) for name in clip_names(config, apartment)]
     (out / "classes.txt").write_text("\n".join(CLASS_NAMES) + "\n", encoding="utf-8")
-    (out / f"{config.split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    clip_list = out / f"{config.split}.txt"
+    names = _listed_of_other_seeds(clip_list, config) + names
+    clip_list.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
 def clip_names(config: RoomsConfig, apartment: int) -> list[str]:
     """Of the clips of one apartment."""
-    return [f"{config.split}-{config.seed}-{apartment:05d}-{view:02d}" for view in range(config.views)]
+    return [f"{_series(config)}-{apartment:05d}-{view:02d}" for view in range(config.views)]
+
+
+def _series(config: RoomsConfig) -> str:
+    return f"{config.split}-{config.seed}"
+
+
+def _listed_of_other_seeds(clip_list: Path, config: RoomsConfig) -> list[str]:
+    listed = clip_list.read_text(encoding="utf-8").split() if clip_list.exists() else []
+    return [name for name in listed if not name.startswith(f"{_series(config)}-")]
 
 
 def write_folder_clip(clip: RenderedClip, path: Path, config: RoomsConfig) -> None:
@@ -177,7 +188,7 @@ def _write_png(path: Path, values: np.ndarray) -> None:
 
 def _check_same_settings(config: RoomsConfig, out: Path) -> None:
     """Settings are kept beside the clips; only the number of apartments may change from call to call."""
-    path = out / f"{config.split}-{config.seed}.settings"
+    path = out / f"{_series(config)}.settings"
     settings = "".join(f"{name}: {value}\n" for name, value in vars(config).items() if name != "apartments")
     if not path.exists():
         path.write_text(settings, encoding="utf-8")
