@@ -13,7 +13,7 @@ from mpvss_model.semantics import UNLABELED
 from mpvss_model.training.config import AugmentationConfig
 from mpvss_model.training.synthetic_motion import synthetic_pair
 
-__all__ = ["augmented", "augmented_synthetic_pair"]
+__all__ = ["augmented", "augmented_synthetic_pair", "augmented_with_and_without_flaws"]
 
 PADDING_COLOR = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
 HUE_STEPS = 180  # of OpenCV's 8-bit HSV
@@ -36,7 +36,26 @@ def augmented(
         Images and label of the crop's size.
     """
     *images, label = _flipped(_cropped(_scaled([*images, label], config, rng), config, rng), config, rng)
-    return _recolored(images, config, rng), label
+    return _with_sensor_flaws(_recolored(images, config, rng), config, rng), label
+
+
+def augmented_with_and_without_flaws(
+    image: np.ndarray, config: AugmentationConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change a frame.
+
+    Args:
+        image: uint8 RGB ``[H, W, 3]``.
+        config: What to change, and how much.
+        rng: Decides.
+
+    Returns:
+        The image with the flaws of a camera and the same without them, of the crop's size.
+    """
+    images = _flipped(_cropped(_scaled([image], config, rng), config, rng), config, rng)
+    (original,) = _recolored(images, config, rng)
+    (flawed,) = _with_sensor_flaws([original], config, rng)
+    return flawed, original
 
 
 def augmented_synthetic_pair(
@@ -57,7 +76,7 @@ def augmented_synthetic_pair(
     image, label = _flipped(_scaled([image, label], config, rng), config, rng)
     # Cropped after the motion, so that what comes into view is real wherever the frame goes on.
     *images, label, flow_px = _cropped(synthetic_pair(image, label, config.crop_width_px, rng), config, rng)
-    return _recolored(images, config, rng), label, flow_px
+    return _with_sensor_flaws(_recolored(images, config, rng), config, rng), label, flow_px
 
 
 def _scaled(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
@@ -89,11 +108,11 @@ def _flipped(layers: list[np.ndarray], config: AugmentationConfig, rng: np.rando
 
 
 def _recolored(images: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
-    """All alike, but with flaws of their own."""
+    """All alike."""
     if config.color:
         for change in _color_changes(rng):
             images = [change(image) for image in images]
-    return [_with_sensor_flaws(image, config, rng) for image in images]
+    return images
 
 
 def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
@@ -122,8 +141,15 @@ def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
     return [change for change in [change_brightness, *changes] if rng.random() < 0.5]
 
 
-def _with_sensor_flaws(image: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
-    """In the order in which a camera adds them."""
+def _with_sensor_flaws(
+    images: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Each with flaws of its own."""
+    return [_flawed(image, config, rng) for image in images]
+
+
+def _flawed(image: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
+    """With flaws in the order in which a camera adds them."""
 
     def occurs(is_wanted: bool = True) -> bool:
         return is_wanted and rng.random() < config.sensor_probability

@@ -15,6 +15,8 @@ from mpvss_model.errors import ConfigError
 __all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "ModelConfig", "TrainingConfig"]
 
 PADDED_MULTIPLE = 32
+# Of a model that learns from itself, see `mpvss_model.training.imitation`.
+IMITATION_STAGES = ("backbone", "decoder")
 
 S = TypeVar("S", bound="_Settings")
 
@@ -81,6 +83,7 @@ class ModelConfig(_Settings):
 
     Attributes:
         start: A checkpoint directory or hub id to start from; empty for random weights.
+        teacher: In the stages ``backbone`` and ``decoder``: the model to imitate, of the same sizes; empty for ``start``.
         replace_classes: Give the starting model a new class head for the data's classes.
         backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
         settings: For random weights: further arguments of ``Mask2FormerConfig``.
@@ -91,6 +94,7 @@ class ModelConfig(_Settings):
     """
 
     start: str = ""
+    teacher: str = ""
     replace_classes: bool = False
     backbone: str = "r50"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -163,7 +167,9 @@ class TrainingConfig(_Settings):
     Attributes:
         stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped, since it
             would not fit any more. ``motion`` trains the motion module and the class and mask heads of a trained segmentor on
-            pairs of frames, everything else frozen.
+            pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a whole model to
+            see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without them: first
+            its backbone, then all behind it. They need no labels and leave the motion module as it is.
         data: What to train on.
         model: What to train.
         loss: Mask2Former's losses.
@@ -178,6 +184,8 @@ class TrainingConfig(_Settings):
             and weights, for batches that are too small to make new ones. The published recipe trains them.
         freeze_heads: In the stage ``motion``: whether the segmentor's class and mask heads keep their weights, so that key
             frames stay what they are. The published recipe trains them.
+        teacher_share: In the stages ``backbone`` and ``decoder``: the part of the teacher's weights in the model that is
+            written, 0 to 1; see `mpvss_model.training.imitation`.
         weight_decay: Of all but norms, embeddings and position biases.
         poly_power: See ``learning_rate``.
         gradient_clip: Norm of the whole gradient is clipped to this; 0 for no clipping.
@@ -198,7 +206,7 @@ class TrainingConfig(_Settings):
         ConfigError: If a value is of the wrong type or out of range.
     """
 
-    stage: str = _setting("segmentor", choices=("segmentor", "motion"))
+    stage: str = _setting("segmentor", choices=("segmentor", "motion", *IMITATION_STAGES))
     data: DataConfig
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -211,6 +219,7 @@ class TrainingConfig(_Settings):
     backbone_lr_multiplier: float = _setting(0.1, 0.0)
     freeze_backbone_norms: bool = False
     freeze_heads: bool = False
+    teacher_share: float = _setting(0.0, 0.0, 1.0)
     weight_decay: float = _setting(0.05, 0.0)
     poly_power: float = _setting(0.9, 0.0)
     gradient_clip: float = _setting(0.01, 0.0)
@@ -231,9 +240,13 @@ class TrainingConfig(_Settings):
             raise ConfigError(
                 f"batch_size must be a multiple of accumulation_steps ({self.accumulation_steps}), got {self.batch_size}"
             )
-        if self.stage == "motion" and not self.model.start:
+        if self.stage != "segmentor" and not self.model.start:
             raise ConfigError(
-                "model.start must name a trained segmentor for the stage 'motion', such as the result of the other stage"
+                f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
+            )
+        if self.stage in IMITATION_STAGES and not self.augmentation.sensor_probability:
+            raise ConfigError(
+                f"augmentation.sensor_probability must be above 0 for the stage {self.stage!r}, which learns from flaws"
             )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Training samples: single frames, and pairs of frames of one clip.
+"""Training samples: single frames, with labels or with and without flaws, and pairs of frames of one clip.
 
 Which sample has which index, and how it is augmented, follows from the seed and the index alone. A run can therefore go on at
 any index, with any number of loading processes, as if it had never stopped.
@@ -18,10 +18,10 @@ from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.dense import TrackedFlowPropagator, warped_image
-from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair
+from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig
 
-__all__ = ["FrameDataset", "FramePairDataset"]
+__all__ = ["FlawedFrameDataset", "FrameDataset", "FramePairDataset"]
 
 # Of the motion module's flow: 1/8 of the frame.
 FLOW_STRIDE = 8
@@ -64,7 +64,7 @@ class ClipDataset(Dataset):
 
     @abstractmethod
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
-        """The sample whose labelled frame has the index ``target``."""
+        """The sample whose (later) frame has the index ``target``."""
 
 
 class FrameDataset(ClipDataset):
@@ -80,6 +80,20 @@ class FrameDataset(ClipDataset):
         frame = clip.frames[target]
         (image,), label = augmented([frame.read_image()], frame.read_label(), self._augmentation, rng)
         return {"image": _channels_first(image), "label": torch.from_numpy(label)}
+
+
+class FlawedFrameDataset(ClipDataset):
+    """Single frames, labelled or not: ``image`` with the flaws of a camera, ``original`` without; uint8 RGB ``[3, H, W]``."""
+
+    needed = "a frame"
+
+    @staticmethod
+    def _targets(clip: Clip) -> list[int]:
+        return list(range(len(clip.frames)))
+
+    def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
+        flawed, original = augmented_with_and_without_flaws(clip.frames[target].read_image(), self._augmentation, rng)
+        return {"image": _channels_first(flawed), "original": _channels_first(original)}
 
 
 class FramePairDataset(ClipDataset):

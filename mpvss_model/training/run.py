@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from mpvss_model.data import ClipSet, open_clips
 from mpvss_model.errors import ConfigError, DataError
@@ -25,8 +26,9 @@ from mpvss_model.segmentor.start import (
     set_losses,
     with_motion,
 )
-from mpvss_model.training.config import ModelConfig, TrainingConfig
-from mpvss_model.training.datasets import ClipDataset, FrameDataset, FramePairDataset
+from mpvss_model.training.config import IMITATION_STAGES, ModelConfig, TrainingConfig
+from mpvss_model.training.datasets import ClipDataset, FlawedFrameDataset, FrameDataset, FramePairDataset
+from mpvss_model.training.imitation import BackboneStage, DecoderStage, ImitationStage
 from mpvss_model.training.stages import MotionStage, SegmentorStage, Stage
 from mpvss_model.training.trainer import Trainer, checkpoints, new_accelerator
 
@@ -145,6 +147,8 @@ def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDatase
     settings = {"augmentation": config.augmentation, "seed": config.seed}
     if isinstance(stage, SegmentorStage):
         return FrameDataset(clips, **settings)
+    if isinstance(stage, ImitationStage):
+        return FlawedFrameDataset(clips, **settings)
     tracked = stage.model.motion.config.refines_tracked_flow
     if tracked and config.loss.flow_weight:
         raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
@@ -156,6 +160,8 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     if config.model.replace_classes:
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
+    if config.stage in IMITATION_STAGES:
+        return _imitation_stage(config, start)
     mask2former_losses = asdict(config.loss)
     del mask2former_losses["flow_weight"]
     set_losses(start.network, **mask2former_losses)
@@ -163,6 +169,21 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     if config.stage == "segmentor":
         return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)
     return MotionStage(with_motion(start, config.model.motion), freeze_heads=config.freeze_heads, **settings)
+
+
+def _imitation_stage(config: TrainingConfig, start: StartingModel) -> ImitationStage:
+    teacher = load_start(config.model.teacher).network if config.model.teacher else start.network
+    if _sizes(teacher) != _sizes(start.network):
+        raise ConfigError(f"model.teacher {config.model.teacher!r} must have the sizes of model.start {config.model.start!r}")
+    model = start.network if start.motion is None else with_motion(start, {})
+    settings = {"teacher_share": config.teacher_share, "image_mean": start.image_mean, "image_std": start.image_std}
+    if config.stage == "backbone":
+        return BackboneStage(model, teacher, **settings)
+    return DecoderStage(model, teacher, loss=config.loss, **settings)
+
+
+def _sizes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
@@ -230,7 +251,7 @@ def _write_model(stage: Stage, out_dir: Path) -> None:
     """Put whole files in their places, config.json last: without it, a directory is no model."""
     partial = out_dir / RUN_DIR / "unfinished"
     shutil.rmtree(partial, ignore_errors=True)
-    save_model(stage.model, partial, image_mean=stage.image_mean, image_std=stage.image_std)
+    save_model(stage.trained_model(), partial, image_mean=stage.image_mean, image_std=stage.image_std)
     for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):
         os.replace(file, out_dir / file.name)
     partial.rmdir()

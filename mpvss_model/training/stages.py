@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from mpvss_model.training.losses import segmentation_losses
 from mpvss_model.video_segmentor import VideoSegmentor
 from mpvss_model.warp import backward_warp
 
-__all__ = ["MotionStage", "SegmentorStage", "Stage", "parameter_groups"]
+__all__ = ["MotionStage", "SegmentorStage", "Stage", "frozen_predictor", "key_frame_predictions", "parameter_groups"]
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, _BatchNorm)
 POSITION_BIASES = ("relative_position_bias_table", "absolute_pos_embed")
@@ -32,6 +33,7 @@ TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
 
 Batch = dict[str, torch.Tensor]
 Predictions = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor]
+Predictor = Callable[[torch.Tensor], Predictions]
 RGB = tuple[float, ...]
 
 
@@ -40,15 +42,13 @@ class Stage(nn.Module, ABC):
 
     Args:
         model: What is trained.
-        loss: Weights and sampling of the losses.
         image_mean: RGB mean of the segmentor's images, on the 0..1 scale.
         image_std: Likewise the standard deviation.
     """
 
-    def __init__(self, model: nn.Module, *, loss: LossConfig, image_mean: RGB, image_std: RGB) -> None:
+    def __init__(self, model: nn.Module, *, image_mean: RGB, image_std: RGB) -> None:
         super().__init__()
         self.model = model
-        self._loss = loss
         self.image_mean = image_mean
         self.image_std = image_std
         self.register_buffer("_mean", torch.tensor(image_mean).view(1, 3, 1, 1) * 255, persistent=False)
@@ -62,9 +62,19 @@ class Stage(nn.Module, ABC):
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """A copy of the model in its present state, for validation."""
 
+    def trained_model(self) -> nn.Module:
+        """The model as it is to be written."""
+        return self.model
+
     def _normalized(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 RGB ``[B, 3, H, W]`` -> float32, as the segmentor takes it."""
         return (images - self._mean) / self._std
+
+    def _every_frame_segmentor(self, network: nn.Module) -> VideoSegmentor:
+        """A copy of a Mask2Former, to segment every frame."""
+        segmentor = self._inference_segmentor(copy.deepcopy(network))
+        config = StreamConfig(max_interval_frames=1)
+        return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
 
     def _inference_segmentor(self, model: nn.Module) -> Mask2FormerSegmentor:
         return Mask2FormerSegmentor(
@@ -78,15 +88,16 @@ class SegmentorStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_backbone_norms: Whether the backbone's batch norms keep their statistics and weights.
-        loss: As in `Stage`.
-        image_mean: Likewise.
+        loss: Weights and sampling of the losses.
+        image_mean: As in `Stage`.
         image_std: Likewise.
     """
 
     def __init__(
         self, model: nn.Module, *, freeze_backbone_norms: bool, loss: LossConfig, image_mean: RGB, image_std: RGB
     ) -> None:
-        super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
+        super().__init__(model, image_mean=image_mean, image_std=image_std)
+        self._loss = loss
         self._freeze_backbone_norms = freeze_backbone_norms
         if freeze_backbone_norms:
             for norm in self._backbone_norms():
@@ -109,9 +120,7 @@ class SegmentorStage(Stage):
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
-        segmentor = self._inference_segmentor(copy.deepcopy(self.model))
-        config = StreamConfig(max_interval_frames=1)
-        return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
+        return self._every_frame_segmentor(self.model)
 
 
 class MotionStage(Stage):
@@ -123,18 +132,19 @@ class MotionStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_heads: Whether the segmentor's heads stay as they are, too.
-        loss: As in `Stage`.
-        image_mean: Likewise.
+        loss: Weights and sampling of the losses.
+        image_mean: As in `Stage`.
         image_std: Likewise.
     """
 
     def __init__(
         self, model: nn.Module, *, freeze_heads: bool = False, loss: LossConfig, image_mean: RGB, image_std: RGB
     ) -> None:
-        super().__init__(model, loss=loss, image_mean=image_mean, image_std=image_std)
+        super().__init__(model, image_mean=image_mean, image_std=image_std)
+        self._loss = loss
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(not freeze_heads and any(head in name for head in TRAINED_HEADS))
-        self._frozen_segmentor: FrozenSegmentor | None = None
+        self._predictor: Predictor | None = None
 
     def train(self, mode: bool = True) -> MotionStage:
         """As usual, except that the frozen segmentor keeps its norm statistics and drops nothing."""
@@ -143,7 +153,9 @@ class MotionStage(Stage):
         return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        masks, classes, queries = self._key_frame_predictions(self._normalized(batch["key_image"]))
+        if self._predictor is None:  # not before the model is on its device
+            self._predictor = frozen_predictor(self.model.segmentor)
+        masks, classes, queries = self._predictor(self._normalized(batch["key_image"]))
         # Half precision is too coarse for flow and positions.
         with torch.autocast(queries.device.type, enabled=False):
             masks = torch.stack(masks, dim=2).float()  # [B, Q, L, h, w]
@@ -157,14 +169,6 @@ class MotionStage(Stage):
             if self._loss.flow_weight:
                 losses["flow"] = self._loss.flow_weight * flow_loss(motion, batch["flow"])
         return losses
-
-    def _key_frame_predictions(self, pixel_values: torch.Tensor) -> Predictions:
-        segmentor = self.model.segmentor
-        if pixel_values.device.type != "cpu" or segmentor.config.pre_norm:
-            return key_frame_predictions(segmentor, pixel_values)
-        if self._frozen_segmentor is None:
-            self._frozen_segmentor = FrozenSegmentor(segmentor)
-        return self._frozen_segmentor.predictions(pixel_values)
 
     def _warped(self, mask_logits: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[B, Q, L, h, w]`` of all layers, each query's by the flow that they share, ``[B, Q, 2, h/2, w/2]``."""
@@ -191,6 +195,13 @@ def key_frame_predictions(model: nn.Module, pixel_values: torch.Tensor) -> Predi
     outputs = model.model(pixel_values, output_hidden_states=True)
     queries = [states.transpose(0, 1) for states in outputs.transformer_decoder_intermediate_states]
     return outputs.masks_queries_logits, [model.class_predictor(layer) for layer in queries], queries[-1]
+
+
+def frozen_predictor(segmentor: nn.Module) -> Predictor:
+    """`key_frame_predictions` of a segmentor of which at most the heads are trained, faster where it can be."""
+    if segmentor.device.type != "cpu" or segmentor.config.pre_norm:
+        return partial(key_frame_predictions, segmentor)
+    return FrozenSegmentor(segmentor).predictions
 
 
 def parameter_groups(stage: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

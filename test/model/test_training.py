@@ -163,7 +163,12 @@ def yaml_run(shapes_root, tiny_checkpoint, tmp_path):
             model={"start": tiny_checkpoint, "motion": MOTION},
             steps=40,
             checkpoint_interval=8,
-            augmentation={**dataclasses.asdict(recipe().augmentation), "color": True, "flip_probability": 0.5},
+            augmentation={
+                **dataclasses.asdict(recipe().augmentation),
+                "color": True,
+                "flip_probability": 0.5,
+                "sensor_probability": 0.3,
+            },
             **changes,
         )
         settings = dataclasses.asdict(
@@ -177,7 +182,7 @@ def yaml_run(shapes_root, tiny_checkpoint, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("stage", ["segmentor", "motion"])
+@pytest.mark.parametrize("stage", ["segmentor", "motion", "backbone", "decoder"])
 def test_run_that_is_killed_and_resumed_gives_the_weights_of_one_that_is_not(yaml_run, tmp_path, stage):
     config = yaml_run(stage=stage)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -361,6 +366,41 @@ def test_motion_module_can_go_on_as_one_that_refines_tracked_flow(overfit_segmen
     assert metrics["miou"] > 0.7
     with pytest.raises(ConfigError, match="loss.flow_weight must be 0 for a motion module that refines tracked flow"):
         train(recipe(stage="motion", model=refining, loss={"flow_weight": 1.0}), shapes_clips, None, tmp_path / "third")
+
+
+def test_model_that_imitates_itself_sees_past_flaws_and_keeps_its_motion_module(overfit_segmentor, shapes_clips, tmp_path):
+    start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
+    train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "mpvss")
+    augmentation = {**dataclasses.asdict(recipe().augmentation), "sensor_probability": 0.5, "max_noise": 60.0}
+    settings = {"augmentation": augmentation, "learning_rate": 5e-4, "weight_decay": 0.0}
+    backbone = recipe(stage="backbone", model={"start": str(tmp_path / "mpvss")}, steps=150, **settings)
+    train(backbone, shapes_clips, None, tmp_path / "backbone")
+    models = {"start": str(tmp_path / "backbone"), "teacher": str(tmp_path / "mpvss")}
+    decoder = recipe(stage="decoder", model=models, steps=50, **settings)
+    assert train(decoder, shapes_clips, shapes_clips, tmp_path / "decoder")["miou"] > 0.8
+
+    first, trained = (load_file(tmp_path / name / "model.safetensors") for name in ("mpvss", "decoder"))
+    assert trained.keys() == first.keys()
+    changed = {name for name, value in first.items() if not torch.equal(trained[name], value)}
+    assert changed and not any(name.startswith("motion.") for name in changed)
+
+    def noisy_accuracy(model: Path) -> float:
+        segmentor = VideoSegmentor.from_pretrained(str(model), device="cpu", config=StreamConfig(max_interval_frames=1))
+        rng, agreeing = np.random.default_rng(0), []
+        for i in range(NUM_FRAMES):
+            image, label = shapes(i)
+            noisy = np.clip(image + rng.normal(0, 50, image.shape), 0, 255).astype(np.uint8)
+            agreeing.append((segmentor.step(noisy, i / 15).labels == label).mean())
+        return float(np.mean(agreeing))
+
+    assert noisy_accuracy(tmp_path / "decoder") > noisy_accuracy(tmp_path / "mpvss") + 0.01
+
+
+def test_teacher_of_other_sizes_is_refused(overfit_segmentor, tiny_checkpoint, shapes_clips, tmp_path):
+    models = {"start": str(overfit_segmentor[0]), "teacher": tiny_checkpoint}
+    augmentation = {**dataclasses.asdict(recipe().augmentation), "sensor_probability": 0.5}
+    with pytest.raises(ConfigError, match=r"model.teacher '.*' must have the sizes of model.start '.*'"):
+        train(recipe(stage="decoder", model=models, augmentation=augmentation), shapes_clips, None, tmp_path)
 
 
 def test_image_statistics_of_the_start_are_kept(tiny_checkpoint, shapes_clips, tmp_path):

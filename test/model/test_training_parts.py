@@ -12,17 +12,19 @@ from mpvss_model import CheckpointError, ConfigError, DataError
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.segmentor.start import load_start, new_start, with_motion
 from mpvss_model.training import TrainingConfig
-from mpvss_model.training.augmentation import augmented
+from mpvss_model.training.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig, LossConfig
-from mpvss_model.training.datasets import FrameDataset, FramePairDataset
+from mpvss_model.training.datasets import FlawedFrameDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.frozen_segmentor import FrozenSegmentor
+from mpvss_model.training.imitation import BackboneStage, DecoderStage
 from mpvss_model.training.stages import MotionStage, SegmentorStage, key_frame_predictions, parameter_groups
 from mpvss_model.training.trainer import learning_rate_factor
 
 EXACT = AugmentationConfig(
     short_sides_px=(32,), max_long_side_px=64, crop_height_px=32, crop_width_px=32, flip_probability=0.0, color=False
 )
-SETTINGS = {"loss": LossConfig(train_num_points=64), "image_mean": (0.5, 0.5, 0.5), "image_std": (0.2, 0.2, 0.2)}
+STATISTICS = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.2, 0.2, 0.2)}
+SETTINGS = {"loss": LossConfig(train_num_points=64), **STATISTICS}
 
 
 def config(**settings) -> TrainingConfig:
@@ -87,7 +89,12 @@ def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
         ("data: {root: a}\nsteps: true", r"steps must be a whole number of at least 1, got True"),
         ("data: {root: a}\nlearning_rate: fast", r"learning_rate must be a number of at least 0.0, got 'fast'"),
         ("data: {root: a}\nlearning_rate: .nan", r"learning_rate must be a number of at least 0.0, got nan"),
-        ("data: {root: a}\nstage: both", r"stage must be one of segmentor, motion, got 'both'"),
+        ("data: {root: a}\nstage: both", r"stage must be one of segmentor, motion, backbone, decoder, got 'both'"),
+        ("data: {root: a}\nstage: backbone", r"model.start must name a trained segmentor for the stage 'backbone'"),
+        (
+            "data: {root: a}\nstage: decoder\nmodel: {start: b}",
+            r"augmentation.sensor_probability must be above 0 for the stage 'decoder', which learns from flaws",
+        ),
         ("data: {root: 3}", r"data.root must be a text, got 3"),
         ("data: {root: a}\nmodel: {replace_classes: 1}", r"model.replace_classes must be true or false, got 1"),
         ("data: {root: a}\nmodel: {settings: [1]}", r"model.settings must be a mapping of settings, got \(1,\)"),
@@ -173,6 +180,17 @@ def test_exposure_makes_images_brighter_and_darker():
     assert np.ptp(flawed_values(max_noise=1.0).mean(axis=(1, 2))) < 2
 
 
+def test_flaws_are_all_that_two_versions_of_a_frame_differ_in():
+    image = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
+    changes = dataclasses.replace(EXACT, color=True, flip_probability=0.5)
+    flawed, original = augmented_with_and_without_flaws(image, changes, np.random.default_rng(3))
+    np.testing.assert_array_equal(flawed, original)
+    changes = dataclasses.replace(changes, sensor_probability=1.0)
+    flawed, same_original = augmented_with_and_without_flaws(image, changes, np.random.default_rng(3))
+    np.testing.assert_array_equal(same_original, original)
+    assert flawed.shape == original.shape and (flawed != original).mean() > 0.5
+
+
 def test_exact_augmentation_changes_nothing():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     label = np.random.default_rng(1).integers(0, 9, (32, 32)).astype(np.uint8)
@@ -243,6 +261,16 @@ def test_clips_without_a_frame_to_train_on_are_left_out():
     assert {int(dataset[i]["image"][0, 0, 0]) for i in range(6)} == {2}
     with pytest.raises(DataError, match="none of its 1 clips has a labelled frame after its first frame"):
         pairs(numbered_clip("a", 0, labelled=[0]))
+
+
+def test_frames_with_and_without_flaws_need_no_labels():
+    clips = clip_set(numbered_clip("a", 1, labelled=[]), numbered_clip("b", 2, labelled=[], frames=1))
+    dataset = FlawedFrameDataset(clips, augmentation=EXACT, seed=0)
+    samples = [dataset[i] for i in range(40)]
+    for sample in samples:
+        assert sample.keys() == {"image", "original"} and torch.equal(sample["image"], sample["original"])
+    assert {int(sample["image"][0, 0, 0]) for sample in samples} == {1, 2}
+    assert len({int(sample["image"][1, 0, 0]) for sample in samples}) > 5
 
 
 @pytest.fixture
@@ -358,6 +386,67 @@ def test_norms_of_the_backbone_can_be_frozen(lite_network, frozen):
     assert torch.equal(norm.running_mean, statistics) == frozen
     assert (norm.weight.grad is None) == frozen
     assert lite_network.model.pixel_level_module.encoder.stem[0].weight.grad is not None
+
+
+@pytest.mark.parametrize("part", ["backbone", "decoder"])
+@pytest.mark.parametrize("kind", ["lite", "mpvss"])
+def test_model_learns_from_a_teacher_and_all_but_the_part_in_training_stays_as_it_is(part, kind, lite_network, motion_stage):
+    torch.manual_seed(0)
+    model = lite_network if kind == "lite" else motion_stage.model
+    network = lite_network if kind == "lite" else motion_stage.model.segmentor
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    settle_norms(network, images)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if part == "backbone":
+        stage, names = BackboneStage(model, network, **STATISTICS).train(), {"stage1", "stage2", "stage3", "stage4"}
+    else:
+        stage, names = DecoderStage(model, network, **SETTINGS).train(), {"classes", "masks"}
+    assert not any(module.training for module in model.modules())
+    batch = {"image": images, "original": images}
+    losses = stage(batch)
+    assert losses.keys() == names and all(abs(loss) < 1e-4 for loss in losses.values())
+
+    with torch.no_grad():
+        for parameter in stage.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(1 + 0.5 * torch.randn_like(parameter))
+    optimizer = torch.optim.AdamW(parameter_groups(stage, config(learning_rate=2e-3, backbone_lr_multiplier=1.0)))
+    course = []
+    for _ in range(15):
+        losses = stage(batch)
+        course.append(float(sum(losses.values()).detach()))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert course[-1] < 0.7 * course[0]
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and not any("running_" in name or name.startswith("motion.") for name in changed)
+    assert {"pixel_level_module.encoder." in name for name in changed} == {part == "backbone"}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_written_model_has_its_share_of_the_teacher(share, motion_stage):
+    model = motion_stage.model
+    stage = BackboneStage(model, model.segmentor, teacher_share=share, **STATISTICS)
+    first = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in stage.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1.0)
+    for name, value in stage.trained_model().state_dict().items():
+        gained = 1 - share if "pixel_level_module.encoder." in name and value.is_floating_point() else 0.0
+        torch.testing.assert_close(value, first[name] + gained if gained else first[name])
+    assert torch.equal(next(model.motion.parameters()), first["motion." + next(iter(model.motion.state_dict()))])
+
+
+def settle_norms(network, images) -> None:
+    """Let batch norms take their statistics from these images; a new network's signals fade away otherwise."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network.train()(images.float() / 128 - 1)
+    network.eval()
 
 
 def test_backbone_weights_of_a_published_file_and_of_a_directory_are_loaded(lite_network, tmp_path):
