@@ -389,7 +389,7 @@ def test_model_that_imitates_itself_sees_past_flaws_and_keeps_its_motion_module(
         rng, agreeing = np.random.default_rng(0), []
         for i in range(NUM_FRAMES):
             image, label = shapes(i)
-            noisy = np.clip(image + rng.normal(0, 50, image.shape), 0, 255).astype(np.uint8)
+            noisy = np.clip(image + rng.normal(0, 120, image.shape), 0, 255).astype(np.uint8)
             agreeing.append((segmentor.step(noisy, i / 15).labels == label).mean())
         return float(np.mean(agreeing))
 
