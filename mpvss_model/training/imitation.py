@@ -52,10 +52,6 @@ class ImitationStage(Stage):
         self._teacher.eval()
         return self
 
-    @property
-    def _network(self) -> nn.Module:
-        return _segmentor(self.model)
-
     def trained_model(self) -> nn.Module:
         """A copy of the model, with the teacher's share in its segmentor."""
         model = copy.deepcopy(self.model)
@@ -78,11 +74,11 @@ class BackboneStage(ImitationStage):
     ) -> None:
         super().__init__(model, teacher, teacher_share=teacher_share, image_mean=image_mean, image_std=image_std)
         model.requires_grad_(False)
-        _backbone(self._network).requires_grad_(True)
+        _backbone(_segmentor(self.model)).requires_grad_(True)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Each feature map's squared error, relative to its variance."""
-        backbone = _backbone(self._network)
+        backbone = _backbone(_segmentor(self.model))
         with torch.no_grad():
             expected = _backbone(self._teacher)(self._normalized(batch["original"])).feature_maps
         seen = backbone(self._normalized(batch["image"])).feature_maps
@@ -118,8 +114,8 @@ class DecoderStage(ImitationStage):
         self._loss = loss
         self._predictor: Predictor | None = None
         model.requires_grad_(False)
-        self._network.requires_grad_(True)
-        _backbone(self._network).requires_grad_(False)
+        _segmentor(self.model).requires_grad_(True)
+        _backbone(_segmentor(self.model)).requires_grad_(False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Kullback-Leibler divergences from the teacher's classes and masks, summed over decoder layers.
@@ -130,7 +126,7 @@ class DecoderStage(ImitationStage):
             self._predictor = frozen_predictor(self._teacher)
         with torch.no_grad():
             expected_masks, expected_classes, _ = self._predictor(self._normalized(batch["original"]))
-        masks, classes, _ = key_frame_predictions(self._network, self._normalized(batch["image"]))
+        masks, classes, _ = key_frame_predictions(_segmentor(self.model), self._normalized(batch["image"]))
         losses = {"classes": 0.0, "masks": 0.0}
         for layer in zip(masks, classes, expected_masks, expected_classes, strict=True):
             mask, score, expected_mask, expected_score = (logits.float() for logits in layer)

@@ -71,8 +71,8 @@ class Stage(nn.Module, ABC):
         return (images - self._mean) / self._std
 
     def _every_frame_segmentor(self, network: nn.Module) -> VideoSegmentor:
-        """A copy of a Mask2Former, to segment every frame."""
-        segmentor = self._inference_segmentor(copy.deepcopy(network))
+        """Segments every frame with a Mask2Former, which cannot be trained any more."""
+        segmentor = self._inference_segmentor(network)
         config = StreamConfig(max_interval_frames=1)
         return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
 
@@ -120,7 +120,7 @@ class SegmentorStage(Stage):
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""
-        return self._every_frame_segmentor(self.model)
+        return self._every_frame_segmentor(copy.deepcopy(self.model))
 
 
 class MotionStage(Stage):
