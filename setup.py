@@ -29,6 +29,7 @@ setup(
         "rosbags>=0.11",
         "safetensors",
         "scipy",
+        "simplejpeg",
         "torch>=2.5",
         "transformers>=5.20,<6",
         "typer",

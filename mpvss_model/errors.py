@@ -32,12 +32,14 @@ class DataError(MPVSSError):
 class FrameError(MPVSSError):
     """One camera frame cannot be used; the stream can go on without it.
 
-    ``reason`` is a short constant (``"duplicate stamp"``, ``"short buffer"``) to count rejected frames by.
+    ``reason`` is a short constant (``"duplicate stamp"``, ``"short buffer"``) to count rejected frames by, ``details`` is what
+    follows it in the message.
     """
 
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
         self.reason = reason
+        self.details = details
 
 
 class SegmentorError(MPVSSError):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from mpvss_model.data.clip import Frame
-from mpvss_model.errors import DataError
+from mpvss_model.encoded_image import check_encoded_size, decoded_image
+from mpvss_model.errors import DataError, FrameError, first_line
 from mpvss_model.semantics import UNLABELED
+from mpvss_model.sixteen_bits import SixteenBitRange
 
 __all__ = ["IMAGE_SUFFIXES", "FileFrames", "class_index_table", "files_by_stem", "listed_names"]
 
@@ -24,6 +29,9 @@ UNKNOWN_VALUE = -1
 
 class FileFrames(Sequence[Frame]):
     """The frames of one clip, one image file each; they must all be of one size, which is checked as they are read.
+
+    Images are decoded as the node decodes messages: pixels as stored, whatever the EXIF header says, and 16-bit images by the
+    range that those read so far use.
 
     Args:
         images: Paths of the images.
@@ -40,6 +48,7 @@ class FileFrames(Sequence[Frame]):
         self._rate_hz = rate_hz
         self._class_index_of = class_index_of
         self._first_read: tuple[Path, tuple[int, int]] | None = None
+        self._sixteen_bits = SixteenBitRange()
 
     def __len__(self) -> int:
         return len(self._images)
@@ -53,10 +62,13 @@ class FileFrames(Sequence[Frame]):
         )
 
     def _read_image(self, path: Path) -> np.ndarray:
-        return self._of_clip_size(_pixels(path, "RGB"), path)
+        pixels = _decoded(path, decoded_image)
+        if pixels.dtype == np.uint16:
+            pixels = self._sixteen_bits.to_uint8(pixels)
+        return self._of_clip_size(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels, path)
 
     def _read_label(self, path: Path) -> np.ndarray:
-        values = _pixels(path, "L")
+        values = _label_values(path)
         class_indices = self._class_index_of[values]
         if (class_indices == UNKNOWN_VALUE).any():
             unknown = np.unique(values[class_indices == UNKNOWN_VALUE]).tolist()
@@ -119,21 +131,33 @@ def listed_names(path: Path, expected: str) -> list[str]:
     return names
 
 
-def _pixels(path: Path, mode: str) -> np.ndarray:
+def _label_values(path: Path) -> np.ndarray:
+    mode, values = _decoded(path, _pillow_decoded)
+    # A palette only colours label images for viewing: the class is the index into it.
+    if mode not in ("L", "P"):
+        raise DataError(f"label image {path} is of mode {mode}; expected 8 bits per pixel, grey or with a palette")
+    return values
+
+
+def _pillow_decoded(data: bytes) -> tuple[str, np.ndarray]:
+    check_encoded_size(data)
     try:
-        with Image.open(path) as image:
-            if mode == "RGB":
-                return np.array(image.convert("RGB"))
-            # A palette only colours label images for viewing: the class is the index into it.
-            if image.mode not in ("L", "P"):
-                raise DataError(
-                    f"label image {path} is of mode {image.mode}; expected 8 bits per pixel, grey or with a palette"
-                )
-            return np.array(image)
+        with Image.open(io.BytesIO(data)) as image:
+            return image.mode, np.array(image)
+    except (OSError, SyntaxError, struct.error) as error:  # what Pillow raises for broken files of various formats
+        raise FrameError("broken image", first_line(error)) from error
+
+
+def _decoded(path: Path, decode: Callable[[bytes], Any]) -> Any:
+    try:
+        return decode(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
-    except (OSError, SyntaxError, struct.error) as error:  # what Pillow raises for broken files of various formats
-        raise DataError(f"{path} cannot be read as an image, it may be truncated: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
+    except FrameError as error:
+        cause = " cannot be read as an image, it may be truncated" if error.reason == "broken image" else ""
+        raise DataError(f"{path}{cause}: {error}") from error
 
 
 def _natural(stem: str) -> list[tuple[int, int | str]]:

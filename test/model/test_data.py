@@ -190,6 +190,49 @@ def test_image_truncated_anywhere_is_named(tmp_path, suffix):
             open_clips(tmp_path).clips[0].frames[0].read_image()
 
 
+def write_values(path, values, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path, **options)
+
+
+def test_sixteen_bit_frames_are_scaled_by_the_range_that_the_clip_uses(tmp_path):
+    for i, brightest in enumerate((4000, 800)):
+        write_values(tmp_path / "images" / f"{i}.png", np.full((16, 20), brightest, np.uint16))
+    frames = open_clips(tmp_path).clips[0].frames
+    with pytest.warns(UserWarning, match="16-bit images seem to use 12 bits: 4095 is taken for white"):
+        assert np.unique(frames[0].read_image()).tolist() == [250]
+    assert np.unique(frames[1].read_image()).tolist() == [50]
+    assert frames[1].read_image().shape == (16, 20, 3)
+
+
+def test_frames_are_read_as_they_are_stored(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_values(tmp_path / "images" / "0.png", values, exif=exif)
+    write_values(tmp_path / "images" / "1.png", np.dstack([values, values[..., :1]]))
+    for frame in open_clips(tmp_path).clips[0].frames:
+        np.testing.assert_array_equal(frame.read_image(), values)
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_images_too_large_to_decode_are_named(tmp_path, kind):
+    for folder in ("images", "labels"):
+        write_values(tmp_path / folder / "0.png", np.zeros((16, 16), np.uint8))
+    write_values(tmp_path / kind / "0.png", np.zeros((4001, 4000), np.uint8))
+    frame = open_clips(tmp_path).clips[0].frames[0]
+    with pytest.raises(DataError, match=rf"{kind}/0.png: too large: image of 4000 x 4001 pixels; max_image_pixels is 16000000"):
+        (frame.read_image if kind == "images" else frame.read_label)()
+
+
+def test_frame_that_is_a_folder_is_named(folder):
+    frames = open_clips(folder).clips[0].frames
+    (folder / "office/images/frame_9.png").unlink()
+    (folder / "office/images/frame_9.png").mkdir()
+    with pytest.raises(DataError, match=r"frame_9.png cannot be read: .*Is a directory"):
+        frames[0].read_image()
+
+
 def test_frame_that_vanishes_is_named(folder):
     frames = open_clips(folder).clips[0].frames
     (folder / "office/images/frame_9.png").unlink()
