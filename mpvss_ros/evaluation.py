@@ -12,6 +12,7 @@ from mpvss_model import DataError, FrameError
 from mpvss_model.data import Frame
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
+from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns, stamp_s
 
@@ -55,10 +56,11 @@ def bag_frames(bag: Bag, topic: str) -> Iterator[Frame]:
     """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out."""
     truths = _ground_truth_messages(bag)
     last_stamp = None
+    sixteen_bits = SixteenBitRange()
     for message in bag.messages(topic):
         stamp = stamp_ns(message)
         try:
-            image = rgb_from_message(message)
+            image = rgb_from_message(message, sixteen_bits=sixteen_bits)
         except FrameError:
             continue
         if stamp == last_stamp:
@@ -87,9 +89,10 @@ def evaluated_frames(
         DataError: If the ground truth does not fit the images or the model's classes.
     """
     truths = _ground_truth_messages(bag)
+    sixteen_bits = SixteenBitRange()
     for message in bag.messages(topic):
         try:
-            image = rgb_from_message(message)
+            image = rgb_from_message(message, sixteen_bits=sixteen_bits)
         except FrameError:
             continue
         stamp = stamp_ns(message)

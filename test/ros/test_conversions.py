@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 
 from mpvss_model import FrameError
+from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_ros.conversions import compressed_message, image_message, labels_from_message, rgb_from_message
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
@@ -101,6 +102,16 @@ def test_label_images_survive_the_round_trip():
         (message("yuyv", RGB, width=7, step=24), "zero size"),
         (message("32FC1", RGB), "unknown encoding"),
         (message("", RGB), "unknown encoding"),
+        (message("nv12", RGB[:2], step=8), "short buffer"),
+        (message("nv21", RGB, step=7), "wrong step"),
+        (message("nv24", RGB, width=0, step=8), "zero size"),
+        (message("rgb16", RGB, step=24), "wrong step"),
+        (message("mono8", np.zeros((4001, 4000), np.uint8), height=4001, width=4000), "too large"),
+        (message("nv12", np.zeros((6003, 4000), np.uint8), height=4002, width=4000, step=4000), "too large"),
+        (message("mono8", RGB, height=2**31, step=8), "short buffer"),
+        (message("rgb8", RGB, height=2**31, width=2**31, step=2**32 - 1), "wrong step"),
+        (SimpleNamespace(format="16UC1; compressedDepth png", data=bytes(12)), "depth image"),
+        (SimpleNamespace(format="32FC1; compressedDepth rvl", data=bytes(12)), "depth image"),
         (SimpleNamespace(format="jpeg", data=b""), "broken image"),
         (SimpleNamespace(format="jpeg", data=b"\xff\xd8 not a jpeg"), "broken image"),
     ],
@@ -111,10 +122,36 @@ def test_malformed_images_are_refused_with_a_reason(broken, reason):
     assert refusal.value.reason == reason
 
 
+def test_the_limit_of_pixels_is_the_users():
+    frame, png = message("rgb8", RGB), compressed_message(RGB, "png", Header())
+    for image in (frame, png):
+        assert rgb_from_message(image, max_image_pixels=48).shape == (6, 8, 3)
+        with pytest.raises(FrameError, match="too large: .*8 x 6 pixels; max_image_pixels is 47"):
+            rgb_from_message(image, max_image_pixels=47)
+    for labels in (message("mono8", RGB[..., 0]), compressed_message(RGB[..., 0], "png", Header())):
+        assert labels_from_message(labels, max_image_pixels=48).shape == (6, 8)
+        with pytest.raises(FrameError, match="too large"):
+            labels_from_message(labels, max_image_pixels=47)
+
+
+@pytest.mark.parametrize("image", ["raw", "compressed"])
+def test_one_camera_keeps_one_range_of_sixteen_bits(image):
+    camera = SixteenBitRange(report=lambda _: None)
+
+    def shown(value):
+        values = np.full((6, 8), value, np.uint16)
+        png = SimpleNamespace(format="mono16; png compressed ", data=cv2.imencode(".png", values)[1].tobytes())
+        return rgb_from_message(message("mono16", values) if image == "raw" else png, sixteen_bits=camera)[0, 0].tolist()
+
+    assert [shown(value) for value in (4000, 800, 1000)] == [[250] * 3, [50] * 3, [62] * 3]
+    camera.significant_bits = 10
+    assert shown(1000) == [250] * 3
+
+
 @example(encoding="mono8", height=1, width=1, step=1, data=b"\0", is_bigendian=1)
 @example(encoding="yuyv", height=2, width=2, step=4, data=bytes(9), is_bigendian=0)
 @given(
-    encoding=st.sampled_from(["rgb8", "bgra8", "mono8", "mono16", "bayer_grbg8", "yuyv", "8UC3", "bogus"]),
+    encoding=st.sampled_from(["rgb8", "bgra8", "mono8", "mono16", "bayer_grbg8", "bayer_rggb16", "yuyv", "8UC3", "nv12", "nv24", "rgb16", "bogus"]),
     height=st.integers(0, 9),
     width=st.integers(0, 9),
     step=st.integers(0, 40),
