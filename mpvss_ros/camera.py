@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mpvss_model import FrameError, VideoSegmentor
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_ros.class_map import ClassMap
 from mpvss_ros.conversions import rgb_from_message, stamp_s
 from mpvss_ros.latest_frame import FrameMailbox
@@ -99,6 +100,7 @@ class Camera:
         """
         lossless = self._config.mode == "lossless"
         self._stream.reset()
+        self._sixteen_bits = SixteenBitRange(report=self._node.get_logger().info)
         self._mailbox = FrameMailbox(
             capacity=self._config.queue_size if lossless else 1, newest_wins=not lossless, changed=changed
         )
@@ -203,7 +205,10 @@ class Camera:
     def _answer(self, message: Image | CompressedImage, started_s: float) -> None:
         while self._requests:
             self._requests.popleft()()
-        frame = rgb_from_message(message)
+        self._sixteen_bits.significant_bits = self._config.significant_bits
+        frame = rgb_from_message(
+            message, max_image_pixels=self._config.max_image_pixels, sixteen_bits=self._sixteen_bits
+        )
         self._stamps.remember(stamp_s(message), message.header.stamp)
         segmentation = self._stream.step(frame, stamp_s(message))
         self._outputs.publish(

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
 from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT
+from mpvss_model.encoded_image import MAX_IMAGE_PIXELS
 from mpvss_model.precision import PRECISIONS
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.class_map import parse_entries
@@ -23,6 +24,7 @@ __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_p
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 LISTS = {int: "a list of whole numbers", str: "a list of texts"}
 MAX_LABEL_SIZE = 16_384
+MOST_IMAGE_PIXELS = 150_000_000
 # ROS has no empty list to start from: these stand for it.
 NO_TEXTS = ("",)
 INPUT_SIZE = (0, 0)
@@ -167,6 +169,22 @@ PARAMETERS = (
         choices=("raw", "compressed"),
     ),
     Parameter(
+        name="max_image_pixels",
+        default=MAX_IMAGE_PIXELS,
+        description="Images of more pixels, width x height, are refused before they are decoded",
+        minimum=1,
+        maximum=MOST_IMAGE_PIXELS,
+        live=True,
+    ),
+    Parameter(
+        name="significant_bits",
+        default=0,
+        description="Bits that the camera's 16-bit values use, such as 12 of mono16; 0: estimated from the brightest so far",
+        accepts=lambda value: value == 0 or 8 <= value <= 16,
+        requirement="0 or in 8 .. 16",
+        live=True,
+    ),
+    Parameter(
         name="cameras",
         default=NO_TEXTS,
         description="Names of several cameras, each with topics and services of its own below its name; empty for one camera",
@@ -287,6 +305,8 @@ class NodeConfig:
     mode: str
     queue_size: int
     image_transport: str
+    max_image_pixels: int
+    significant_bits: int
     cameras: tuple[str, ...]
     key_frames: str
     max_interval_frames: int
