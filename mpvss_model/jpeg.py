@@ -37,7 +37,7 @@ def decoded_jpeg(data: bytes) -> np.ndarray | None:
         FrameError: If the image is damaged.
     """
     if simplejpeg is None:
-        if JPEG_END not in data[-1024:].rstrip(b"\0")[-512:]:
+        if JPEG_END not in data.rstrip(b"\0")[-HARMLESS_BYTES_BEFORE_END:]:
             raise _damaged("its end is missing")
     else:
         try:
@@ -57,7 +57,7 @@ def _strictly_decoded(data: bytes) -> np.ndarray:
         if "Premature end of JPEG file" not in str(error) or data.endswith(JPEG_END):
             raise
         # Perhaps nothing but the end mark is missing, as with some cameras.
-        return _strictly_decoded(data.rstrip(b"\0") + JPEG_END)
+        return _strictly_decoded(data + JPEG_END)
     return pixels[..., 0] if is_gray else pixels
 
 

@@ -206,9 +206,7 @@ class Camera:
         while self._requests:
             self._requests.popleft()()
         self._sixteen_bits.significant_bits = self._config.significant_bits
-        frame = rgb_from_message(
-            message, max_image_pixels=self._config.max_image_pixels, sixteen_bits=self._sixteen_bits
-        )
+        frame = rgb_from_message(message, max_image_pixels=self._config.max_image_pixels, sixteen_bits=self._sixteen_bits)
         self._stamps.remember(stamp_s(message), message.header.stamp)
         segmentation = self._stream.step(frame, stamp_s(message))
         self._outputs.publish(

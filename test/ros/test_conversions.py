@@ -151,7 +151,9 @@ def test_one_camera_keeps_one_range_of_sixteen_bits(image):
 @example(encoding="mono8", height=1, width=1, step=1, data=b"\0", is_bigendian=1)
 @example(encoding="yuyv", height=2, width=2, step=4, data=bytes(9), is_bigendian=0)
 @given(
-    encoding=st.sampled_from(["rgb8", "bgra8", "mono8", "mono16", "bayer_grbg8", "bayer_rggb16", "yuyv", "8UC3", "nv12", "nv24", "rgb16", "bogus"]),
+    encoding=st.sampled_from(
+        ["rgb8", "bgra8", "mono8", "mono16", "bayer_grbg8", "bayer_rggb16", "yuyv", "8UC3", "nv12", "nv24", "rgb16", "bogus"]
+    ),
     height=st.integers(0, 9),
     width=st.integers(0, 9),
     step=st.integers(0, 40),

@@ -25,7 +25,9 @@ def pixels(order, height=HEIGHT, width=WIDTH, scale=1, dtype=np.uint8):
 
 
 def mosaic(pattern, **kwargs):
-    return np.concatenate([pixels(row, height=1, width=WIDTH // 2, **kwargs) for row in (pattern[:2], pattern[2:])] * (HEIGHT // 2))
+    return np.concatenate(
+        [pixels(row, height=1, width=WIDTH // 2, **kwargs) for row in (pattern[:2], pattern[2:])] * (HEIGHT // 2)
+    )
 
 
 def gray(scale=1, dtype=np.uint8):
@@ -77,9 +79,7 @@ def colour_of(encoding):
 def message(encoding, rows, *, height=HEIGHT, width=WIDTH, step=None, is_bigendian=0):
     step = (width if encoding.startswith("nv") else rows.nbytes // height) if step is None else step
     data = np.ascontiguousarray(rows).tobytes()
-    return SimpleNamespace(
-        height=height, width=width, encoding=encoding, step=step, is_bigendian=is_bigendian, data=data
-    )
+    return SimpleNamespace(height=height, width=width, encoding=encoding, step=step, is_bigendian=is_bigendian, data=data)
 
 
 def padded(rows, extra_bytes):
