@@ -17,8 +17,10 @@ __all__ = ["JPEG_START", "decoded_jpeg"]
 
 JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
-# Some webcams fill up the end of each image to a round number of bytes.
-HARMLESS_BYTES_BEFORE_END = 64
+# Common webcams leave up to nine bytes too many before restart marks or the end, in images that are fine.
+HARMLESS_SURPLUS_BYTES = 16
+# What the library warns of although no pixel is lost.
+ODDITIES = re.compile("Invalid SOS parameters|unknown JFIF revision|Unknown Adobe color transform|Inconsistent progression")
 
 
 def decoded_jpeg(data: bytes) -> np.ndarray | None:
@@ -37,35 +39,36 @@ def decoded_jpeg(data: bytes) -> np.ndarray | None:
         FrameError: If the image is damaged.
     """
     if simplejpeg is None:
-        if JPEG_END not in data.rstrip(b"\0")[-HARMLESS_BYTES_BEFORE_END:]:
+        if JPEG_END not in data.rstrip(b"\0")[-HARMLESS_SURPLUS_BYTES:]:
             raise _damaged("its end is missing")
-    else:
-        try:
-            return _strictly_decoded(data)
-        except ValueError as error:
-            if _tells_of_damage(first_line(error)):
-                raise _damaged(first_line(error)) from error
-    return None
-
-
-def _strictly_decoded(data: bytes) -> np.ndarray:
-    """Raises ValueError for damage, for harmless oddities and for kinds of JPEG that the library does not know."""
-    is_gray = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+        return None
     try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if is_gray else "RGB")
+        is_gray = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+    except ValueError:
+        return None
+    try:
+        pixels = _strictly_decoded(data, "GRAY" if is_gray else "RGB")
     except ValueError as error:
-        if "Premature end of JPEG file" not in str(error) or data.endswith(JPEG_END):
-            raise
-        # Perhaps nothing but the end mark is missing, as with some cameras.
-        return _strictly_decoded(data + JPEG_END)
+        if _is_harmless(first_line(error)):
+            return None
+        raise _damaged(first_line(error)) from error
     return pixels[..., 0] if is_gray else pixels
 
 
-def _tells_of_damage(text: str) -> bool:
-    surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", text)
-    if surplus:
-        return int(surplus[1]) > HARMLESS_BYTES_BEFORE_END
-    return "Corrupt JPEG data" in text or "Premature end" in text
+def _strictly_decoded(data: bytes, colorspace: str) -> np.ndarray:
+    """Raises ValueError for everything that the library warns of."""
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace=colorspace)
+    except ValueError as error:
+        if "Premature end of JPEG file" not in str(error) or data.endswith(JPEG_END):
+            raise
+    # Perhaps nothing but the end mark is missing, as with some cameras.
+    return _strictly_decoded(data + JPEG_END, colorspace)
+
+
+def _is_harmless(text: str) -> bool:
+    surplus = re.search(r"(\d+) extraneous bytes before marker 0xd\d", text)
+    return int(surplus[1]) <= HARMLESS_SURPLUS_BYTES if surplus else ODDITIES.search(text) is not None
 
 
 def _damaged(details: str) -> FrameError:

@@ -70,12 +70,13 @@ def test_jpegs_that_lost_a_part_are_refused(name, part):
         decoded_image(lost[part])
 
 
-def test_most_jpegs_with_overwritten_bytes_are_refused():
+@pytest.mark.parametrize("garbage", [bytes(100), RNG.bytes(100)], ids=["zeros", "noise"])
+def test_most_jpegs_with_overwritten_bytes_are_refused(garbage):
     whole = saved(NOISE, "JPEG", quality=90)
     refused = 0
     places = np.linspace(whole.index(b"\xff\xda") + 20, len(whole) - 200, 40).astype(int)
     for place in places:
-        damaged = whole[:place] + bytes(100) + whole[place + 100 :]
+        damaged = whole[:place] + garbage + whole[place + 100 :]
         try:
             decoded_image(damaged)
         except FrameError as error:
@@ -90,11 +91,13 @@ def test_most_jpegs_with_overwritten_bytes_are_refused():
     [
         pytest.param(lambda data: data[:-2], id="no end mark"),
         pytest.param(lambda data: data + bytes(500), id="zeros after the end"),
-        pytest.param(lambda data: data[:-2] + bytes(5) + data[-2:], id="a webcam's filling before the end mark"),
+        pytest.param(lambda data: data[:-2] + bytes(5) + data[-2:], id="a webcam's surplus before the end mark"),
+        pytest.param(lambda data: data.replace(b"\xff\xd1", bytes(3) + b"\xff\xd1"), id="and before a restart mark"),
     ],
 )
 def test_oddities_that_cost_no_pixel_are_accepted(odd):
-    np.testing.assert_array_equal(decoded_image(odd(JPEGS["4:2:0"])), decoded_image(JPEGS["4:2:0"]))
+    for name in ("restarts", "4:2:0"):
+        np.testing.assert_array_equal(decoded_image(odd(JPEGS[name])), decoded_image(JPEGS[name]))
 
 
 def test_kinds_of_jpeg_that_only_opencv_knows_are_decoded():
