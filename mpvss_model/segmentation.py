@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from mpvss_model.motion.change import Change
-from mpvss_model.schedule import KeyFrameReason
+from mpvss_model.schedule import KeyFrameReason, RestartReason
 from mpvss_model.semantics import confidence_map
+from mpvss_model.stamps import seconds
 
 __all__ = ["Segmentation"]
 
@@ -25,8 +26,9 @@ class Segmentation:
         is_key_frame: Whether the frame itself was segmented.
         is_from_new_key_frame: Whether no earlier frame was answered from this key frame.
         key_frame_reason: Why the key frame that its masks come from became one.
-        stamp_s: Of the frame.
-        key_stamp_s: Of that key frame.
+        restart_reason: Why the stream began anew since the frame that was answered before this one; None if it went on.
+        stamp_ns: Of the frame, in nanoseconds.
+        key_stamp_ns: Of that key frame.
         segmentor_s: How long the segmentor took for it, in seconds of real time.
         freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
         fault: What went wrong with the newest key frame, if it failed; it will be tried again.
@@ -38,13 +40,24 @@ class Segmentation:
     is_key_frame: bool
     is_from_new_key_frame: bool
     key_frame_reason: KeyFrameReason
-    stamp_s: float
-    key_stamp_s: float
+    restart_reason: RestartReason | None
+    stamp_ns: int
+    key_stamp_ns: int
     segmentor_s: float
     freshness: float
     fault: str | None
     best_scores: Callable[[], torch.Tensor]
     change: Callable[[], Change]
+
+    @property
+    def stamp_s(self) -> float:
+        """Of the frame, in seconds; of times of today, it tells apart only those that are 238 ns apart."""
+        return seconds(self.stamp_ns)
+
+    @property
+    def key_stamp_s(self) -> float:
+        """Of the key frame that its masks come from, in seconds, as `stamp_s`."""
+        return seconds(self.key_stamp_ns)
 
     @property
     def motion(self) -> float:

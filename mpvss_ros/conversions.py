@@ -16,6 +16,7 @@ from cv_bridge import CvBridge
 from sensor_msgs.msg import CompressedImage, Image
 
 from mpvss_model import FrameError
+from mpvss_model.stamps import seconds
 
 __all__ = ["compressed_message", "image_message", "labels_from_message", "rgb_from_message", "stamp_ns", "stamp_s"]
 
@@ -50,7 +51,7 @@ def stamp_ns(message) -> int:
 
 def stamp_s(message) -> float:
     """The header's stamp in seconds."""
-    return stamp_ns(message) * 1e-9
+    return seconds(stamp_ns(message))
 
 
 def rgb_from_message(message) -> np.ndarray:
