@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -126,7 +125,8 @@ class VideoSegmentor:
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
         """Another stream, of another camera, on the same model.
 
-        Streams share weights and the thread for asynchronous key frames, and nothing else. That thread serves them in the
+        Streams share weights and the thread for asynchronous key frames, and nothing else: each may be stepped in a thread of
+        its own, and gives the labels that it would give alone. That thread for key frames serves them in the
         order in which they ask, and each has at most one key frame waiting, so none waits for more than one of each other.
         A waiting key frame is taken from the newest frame, and the next one is due so and so long after that one: streams
         whose key frames fall due together drift apart by themselves.
@@ -136,7 +136,7 @@ class VideoSegmentor:
         """
         return VideoSegmentor(
             segmentor=self.segmentor,
-            propagator=copy(self.propagator),
+            propagator=self.propagator.for_new_stream(),
             config=config or self.config,
             worker=self._worker,
         )
@@ -198,8 +198,9 @@ class VideoSegmentor:
             SegmentorError: If the segmentor fails.
             PropagationError: If the propagation fails.
         """
-        stream = self.new_stream(replace(self.config, max_interval_frames=2, min_interval_s=0.0))
-        stream.propagator = self.propagator
+        # With this stream's propagator, which has costs of its own to pay.
+        config = replace(self.config, max_interval_frames=2, min_interval_s=0.0)
+        stream = VideoSegmentor(segmentor=self.segmentor, propagator=self.propagator, config=config, worker=self._worker)
         frame = np.zeros((*size, 3), np.uint8)
         for i in range(WARM_UP_FRAMES_WITH_HISTORY if self.config.history_weight else WARM_UP_FRAMES):
             stream.step(frame, stamp_ns=i * WARM_UP_PERIOD_NS).change()
