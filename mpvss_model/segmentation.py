@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
+from mpvss_model.evidence import SCORE_LEVELS, Evidence
 from mpvss_model.motion.change import Change
 from mpvss_model.schedule import KeyFrameReason, RestartReason
-from mpvss_model.semantics import confidence_map
 from mpvss_model.stamps import seconds
 
 __all__ = ["Segmentation"]
@@ -19,7 +17,11 @@ __all__ = ["Segmentation"]
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The result for one frame.
+    """The result for one frame. Keeping it is cheap, also for many frames.
+
+    The newest two results of a stream hold the masks that they were made of, and the newest one its frame. Older ones hold
+    little more than their labels: the same confidence and motion are computed from scores in steps of 1/255, packed, and from
+    a thumbnail of the frame.
 
     Attributes:
         labels: uint8 ``[H, W]``, the class index of each pixel.
@@ -32,8 +34,7 @@ class Segmentation:
         segmentor_s: How long the segmentor took for it, in seconds of real time.
         freshness: 1 on a key frame, falling linearly to 0 as the key frame reaches ``max_key_age_s``.
         fault: What went wrong with the newest key frame, if it failed; it will be tried again.
-        best_scores: Computes the score of each pixel's class, ``[H, W]``, on the model's device.
-        change: What motion since the key frame does not explain; measured when first called.
+        evidence: What scores, motion and confidence are computed from.
     """
 
     labels: np.ndarray
@@ -46,8 +47,7 @@ class Segmentation:
     segmentor_s: float
     freshness: float
     fault: str | None
-    best_scores: Callable[[], torch.Tensor]
-    change: Callable[[], Change]
+    evidence: Evidence
 
     @property
     def stamp_s(self) -> float:
@@ -59,17 +59,25 @@ class Segmentation:
         """Of the key frame that its masks come from, in seconds, as `stamp_s`."""
         return seconds(self.key_stamp_ns)
 
+    def best_scores(self) -> torch.Tensor:
+        """Score of each pixel's class, float32 ``[H, W]``, on the model's device; see `Evidence.best_scores`."""
+        return self.evidence.best_scores()
+
+    def change(self) -> Change:
+        """What motion since the key frame does not explain; measured when asked for."""
+        return self.evidence.change()
+
     @property
     def motion(self) -> float:
-        """Share of the image, 0..1, that motion since the key frame does not explain; measured when first asked for."""
+        """Share of the image, 0..1, that motion since the key frame does not explain; measured when asked for."""
         return self.change().share
 
-    @cached_property
+    @property
     def confidence(self) -> np.ndarray:
         """Best class score times freshness times explained share of each pixel, float32 ``[H, W]`` in 0..1.
 
-        Computed when first asked for.
+        Scores are taken in steps of 1/255, those of the 8-bit image that most will send it as. Computed each time it is asked
+        for, and the same at any time.
         """
-        with torch.inference_mode():
-            confidence = confidence_map(self.best_scores()) * np.float32(self.freshness)
+        confidence = self.evidence.score_levels() / np.float32(SCORE_LEVELS) * np.float32(self.freshness)
         return confidence if self.is_key_frame else confidence * (1.0 - self.change().error_map(*self.labels.shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -14,6 +15,7 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.evidence import Evidence, Segments
 from mpvss_model.history import History
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
@@ -24,7 +26,7 @@ from mpvss_model.propagation import Propagator, make_propagator
 from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule, RestartReason
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
-from mpvss_model.semantics import best_labels, best_scores
+from mpvss_model.semantics import best_labels
 from mpvss_model.stamps import checked_stamp_ns, seconds, stamp_text
 from mpvss_model.stream_state import StreamState
 
@@ -45,12 +47,14 @@ class SeenFrame:
         image: uint8 RGB ``[H, W, 3]``.
         stamp_ns: Of the frame.
         masks: Carries the key frame's masks to the frame when first called, once.
+        thumbnail: Of the frame, made when first called, once; see `mpvss_model.motion.change`.
         change: Measures the frame against the key frame when first called, once.
     """
 
     image: np.ndarray
     stamp_ns: int
     masks: Callable[[], torch.Tensor]
+    thumbnail: Callable[[], np.ndarray]
     change: Callable[[], Change]
 
 
@@ -85,6 +89,7 @@ class VideoSegmentor:
         self.propagator = propagator
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
+        self._answered = RecentEvidence()
 
     @classmethod
     def from_pretrained(
@@ -263,12 +268,14 @@ class VideoSegmentor:
             check_finite("propagated masks", propagated)
             return propagated
 
+        small = cache(partial(thumbnail, frame))
         return SeenFrame(
             image=frame,
             stamp_ns=stamp_ns,
             masks=cache(masks),
+            thumbnail=small,
             # Lives as long as the answer: so it keeps the thumbnail rather than the reference.
-            change=cache(lambda key=reference and reference.thumbnail: measure_change(key, thumbnail(frame))),
+            change=cache(lambda key=reference and reference.thumbnail: measure_change(key, small())),
         )
 
     def _key_frame_reason(self, state: StreamState, seen: SeenFrame) -> KeyFrameReason | None:
@@ -359,7 +366,9 @@ class VideoSegmentor:
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
         is_key_frame = seen.stamp_ns == reference.stamp_ns
-        labels, scores = _labelled(reference, None if is_key_frame else seen)
+        labels, segments = _labelled(reference, None if is_key_frame else seen)
+        evidence = _evidence(segments, reference.thumbnail, None if is_key_frame else seen)
+        self._answered.add(evidence)
         is_new, state.reference_is_new = state.reference_is_new, False
         restart_reason, state.is_answered = None if state.is_answered else state.restart_reason, True
         return Segmentation(
@@ -373,18 +382,44 @@ class VideoSegmentor:
             segmentor_s=reference.segmentor_s,
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
-            best_scores=scores,
-            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else seen.change,
+            evidence=evidence,
         )
 
 
-def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[np.ndarray, Callable[[], torch.Tensor]]:
-    """The class of each pixel of a frame, or of the key frame itself, and what computes its score."""
+class RecentEvidence:
+    """Takes from results that somebody keeps what they need no more, as the stream goes on.
+
+    The newest may be in use, and so may the one before it, which a loop's variable holds until the next one is there: what
+    takes time is left until it is clear that a result is being kept.
+    """
+
+    def __init__(self) -> None:
+        self._newest: list[weakref.ref[Evidence]] = []
+
+    def add(self, evidence: Evidence) -> None:
+        """The stream has another answer."""
+        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack)):
+            if (kept := reference()) is not None:
+                shrink(kept)
+        self._newest = [weakref.ref(evidence), *self._newest[:1]]
+
+
+def _evidence(segments: Segments, key_thumbnail: np.ndarray, seen: SeenFrame | None) -> Evidence:
+    """Of an answer for a frame, or for the key frame itself."""
+    if seen is None:
+        return Evidence(segments=segments, change=partial(Change.none, key_thumbnail.shape), thumbnails=None)
+    small = seen.thumbnail
+    return Evidence(segments=segments, change=seen.change, thumbnails=lambda: (key_thumbnail, small()))
+
+
+def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[np.ndarray, Segments]:
+    """The class of each pixel of a frame, or of the key frame itself, and the masks that say so."""
     key_frame, queries = reference.key_frame, reference.queries
     try:
         masks = key_frame.mask_logits[queries] if seen is None else seen.masks()
-        segments = masks, key_frame.class_logits[queries], key_frame.padding
-        return best_labels(*segments).cpu().numpy(), partial(best_scores, *segments)
+        segments = Segments(masks, key_frame.class_logits[queries], key_frame.padding)
+        # A copy, since what is cropped or lent by torch may be part of something larger.
+        return best_labels(masks, segments.class_logits, segments.padding).cpu().numpy().copy(), segments
     except Exception as error:  # whatever the propagation does, the stream goes on
         raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 
