@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import Mask2FormerConfig
 
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation import Propagator
 from mpvss_model.segmentor.backbones import BACKBONES
+from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig, MPVSSModel, paper_config
 
@@ -30,6 +32,7 @@ __all__ = [
     "PartCost",
     "VSPW",
     "all_paper_costs",
+    "can_be_counted",
     "model_cost",
     "paper_cost",
     "parse_frame_size",
@@ -205,11 +208,16 @@ def model_cost(config: MPVSSConfig, *, frame_size: tuple[int, int], interval: in
     )
 
 
+def can_be_counted(segmentor: KeyFrameSegmentor) -> bool:
+    """Whether a segmentor is, or wraps, a Mask2Former, of which `stream_cost` knows the parts; another may be anything."""
+    return isinstance(getattr(getattr(segmentor, "model", None), "config", None), Mask2FormerConfig)
+
+
 def stream_cost(segmentor: Mask2FormerSegmentor, propagator: Propagator, *, frame_size: tuple[int, int]) -> Cost:
     """Cost of a loaded model with one way of propagation; optical flow by OpenCV is not counted.
 
     Args:
-        segmentor: For key frames.
+        segmentor: For key frames; one that `can_be_counted`.
         propagator: For the frames in between.
         frame_size: Height and width in pixels.
     """
