@@ -69,7 +69,7 @@ class KeyFrameSchedule:
 
         Args:
             frames_since_key: 1 for the frame right after a key frame.
-            key_age_s: Its stamp minus the key frame's, by `mpvss_model.stamps.seconds`, so that the limits hold to the nanosecond.
+            key_age_s: Its stamp minus the key frame's, by `mpvss_model.stamps.seconds`: so the limits hold to the nanosecond.
             unexplained_s: Share of the image, 0..1, that motion since the key frame does not explain, summed over the time
                 since then. A sum weighs the loss in labels against the cost of a key frame: a slight error that stays is
                 removed as well as a large one that grows.

@@ -17,7 +17,7 @@ from mpvss_ros.conversions import image_message
 from mpvss_ros.overlay import overlay
 from mpvss_ros.parameters import NodeConfig
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "time_message"]
 
 OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -77,7 +77,8 @@ class Outputs:
         labels = self._class_map(segmentation.labels)
         if self._key_frame.get_subscription_count():
             source = "key" if segmentation.is_key_frame else "propagated"
-            self._key_frame.publish(TimeReference(header=header, time_ref=_time(segmentation.key_stamp_ns), source=source))
+            key_time = time_message(segmentation.key_stamp_ns)
+            self._key_frame.publish(TimeReference(header=header, time_ref=key_time, source=source))
         if camera_info is not None and self._camera_info.get_subscription_count():
             height, width = labels.shape
             out_width, out_height = config.label_size or (width, height)
@@ -117,7 +118,7 @@ def _resized(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def _time(stamp_ns: int) -> Time:
+def time_message(stamp_ns: int) -> Time:
     """A stamp as messages hold it; the last second can hold more than 1e9 nanoseconds, and must where no later one exists."""
     sec = min(stamp_ns // NANOSECONDS, MAX_SEC)
     return Time(sec=sec, nanosec=stamp_ns - sec * NANOSECONDS)

@@ -37,7 +37,9 @@ def numbered_clip(name: str, number: int, labelled: list[int], frames: int = 30)
     def frame(i: int) -> Frame:
         image = np.full((32, 32, 3), (number, i, 0), np.uint8)
         return Frame(
-            stamp_ns=i * 66_666_667, read_image=lambda: image, read_label=(lambda: image[..., 1] * 0) if i in labelled else None
+            stamp_ns=i * 66_666_667,
+            read_image=lambda: image,
+            read_label=(lambda: image[..., 1] * 0) if i in labelled else None,
         )
 
     return Clip(name, [frame(i) for i in range(frames)])
