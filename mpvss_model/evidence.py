@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from mpvss_model.image import FramePadding
 from mpvss_model.motion.change import Change, measure_change
 from mpvss_model.semantics import best_scores, confidence_map
 
-__all__ = ["Evidence", "SCORE_LEVELS"]
+__all__ = ["SCORE_LEVELS", "Evidence", "RecentEvidence", "Segments"]
 
 # Scores that are kept, and those that confidence is made of, are so many steps from 0 to 1: those of an 8-bit image.
 SCORE_LEVELS = 255
@@ -112,3 +113,21 @@ class Evidence:
         if isinstance(self._scores, Segments):
             with suppress(Exception):  # such as a lack of memory: whoever asks for the scores will hear of it
                 self._scores = PackedScores.of(self._scores)
+
+
+class RecentEvidence:
+    """Takes from results that somebody keeps what they need no more, as the stream goes on.
+
+    The newest may be in use, and so may the one before it, which a loop's variable holds until the next one is there: what
+    takes time is left until it is clear that a result is being kept.
+    """
+
+    def __init__(self) -> None:
+        self._newest: list[weakref.ref[Evidence]] = []
+
+    def add(self, evidence: Evidence) -> None:
+        """The stream has another answer."""
+        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack)):
+            if (kept := reference()) is not None:
+                shrink(kept)
+        self._newest = [weakref.ref(evidence), *self._newest[:1]]

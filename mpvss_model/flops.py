@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Mask2FormerConfig
 
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
@@ -40,6 +39,8 @@ __all__ = [
 ]
 
 PAPER_INTERVAL = 5
+# Of a checkpoint's configuration.
+COUNTED_MODEL_TYPE = "mask2former"
 aten = torch.ops.aten
 
 
@@ -210,7 +211,8 @@ def model_cost(config: MPVSSConfig, *, frame_size: tuple[int, int], interval: in
 
 def can_be_counted(segmentor: KeyFrameSegmentor) -> bool:
     """Whether a segmentor is, or wraps, a Mask2Former, of which `stream_cost` knows the parts; another may be anything."""
-    return isinstance(getattr(getattr(segmentor, "model", None), "config", None), Mask2FormerConfig)
+    config = getattr(getattr(segmentor, "model", None), "config", None)
+    return getattr(config, "model_type", None) == COUNTED_MODEL_TYPE
 
 
 def stream_cost(segmentor: Mask2FormerSegmentor, propagator: Propagator, *, frame_size: tuple[int, int]) -> Cost:

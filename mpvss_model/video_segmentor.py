@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -15,7 +14,7 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
-from mpvss_model.evidence import Evidence, Segments
+from mpvss_model.evidence import Evidence, RecentEvidence, Segments
 from mpvss_model.history import History
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
@@ -384,24 +383,6 @@ class VideoSegmentor:
             fault=fault,
             evidence=evidence,
         )
-
-
-class RecentEvidence:
-    """Takes from results that somebody keeps what they need no more, as the stream goes on.
-
-    The newest may be in use, and so may the one before it, which a loop's variable holds until the next one is there: what
-    takes time is left until it is clear that a result is being kept.
-    """
-
-    def __init__(self) -> None:
-        self._newest: list[weakref.ref[Evidence]] = []
-
-    def add(self, evidence: Evidence) -> None:
-        """The stream has another answer."""
-        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack)):
-            if (kept := reference()) is not None:
-                shrink(kept)
-        self._newest = [weakref.ref(evidence), *self._newest[:1]]
 
 
 def _evidence(segments: Segments, key_thumbnail: np.ndarray, seen: SeenFrame | None) -> Evidence:
