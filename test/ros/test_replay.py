@@ -57,7 +57,7 @@ def offline(short_recording):
     config = StreamConfig(max_interval_frames=INTERVAL)
     segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
     with Bag(short_recording) as bag:
-        return [segmentor.step(frame.read_image(), frame.stamp_s) for frame in bag_frames(bag, bag.image_topic())]
+        return [segmentor.step(frame.read_image(), stamp_ns=frame.stamp_ns) for frame in bag_frames(bag, bag.image_topic())]
 
 
 def test_every_frame_of_a_replay_is_answered_in_order(replayed):
