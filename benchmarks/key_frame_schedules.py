@@ -31,7 +31,7 @@ from mpvss_ros.evaluation import bag_frames
 FIXED_INTERVALS = (5, 7, 10, 15)
 STARTS = (0, 5)
 DRIVEN_FRAMES, STANDING_FRAMES = 13, 17
-FRAME_PERIOD_S = 1 / 15
+FRAME_PERIOD_NS = 66_666_667
 SEARCH_STEPS = 12
 
 
@@ -96,7 +96,7 @@ def count_key_frames(videos: list[list[VideoFrame]], config: StreamConfig) -> in
     count = 0
     for video in videos:
         stream.reset()
-        count += sum(stream.step(frame.image, i * FRAME_PERIOD_S).is_key_frame for i, frame in enumerate(video))
+        count += sum(stream.step(frame.image, stamp_ns=i * FRAME_PERIOD_NS).is_key_frame for i, frame in enumerate(video))
     return count
 
 
@@ -124,7 +124,7 @@ def print_row(name: str, stream: VideoSegmentor, videos: list[list[VideoFrame]],
     for video in videos:
         stream.reset()
         for i, frame in enumerate(video):
-            answer = stream.step(frame.image, i * FRAME_PERIOD_S)
+            answer = stream.step(frame.image, stamp_ns=i * FRAME_PERIOD_NS)
             key_frames += answer.is_key_frame
             truth.update(answer.labels, frame.truth)
             agreement.update(answer.labels, frame.per_frame_labels)

@@ -11,7 +11,7 @@ from mpvss_model.errors import (
     SegmentorError,
     StaleKeyFrameError,
 )
-from mpvss_model.schedule import KeyFrameReason
+from mpvss_model.schedule import KeyFrameReason, RestartReason
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.video_segmentor import VideoSegmentor
 
@@ -23,6 +23,7 @@ __all__ = [
     "KeyFrameReason",
     "MPVSSError",
     "PropagationError",
+    "RestartReason",
     "Segmentation",
     "SegmentorError",
     "StaleKeyFrameError",

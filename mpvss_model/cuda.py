@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mpvss_model.errors import first_line
+from mpvss_model.last_values import LastValues
 
 __all__ = ["GraphedFunction", "to_device"]
 
@@ -32,11 +33,18 @@ class _Graph:
     inputs: tuple[torch.Tensor, ...]
     outputs: tuple[torch.Tensor, ...]
 
+    def replayed(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        for kept, given in zip(self.inputs, inputs):
+            kept.copy_(given)
+        self.graph.replay()
+        return tuple(x.clone() for x in self.outputs)
+
 
 class GraphedFunction:
     """Calls a function of tensors; on a GPU as a CUDA graph, which spares the launch of each operation.
 
-    A graph is captured at the first call with inputs of some shapes, and the last few are kept. The function must not depend
+    A graph is captured at the first call with inputs of some shapes, and the last few are kept. Several threads may call, on
+    the same CUDA stream: what they have computed there happens in the order of their calls. The function must not depend
     on the values of its inputs other than through operations on the GPU. Where capture fails, the function is called plainly.
 
     Args:
@@ -45,24 +53,24 @@ class GraphedFunction:
 
     def __init__(self, function: Callable[..., Sequence[torch.Tensor]]) -> None:
         self._function = function
-        self._graphs: dict[object, _Graph | None] = {}
+        self._graphs: LastValues[_Graph | None] = LastValues(KEPT_GRAPHS)
+        # A graph reads and writes the same memory each time: from one thread's inputs to its outputs, no other may use it.
+        self._in_use = threading.Lock()
+
+    def __reduce__(self) -> tuple:
+        # A copy captures its own graphs; neither they nor a lock can be copied.
+        return type(self), (self._function,)
 
     def __call__(self, *inputs: torch.Tensor) -> Sequence[torch.Tensor]:
         """The function's outputs, in memory of their own."""
         if not inputs[0].is_cuda:
             return self._function(*inputs)
         key = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
-        if key not in self._graphs:
-            while len(self._graphs) >= KEPT_GRAPHS:
-                self._graphs.pop(next(iter(self._graphs)))
-            self._graphs[key] = self._capture(inputs)
-        captured = self._graphs[key]
-        if captured is None:
-            return self._function(*inputs)
-        for kept, given in zip(captured.inputs, inputs):
-            kept.copy_(given)
-        captured.graph.replay()
-        return tuple(x.clone() for x in captured.outputs)
+        with self._in_use:
+            captured = self._graphs.get(key, lambda: self._capture(inputs))
+            if captured is not None:
+                return captured.replayed(inputs)
+        return self._function(*inputs)
 
     def _capture(self, inputs: tuple[torch.Tensor, ...]) -> _Graph | None:
         kept = tuple(x.clone() for x in inputs)

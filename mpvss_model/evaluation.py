@@ -50,22 +50,22 @@ class ClipEvaluation:
         """Segment and count the frames of one video; raises as `run`."""
         self.start_video()
         for frame in frames:
-            self.add_frame(frame.read_image(), frame.stamp_s, frame.read_label() if frame.is_labelled else None)
+            self.add_frame(frame.read_image(), frame.stamp_ns, frame.read_label() if frame.is_labelled else None)
 
     def start_video(self) -> None:
         """Say that the next frame belongs to another video."""
         self._segmentor.reset()
         self._interrupt_video()
 
-    def add_frame(self, image: np.ndarray, stamp_s: float, ground_truth: np.ndarray | None) -> Segmentation:
+    def add_frame(self, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray | None) -> Segmentation:
         """Segment and count the next frame of the video; raises as `run`.
 
         Args:
             image: uint8 RGB ``[H, W, 3]``.
-            stamp_s: When it was taken.
+            stamp_ns: When it was taken, in nanoseconds of any clock.
             ground_truth: uint8 ``[H, W]``, or None.
         """
-        segmentation = self._segmentor.step(image, stamp_s)
+        segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
         self._on_frame(segmentation)
         if ground_truth is None:
             self._interrupt_video()

@@ -20,6 +20,7 @@ from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation import Propagator
 from mpvss_model.segmentor.backbones import BACKBONES
+from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig, MPVSSModel, paper_config
 
@@ -30,6 +31,7 @@ __all__ = [
     "PartCost",
     "VSPW",
     "all_paper_costs",
+    "can_be_counted",
     "model_cost",
     "paper_cost",
     "parse_frame_size",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 PAPER_INTERVAL = 5
+# Of a checkpoint's configuration.
+COUNTED_MODEL_TYPE = "mask2former"
 aten = torch.ops.aten
 
 
@@ -205,11 +209,17 @@ def model_cost(config: MPVSSConfig, *, frame_size: tuple[int, int], interval: in
     )
 
 
+def can_be_counted(segmentor: KeyFrameSegmentor) -> bool:
+    """Whether a segmentor is, or wraps, a Mask2Former, of which `stream_cost` knows the parts; another may be anything."""
+    config = getattr(getattr(segmentor, "model", None), "config", None)
+    return getattr(config, "model_type", None) == COUNTED_MODEL_TYPE
+
+
 def stream_cost(segmentor: Mask2FormerSegmentor, propagator: Propagator, *, frame_size: tuple[int, int]) -> Cost:
     """Cost of a loaded model with one way of propagation; optical flow by OpenCV is not counted.
 
     Args:
-        segmentor: For key frames.
+        segmentor: For key frames; one that `can_be_counted`.
         propagator: For the frames in between.
         frame_size: Height and width in pixels.
     """

@@ -20,6 +20,7 @@ from mpvss_model.motion.change import thumbnail
 from mpvss_model.schedule import KeyFrameReason
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_model.semantics import relevant_queries
+from mpvss_model.stamps import seconds
 
 __all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker"]
 
@@ -52,6 +53,7 @@ class Reference:
         key_frame: Its masks.
         queries: Indices ``[Q']`` of the queries, or masks of its history, that matter.
         thumbnail: Of its image, see `mpvss_model.motion.change`.
+        stamp_ns: Of its image.
         reason: Why it was made.
         segmentor_s: How long that took, in seconds of real time.
     """
@@ -59,6 +61,7 @@ class Reference:
     key_frame: KeyFrame
     queries: torch.Tensor
     thumbnail: np.ndarray
+    stamp_ns: int
     reason: KeyFrameReason
     segmentor_s: float
 
@@ -70,23 +73,27 @@ class Failure:
     Attributes:
         text: What went wrong, in one line.
         reason: Why the key frame was due.
-        delay_s: Pause before the next one.
-        retry_stamp_s: When that is over.
+        stamp_ns: Of the frame with which that was noticed.
+        delay_s: Pause after it, before the next one.
     """
 
     text: str
     reason: KeyFrameReason
+    stamp_ns: int
     delay_s: float
-    retry_stamp_s: float
 
     @classmethod
     def of(
-        cls, error: Exception, *, reason: KeyFrameReason, previous: Failure | None, stamp_s: float, config: StreamConfig
+        cls, error: Exception, *, reason: KeyFrameReason, previous: Failure | None, stamp_ns: int, config: StreamConfig
     ) -> Failure:
         """The failure with this error, noticed with the frame of this stamp; pauses double from one to the next."""
         delay_s = config.retry_initial_s if previous is None else min(2 * previous.delay_s, config.retry_max_s)
         text = f"key frame failed: {type(error).__name__}: {first_line(error)}; tried again in {delay_s:g} s"
-        return cls(text, reason, delay_s, stamp_s + delay_s)
+        return cls(text, reason, stamp_ns, delay_s)
+
+    def is_over(self, stamp_ns: int) -> bool:
+        """Whether the pause is over with the frame of this stamp."""
+        return seconds(stamp_ns - self.stamp_ns) >= self.delay_s
 
 
 class KeyFrameJob:
@@ -97,7 +104,7 @@ class KeyFrameJob:
         query_tolerance: See `StreamConfig`.
         reason: Why it is made.
         frame: uint8 RGB ``[H, W, 3]``.
-        stamp_s: Of the frame.
+        stamp_ns: Of the frame.
         history: What earlier key frames say about the frame, if anything.
     """
 
@@ -108,13 +115,13 @@ class KeyFrameJob:
         query_tolerance: float,
         reason: KeyFrameReason,
         frame: np.ndarray,
-        stamp_s: float,
+        stamp_ns: int,
         history: History | None,
     ) -> None:
         self.reason = reason
         self._segmentor = segmentor
         self._query_tolerance = query_tolerance
-        self._seen = frame, stamp_s, history
+        self._seen = frame, stamp_ns, history
         self._has_begun = False
         self._lock = threading.Lock()
         self._future: Future[Reference] | None = None
@@ -123,11 +130,11 @@ class KeyFrameJob:
         """Have the work done in the background, after all that the worker was given before."""
         self._future = worker.submit(self.run)
 
-    def replace_frame(self, frame: np.ndarray, stamp_s: float, history: History | None) -> bool:
+    def replace_frame(self, frame: np.ndarray, stamp_ns: int, history: History | None) -> bool:
         """Segment a newer frame instead; False if the work on the older one has begun."""
         with self._lock:
             if not self._has_begun:
-                self._seen = frame, stamp_s, history
+                self._seen = frame, stamp_ns, history
             return not self._has_begun
 
     @property
@@ -163,9 +170,9 @@ class KeyFrameJob:
         """
         with self._lock:
             self._has_begun = True
-            frame, stamp_s, history = self._seen
+            frame, stamp_ns, history = self._seen
         started_s = time.monotonic()
-        key_frame = self._segmentor.segment(frame, stamp_s)
+        key_frame = self._segmentor.segment(frame, seconds(stamp_ns))
         for name in ("mask_logits", "class_logits", "queries"):
             check_finite(f"segmentor's {name}", getattr(key_frame, name))
         if history is not None:
@@ -175,6 +182,7 @@ class KeyFrameJob:
             key_frame=key_frame,
             queries=relevant_queries(key_frame.mask_logits, key_frame.class_logits, self._query_tolerance, multiple),
             thumbnail=thumbnail(key_frame.image),
+            stamp_ns=stamp_ns,
             reason=self.reason,
             segmentor_s=time.monotonic() - started_s,
         )

@@ -20,7 +20,7 @@ PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 
 
 class Propagator(Protocol):
-    """Carries a key frame's masks to another frame.
+    """Carries a key frame's masks to another frame. One belongs to one stream, and may remember what it saw there.
 
     Attributes:
         name: One of `PROPAGATIONS`.
@@ -42,6 +42,9 @@ class Propagator(Protocol):
             ``[Q', H'/4, W'/4]``.
         """
 
+    def for_new_stream(self) -> Propagator:
+        """One that does the same in another stream, perhaps in another thread: it shares weights with this one, no more."""
+
 
 class CopyPropagator:
     """Keeps the masks where they were: the baseline that every propagation has to beat."""
@@ -52,6 +55,10 @@ class CopyPropagator:
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """The key frame's own mask logits."""
         return key_frame.mask_logits[queries]
+
+    def for_new_stream(self) -> CopyPropagator:
+        """As `Propagator.for_new_stream`."""
+        return CopyPropagator()
 
 
 MODEL_FREE = {kind.name: kind for kind in (CopyPropagator, DenseFlowPropagator, TrackedFlowPropagator)}

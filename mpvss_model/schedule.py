@@ -7,7 +7,8 @@ from enum import Enum
 
 from mpvss_model.config import StreamConfig
 
-__all__ = ["KeyFrameReason", "KeyFrameSchedule"]
+__all__ = ["KeyFrameReason", "KeyFrameSchedule", "RestartReason"]
+
 
 class KeyFrameReason(str, Enum):
     """Why a frame became a key frame."""
@@ -17,6 +18,15 @@ class KeyFrameReason(str, Enum):
     TIME = "time"
     MOTION = "motion"
     REQUEST = "request"
+    RESET = "reset"
+
+
+class RestartReason(str, Enum):
+    """Why a stream forgot all earlier frames and began anew with one."""
+
+    STAMP_WENT_BACK = "stamp went back"
+    GAP = "gap"
+    FRAME_SIZE = "frame size changed"
     RESET = "reset"
 
 
@@ -59,7 +69,7 @@ class KeyFrameSchedule:
 
         Args:
             frames_since_key: 1 for the frame right after a key frame.
-            key_age_s: Its stamp minus the key frame's.
+            key_age_s: Its stamp minus the key frame's, by `mpvss_model.stamps.seconds`: so the limits hold to the nanosecond.
             unexplained_s: Share of the image, 0..1, that motion since the key frame does not explain, summed over the time
                 since then. A sum weighs the loss in labels against the cost of a key frame: a slight error that stays is
                 removed as well as a large one that grows.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference
-from mpvss_model.schedule import KeyFrameReason
+from mpvss_model.schedule import KeyFrameReason, RestartReason
 
 __all__ = ["StreamState"]
 
@@ -25,9 +25,10 @@ class StreamState:
         compared_frame: The last frame of which that was measured; the reference's own before.
         failure: Of the last key frame that was tried.
         frame_shape: Of the last frame.
-        last_stamp_s: Likewise.
+        last_stamp_ns: Of the last frame.
         elapsed_s: Between the last two frames.
-        restart_reason: Why the first key frame is one.
+        restart_reason: Why the stream began anew with this state; None for its very first one.
+        is_answered: Whether a frame has been answered since then.
         key_frame_requested: By the user.
     """
 
@@ -39,7 +40,13 @@ class StreamState:
     compared_frame: np.ndarray | None = None
     failure: Failure | None = None
     frame_shape: tuple[int, ...] | None = None
-    last_stamp_s: float | None = None
+    last_stamp_ns: int | None = None
     elapsed_s: float = 0.0
-    restart_reason: KeyFrameReason = KeyFrameReason.FIRST
+    restart_reason: RestartReason | None = None
+    is_answered: bool = False
     key_frame_requested: bool = False
+
+    @property
+    def first_key_frame_reason(self) -> KeyFrameReason:
+        """Why the first key frame is one."""
+        return KeyFrameReason.FIRST if self.restart_reason is None else KeyFrameReason.RESET

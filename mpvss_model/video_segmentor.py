@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.evidence import Evidence, RecentEvidence, Segments
 from mpvss_model.history import History
 from mpvss_model.image import check_frame
 from mpvss_model.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
@@ -23,10 +22,11 @@ from mpvss_model.memory import keep_freed_memory
 from mpvss_model.motion.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
 from mpvss_model.precision import resolve_precision
 from mpvss_model.propagation import Propagator, make_propagator
-from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
+from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule, RestartReason
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
-from mpvss_model.semantics import best_labels, best_scores
+from mpvss_model.semantics import best_labels
+from mpvss_model.stamps import checked_stamp_ns, seconds, stamp_text
 from mpvss_model.stream_state import StreamState
 
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
@@ -34,6 +34,7 @@ __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
 WARM_UP_SIZE = (240, 320)
 # A key frame and a frame that is answered from it; the same once more where the second key frame is made in another way.
 WARM_UP_FRAMES, WARM_UP_FRAMES_WITH_HISTORY = 2, 4
+WARM_UP_PERIOD_NS = 1_000_000
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -43,14 +44,16 @@ class SeenFrame:
 
     Attributes:
         image: uint8 RGB ``[H, W, 3]``.
-        stamp_s: Of the frame.
+        stamp_ns: Of the frame.
         masks: Carries the key frame's masks to the frame when first called, once.
+        thumbnail: Of the frame, made when first called, once; see `mpvss_model.motion.change`.
         change: Measures the frame against the key frame when first called, once.
     """
 
     image: np.ndarray
-    stamp_s: float
+    stamp_ns: int
     masks: Callable[[], torch.Tensor]
+    thumbnail: Callable[[], np.ndarray]
     change: Callable[[], Change]
 
 
@@ -85,6 +88,7 @@ class VideoSegmentor:
         self.propagator = propagator
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
+        self._answered = RecentEvidence()
 
     @classmethod
     def from_pretrained(
@@ -125,7 +129,8 @@ class VideoSegmentor:
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
         """Another stream, of another camera, on the same model.
 
-        Streams share weights and the thread for asynchronous key frames, and nothing else. That thread serves them in the
+        Streams share weights and the thread for asynchronous key frames, and nothing else: each may be stepped in a thread of
+        its own, and gives the labels that it would give alone. That thread for key frames serves them in the
         order in which they ask, and each has at most one key frame waiting, so none waits for more than one of each other.
         A waiting key frame is taken from the newest frame, and the next one is due so and so long after that one: streams
         whose key frames fall due together drift apart by themselves.
@@ -135,7 +140,7 @@ class VideoSegmentor:
         """
         return VideoSegmentor(
             segmentor=self.segmentor,
-            propagator=copy(self.propagator),
+            propagator=self.propagator.for_new_stream(),
             config=config or self.config,
             worker=self._worker,
         )
@@ -156,7 +161,7 @@ class VideoSegmentor:
         return self.segmentor.class_names
 
     @torch.inference_mode()
-    def step(self, frame: np.ndarray, stamp_s: float) -> Segmentation:
+    def step(self, frame: np.ndarray, stamp_s: float | None = None, *, stamp_ns: int | None = None) -> Segmentation:
         """Label the next frame of the stream.
 
         A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. In ``async``
@@ -166,6 +171,7 @@ class VideoSegmentor:
         Args:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
             stamp_s: When it was taken, in seconds of any clock.
+            stamp_ns: The same in nanoseconds, in place of ``stamp_s``: seconds as a float tell times of today apart by 238 ns.
 
         Raises:
             FrameError: If the frame or its stamp cannot be used; the stream is as it was before the call.
@@ -174,11 +180,12 @@ class VideoSegmentor:
             PropagationError: If the masks could not be carried to this frame.
         """
         check_frame(frame)
-        state = self._continued_state(frame, stamp_s)
+        stamp_ns = checked_stamp_ns(stamp_s, stamp_ns)
+        state = self._continued_state(frame, stamp_ns)
         state.frames_since_key += 1
         if state.job is not None and (state.job.is_done or self.config.key_frames == "sync"):
             self._finish(state, state.job, state.job.result)
-        seen = self._seen(state.reference, frame, stamp_s)
+        seen = self._seen(state.reference, frame, stamp_ns)
         if state.job is not None:
             self._replace_waiting_frame(state, seen)
         elif (reason := self._key_frame_reason(state, seen)) is not None:
@@ -195,11 +202,12 @@ class VideoSegmentor:
             SegmentorError: If the segmentor fails.
             PropagationError: If the propagation fails.
         """
-        stream = self.new_stream(replace(self.config, max_interval_frames=2, min_interval_s=0.0))
-        stream.propagator = self.propagator
+        # With this stream's propagator, which has costs of its own to pay.
+        config = replace(self.config, max_interval_frames=2, min_interval_s=0.0)
+        stream = VideoSegmentor(segmentor=self.segmentor, propagator=self.propagator, config=config, worker=self._worker)
         frame = np.zeros((*size, 3), np.uint8)
         for i in range(WARM_UP_FRAMES_WITH_HISTORY if self.config.history_weight else WARM_UP_FRAMES):
-            stream.step(frame, stamp_s=float(i) * 1e-3).change()
+            stream.step(frame, stamp_ns=i * WARM_UP_PERIOD_NS).change()
             if (job := stream._state.job) is not None:
                 with suppress(Exception):  # the next frame says so, if it is answered at all
                     job.result()
@@ -210,8 +218,8 @@ class VideoSegmentor:
 
     def reset(self) -> None:
         """Forget the stream; the next frame becomes a key frame."""
-        if self._state.last_stamp_s is not None:
-            self._restart()
+        if self._state.last_stamp_ns is not None:
+            self._restart(RestartReason.RESET)
 
     def close(self, timeout_s: float = 0.0) -> bool:
         """Forget the stream and what is being made for it; a later `step` begins it anew.
@@ -226,49 +234,56 @@ class VideoSegmentor:
         self.reset()
         return job is None or job.cancel(timeout_s)
 
-    def _restart(self) -> StreamState:
+    def _restart(self, reason: RestartReason) -> StreamState:
         if self._state.job is not None:
             self._state.job.cancel()
-        self._state = StreamState(restart_reason=KeyFrameReason.RESET)
+        self._state = StreamState(restart_reason=reason)
         return self._state
 
-    def _continued_state(self, frame: np.ndarray, stamp_s: float) -> StreamState:
+    def _continued_state(self, frame: np.ndarray, stamp_ns: int) -> StreamState:
         """The state that fits the frame: the current one, or an empty one where the stream breaks."""
         state = self._state
-        if not math.isfinite(stamp_s):
-            raise FrameError("invalid stamp", f"a stamp must be a finite number of seconds, got {stamp_s}")
-        if state.last_stamp_s is not None:
-            elapsed_s = stamp_s - state.last_stamp_s
-            if elapsed_s == 0.0:
-                raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_s} s")
-            if elapsed_s < 0.0 or elapsed_s > self.config.max_key_age_s or frame.shape != state.frame_shape:
-                state = self._restart()
-            else:
-                state.elapsed_s = elapsed_s
-        state.last_stamp_s, state.frame_shape = stamp_s, frame.shape
+        if state.last_stamp_ns is not None:
+            if stamp_ns == state.last_stamp_ns:
+                cause = "" if stamp_ns else "; the camera's driver may not stamp its images"
+                raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_text(stamp_ns)}{cause}")
+            state.elapsed_s = seconds(stamp_ns - state.last_stamp_ns)
+            if (reason := self._break(state, frame)) is not None:
+                state = self._restart(reason)
+        state.last_stamp_ns, state.frame_shape = stamp_ns, frame.shape
         return state
 
-    def _seen(self, reference: Reference | None, frame: np.ndarray, stamp_s: float) -> SeenFrame:
+    def _break(self, state: StreamState, frame: np.ndarray) -> RestartReason | None:
+        """Why the frame, ``elapsed_s`` after the last one, does not go on with the stream, if it does not."""
+        if frame.shape != state.frame_shape:
+            return RestartReason.FRAME_SIZE
+        if state.elapsed_s < 0.0:
+            return RestartReason.STAMP_WENT_BACK
+        return RestartReason.GAP if state.elapsed_s > self.config.max_key_age_s else None
+
+    def _seen(self, reference: Reference | None, frame: np.ndarray, stamp_ns: int) -> SeenFrame:
         def masks() -> torch.Tensor:
             propagated = self.propagator.propagate(reference.key_frame, frame, reference.queries)
             check_finite("propagated masks", propagated)
             return propagated
 
+        small = cache(partial(thumbnail, frame))
         return SeenFrame(
             image=frame,
-            stamp_s=stamp_s,
+            stamp_ns=stamp_ns,
             masks=cache(masks),
+            thumbnail=small,
             # Lives as long as the answer: so it keeps the thumbnail rather than the reference.
-            change=cache(lambda key=reference and reference.thumbnail: measure_change(key, thumbnail(frame))),
+            change=cache(lambda key=reference and reference.thumbnail: measure_change(key, small())),
         )
 
     def _key_frame_reason(self, state: StreamState, seen: SeenFrame) -> KeyFrameReason | None:
         if state.key_frame_requested:
-            return KeyFrameReason.REQUEST if state.reference is not None else state.restart_reason
+            return KeyFrameReason.REQUEST if state.reference is not None else state.first_key_frame_reason
         if state.failure is not None:
-            return state.failure.reason if seen.stamp_s >= state.failure.retry_stamp_s else None
+            return state.failure.reason if state.failure.is_over(seen.stamp_ns) else None
         if state.reference is None:
-            return state.restart_reason
+            return state.first_key_frame_reason
         scene_is_cut = False
         if self._schedule.needs_motion:
             unexplained = seen.change().share
@@ -278,7 +293,7 @@ class VideoSegmentor:
             state.compared_frame = seen.image
         return self._schedule.reason(
             frames_since_key=state.frames_since_key,
-            key_age_s=seen.stamp_s - state.reference.key_frame.stamp_s,
+            key_age_s=seconds(seen.stamp_ns - state.reference.stamp_ns),
             unexplained_s=state.unexplained_s,
             is_cut=scene_is_cut,
         )
@@ -292,7 +307,7 @@ class VideoSegmentor:
             query_tolerance=self.config.query_tolerance,
             reason=reason,
             frame=seen.image,
-            stamp_s=seen.stamp_s,
+            stamp_ns=seen.stamp_ns,
             history=self._history(state.reference, seen),
         )
         if self.config.key_frames == "sync":
@@ -307,14 +322,14 @@ class VideoSegmentor:
         """Make the key frame that waits for other streams' of this frame, since it is newer."""
         if not state.job.has_begun:
             history = self._history(state.reference, seen)
-            if state.job.replace_frame(seen.image, seen.stamp_s, history):
+            if state.job.replace_frame(seen.image, seen.stamp_ns, history):
                 state.frames_since_key = 0
 
     def _history(self, reference: Reference | None, seen: SeenFrame) -> History | None:
         """What earlier key frames say about the frame."""
         config = self.config
         is_wanted = config.history_weight > 0.0 and reference is not None
-        if not is_wanted or seen.stamp_s - reference.key_frame.stamp_s >= config.max_key_age_s:
+        if not is_wanted or seconds(seen.stamp_ns - reference.stamp_ns) >= config.max_key_age_s:
             return None
         try:
             masks = seen.masks()
@@ -329,7 +344,7 @@ class VideoSegmentor:
             state.reference = make()
         except Exception as error:  # whatever the segmentor does, the stream goes on
             state.failure = Failure.of(
-                error, reason=job.reason, previous=state.failure, stamp_s=state.last_stamp_s, config=self.config
+                error, reason=job.reason, previous=state.failure, stamp_ns=state.last_stamp_ns, config=self.config
             )
         else:
             state.reference_is_new = True
@@ -343,38 +358,49 @@ class VideoSegmentor:
         fault = state.failure and state.failure.text
         if reference is None:
             raise SegmentorError(f"no key frame: {fault}")
-        key_frame = reference.key_frame
-        key_age_s = seen.stamp_s - key_frame.stamp_s
+        key_age_s = seconds(seen.stamp_ns - reference.stamp_ns)
         if key_age_s >= self.config.max_key_age_s:
             raise StaleKeyFrameError(
                 f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {self.config.max_key_age_s:g}: "
                 f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
             )
-        is_key_frame = key_age_s == 0.0
-        labels, scores = _labelled(reference, None if is_key_frame else seen)
+        is_key_frame = seen.stamp_ns == reference.stamp_ns
+        labels, segments = _labelled(reference, None if is_key_frame else seen)
+        evidence = _evidence(segments, reference.thumbnail, None if is_key_frame else seen)
+        self._answered.add(evidence)
         is_new, state.reference_is_new = state.reference_is_new, False
+        restart_reason, state.is_answered = None if state.is_answered else state.restart_reason, True
         return Segmentation(
             labels=labels,
             is_key_frame=is_key_frame,
             is_from_new_key_frame=is_new,
             key_frame_reason=reference.reason,
-            stamp_s=seen.stamp_s,
-            key_stamp_s=key_frame.stamp_s,
+            restart_reason=restart_reason,
+            stamp_ns=seen.stamp_ns,
+            key_stamp_ns=reference.stamp_ns,
             segmentor_s=reference.segmentor_s,
             freshness=1.0 - key_age_s / self.config.max_key_age_s,
             fault=fault,
-            best_scores=scores,
-            change=partial(Change.none, reference.thumbnail.shape) if is_key_frame else seen.change,
+            evidence=evidence,
         )
 
 
-def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[np.ndarray, Callable[[], torch.Tensor]]:
-    """The class of each pixel of a frame, or of the key frame itself, and what computes its score."""
+def _evidence(segments: Segments, key_thumbnail: np.ndarray, seen: SeenFrame | None) -> Evidence:
+    """Of an answer for a frame, or for the key frame itself."""
+    if seen is None:
+        return Evidence(segments=segments, change=partial(Change.none, key_thumbnail.shape), thumbnails=None)
+    small = seen.thumbnail
+    return Evidence(segments=segments, change=seen.change, thumbnails=lambda: (key_thumbnail, small()))
+
+
+def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[np.ndarray, Segments]:
+    """The class of each pixel of a frame, or of the key frame itself, and the masks that say so."""
     key_frame, queries = reference.key_frame, reference.queries
     try:
         masks = key_frame.mask_logits[queries] if seen is None else seen.masks()
-        segments = masks, key_frame.class_logits[queries], key_frame.padding
-        return best_labels(*segments).cpu().numpy(), partial(best_scores, *segments)
+        segments = Segments(masks, key_frame.class_logits[queries], key_frame.padding)
+        # A copy, since what is cropped or lent by torch may be part of something larger.
+        return best_labels(masks, segments.class_logits, segments.padding).cpu().numpy().copy(), segments
     except Exception as error:  # whatever the propagation does, the stream goes on
         raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 

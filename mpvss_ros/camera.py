@@ -18,9 +18,9 @@ from mpvss_model import FrameError, VideoSegmentor
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_ros.class_map import ClassMap
-from mpvss_ros.conversions import rgb_from_message, stamp_s
+from mpvss_ros.conversions import rgb_from_message, stamp_ns
 from mpvss_ros.latest_frame import FrameMailbox
-from mpvss_ros.outputs import Outputs, StampMemory
+from mpvss_ros.outputs import Outputs
 from mpvss_ros.parameters import NodeConfig
 from mpvss_ros.statistics import CameraStatistics
 
@@ -61,7 +61,6 @@ class Camera:
         self._mailbox: FrameMailbox | None = None
         self._subscriptions: list = []
         self._requests: deque[Callable[[], None]] = deque()
-        self._stamps = StampMemory()
         self._camera_info: CameraInfo | None = None
         self.apply(config)
         self._outputs = Outputs(
@@ -207,20 +206,16 @@ class Camera:
             self._requests.popleft()()
         self._sixteen_bits.significant_bits = self._config.significant_bits
         frame = rgb_from_message(message, max_image_pixels=self._config.max_image_pixels, sixteen_bits=self._sixteen_bits)
-        self._stamps.remember(stamp_s(message), message.header.stamp)
-        segmentation = self._stream.step(frame, stamp_s(message))
+        segmentation = self._stream.step(frame, stamp_ns=stamp_ns(message))
         self._outputs.publish(
             message.header,
             frame,
             segmentation,
-            key_stamp=self._stamps.exact(segmentation.key_stamp_s),
             camera_info=self._camera_info,
             config=self._config,
         )
-        published_s = self._node.get_clock().now().nanoseconds * 1e-9
-        self.statistics.count_output(
-            segmentation, processing_s=time.monotonic() - started_s, latency_s=published_s - segmentation.stamp_s
-        )
+        latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
+        self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
 
     def _log_throttled(self, text: str) -> None:
         self._node.get_logger().warning(text, throttle_duration_sec=LOG_THROTTLE_S)

@@ -15,6 +15,7 @@ import numpy as np
 from mpvss_model import FrameError
 from mpvss_model.encoded_image import MAX_IMAGE_PIXELS, check_encoded_size
 from mpvss_model.sixteen_bits import SixteenBitRange
+from mpvss_model.stamps import seconds
 from mpvss_ros.compressed_image import rgb_from_compressed_image
 from mpvss_ros.raw_image import packed_rows, rgb_from_raw_image
 
@@ -31,7 +32,7 @@ def stamp_ns(message) -> int:
 
 def stamp_s(message) -> float:
     """The header's stamp in seconds."""
-    return stamp_ns(message) * 1e-9
+    return seconds(stamp_ns(message))
 
 
 def rgb_from_message(

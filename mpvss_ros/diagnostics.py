@@ -9,6 +9,7 @@ import torch
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mpvss_model import VideoSegmentor
+from mpvss_model.stamps import seconds
 from mpvss_ros.statistics import CameraStatistics
 
 __all__ = ["camera_statuses", "model_status", "resident_mb"]
@@ -121,8 +122,8 @@ def _output_status(name: str, statistics: CameraStatistics) -> DiagnosticStatus:
 
 
 def _key_frame_status(name: str, statistics: CameraStatistics, now_s: float) -> DiagnosticStatus:
-    key_stamp_s, label_stamp_s = statistics.key_stamp_s, statistics.label_stamp_s
-    has_key_frame = key_stamp_s is not None
+    key_stamp_ns, label_stamp_ns = statistics.key_stamp_ns, statistics.label_stamp_ns
+    has_key_frame = key_stamp_ns is not None
     return _status(
         name,
         DiagnosticStatus.OK,
@@ -132,8 +133,8 @@ def _key_frame_status(name: str, statistics: CameraStatistics, now_s: float) -> 
             "rate_hz": f"{statistics.key_frame_rate.per_second():.2f}",
             "by_reason": _counts(statistics.key_frame_reasons),
             "last_reason": statistics.last_key_frame_reason,
-            "age_s": f"{now_s - key_stamp_s:.3f}" if has_key_frame else "",
-            "age_at_last_labels_s": f"{label_stamp_s - key_stamp_s:.3f}" if has_key_frame else "",
+            "age_s": f"{now_s - seconds(key_stamp_ns):.3f}" if has_key_frame else "",
+            "age_at_last_labels_s": f"{seconds(label_stamp_ns - key_stamp_ns):.3f}" if has_key_frame else "",
         },
     )
 

@@ -13,8 +13,9 @@ from mpvss_model.data import Frame
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.sixteen_bits import SixteenBitRange
+from mpvss_model.stamps import stamp_text
 from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns, stamp_s
+from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns
 
 __all__ = ["EvaluatedFrame", "LabelledFrame", "bag_frames", "evaluated_frames"]
 
@@ -68,7 +69,7 @@ def bag_frames(bag: Bag, topic: str) -> Iterator[Frame]:
         last_stamp = stamp
         truth = truths.pop(stamp, None)
         yield Frame(
-            stamp_s=stamp_s(message),
+            stamp_ns=stamp,
             read_image=partial(_identity, image),
             read_label=None if truth is None else partial(_ground_truth, truth, image),
         )
@@ -116,9 +117,10 @@ def _ground_truth(message, image: np.ndarray) -> np.ndarray:
     try:
         truth = labels_from_message(message)
     except FrameError as error:
-        raise DataError(f"ground truth at {stamp_s(message)} s: {error}") from error
+        raise DataError(f"ground truth at {stamp_text(stamp_ns(message))}: {error}") from error
     if truth.shape != image.shape[:2]:
-        raise DataError(f"ground truth at {stamp_s(message)} s is of size {truth.shape}, its image of {image.shape[:2]}")
+        stamp = stamp_text(stamp_ns(message))
+        raise DataError(f"ground truth at {stamp} is of size {truth.shape}, its image of {image.shape[:2]}")
     return truth
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from mpvss_model import ConfigError, Segmentation, StreamConfig, VideoSegmentor
 from mpvss_model.data import Frame, open_clips
 from mpvss_model.evaluation import ClipEvaluation
-from mpvss_model.flops import stream_cost
+from mpvss_model.flops import can_be_counted, stream_cost
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.bag import Bag
 from mpvss_ros.evaluation import bag_frames
@@ -158,8 +158,8 @@ def _evaluated(
 
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float:
-    """Average over the frames that were segmented and those that were not."""
-    if counter.frames == 0:
+    """Average over the frames that were segmented and those that were not; NaN where the segmentor's cost is unknown."""
+    if counter.frames == 0 or not can_be_counted(segmentor.segmentor):
         return float("nan")
     cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
     cost = cost.with_history() if segmentor.config.history_weight else cost

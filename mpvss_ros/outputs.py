@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -19,28 +17,12 @@ from mpvss_ros.conversions import image_message
 from mpvss_ros.overlay import overlay
 from mpvss_ros.parameters import NodeConfig
 
-__all__ = ["Outputs", "StampMemory"]
+__all__ = ["Outputs", "time_message"]
 
 OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-REMEMBERED_STAMPS = 10_000
-
-
-class StampMemory:
-    """Finds the exact stamp of a key frame, of which the model only knows the seconds."""
-
-    def __init__(self) -> None:
-        self._stamps: deque[tuple[float, Time]] = deque(maxlen=REMEMBERED_STAMPS)
-
-    def remember(self, stamp_s: float, stamp: Time) -> None:
-        """Note a frame that may become a key frame."""
-        self._stamps.append((stamp_s, stamp))
-
-    def exact(self, stamp_s: float) -> Time:
-        """The newest remembered stamp of so many seconds; those before it are forgotten, since key frames only get newer."""
-        while len(self._stamps) > 1 and self._stamps[0][0] != stamp_s:
-            self._stamps.popleft()
-        return self._stamps[0][1]
+NANOSECONDS = 1_000_000_000
+MAX_SEC = 2**31 - 1
 
 
 class Outputs:
@@ -80,7 +62,6 @@ class Outputs:
         frame: np.ndarray,
         segmentation: Segmentation,
         *,
-        key_stamp: Time,
         camera_info: CameraInfo | None,
         config: NodeConfig,
     ) -> None:
@@ -90,14 +71,14 @@ class Outputs:
             header: Of the camera image.
             frame: uint8 RGB ``[H, W, 3]``.
             segmentation: Its result.
-            key_stamp: Of the key frame that its masks come from.
             camera_info: The camera's newest, if there is any.
             config: Size of the labels, and opacity of the overlay.
         """
         labels = self._class_map(segmentation.labels)
         if self._key_frame.get_subscription_count():
             source = "key" if segmentation.is_key_frame else "propagated"
-            self._key_frame.publish(TimeReference(header=header, time_ref=key_stamp, source=source))
+            key_time = time_message(segmentation.key_stamp_ns)
+            self._key_frame.publish(TimeReference(header=header, time_ref=key_time, source=source))
         if camera_info is not None and self._camera_info.get_subscription_count():
             height, width = labels.shape
             out_width, out_height = config.label_size or (width, height)
@@ -135,3 +116,9 @@ def _resized(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or size == image.shape[::-1]:
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def time_message(stamp_ns: int) -> Time:
+    """A stamp as messages hold it; the last second can hold more than 1e9 nanoseconds, and must where no later one exists."""
+    sec = min(stamp_ns // NANOSECONDS, MAX_SEC)
+    return Time(sec=sec, nanosec=stamp_ns - sec * NANOSECONDS)

@@ -96,8 +96,8 @@ class CameraStatistics:
     key_frames: int = 0
     key_frame_reasons: Counter = field(default_factory=Counter)
     last_key_frame_reason: str = ""
-    key_stamp_s: float | None = None
-    label_stamp_s: float | None = None
+    key_stamp_ns: int | None = None
+    label_stamp_ns: int | None = None
     stamp_to_publish: Latencies = field(default_factory=Latencies)
     key_processing: Latencies = field(default_factory=Latencies)
     propagated_processing: Latencies = field(default_factory=Latencies)
@@ -129,7 +129,7 @@ class CameraStatistics:
             self.published += 1
             self.output_rate.tick()
             self.stamp_to_publish.add(latency_s)
-            self.key_stamp_s, self.label_stamp_s = segmentation.key_stamp_s, segmentation.stamp_s
+            self.key_stamp_ns, self.label_stamp_ns = segmentation.key_stamp_ns, segmentation.stamp_ns
             self._count_fault((segmentation.fault or "")[:MAX_TEXT])
             if segmentation.is_from_new_key_frame:
                 self.key_frames += 1

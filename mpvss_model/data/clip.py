@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpvss_model.errors import DataError
+from mpvss_model.stamps import seconds
 
 __all__ = ["Clip", "ClipSet", "Frame"]
 
@@ -16,20 +17,25 @@ __all__ = ["Clip", "ClipSet", "Frame"]
 class Frame:
     """One camera frame, read from its source each time it is asked for.
 
-    >>> frame = Frame(stamp_s=0.0, read_image=lambda: np.zeros((48, 64, 3), np.uint8))
+    >>> frame = Frame(stamp_ns=0, read_image=lambda: np.zeros((48, 64, 3), np.uint8))
     >>> frame.read_image().shape, frame.is_labelled
     ((48, 64, 3), False)
 
     Attributes:
-        stamp_s: When it was taken, in seconds of any clock; increases within a clip.
+        stamp_ns: When it was taken, in nanoseconds of any clock; increases within a clip.
         read_image: Returns uint8 RGB ``[H, W, 3]``, or raises `DataError`.
         read_label: Returns uint8 ``[H, W]``, class indices and 255 for unlabeled, or raises `DataError`; None if the frame
             has no ground truth.
     """
 
-    stamp_s: float
+    stamp_ns: int
     read_image: Callable[[], np.ndarray]
     read_label: Callable[[], np.ndarray] | None = None
+
+    @property
+    def stamp_s(self) -> float:
+        """When it was taken, in seconds."""
+        return seconds(self.stamp_ns)
 
     @property
     def is_labelled(self) -> bool:

@@ -20,6 +20,7 @@ from mpvss_model.encoded_image import check_encoded_size, decoded_image
 from mpvss_model.errors import DataError, FrameError, first_line
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.sixteen_bits import SixteenBitRange
+from mpvss_model.stamps import nanoseconds
 
 __all__ = ["IMAGE_SUFFIXES", "FileFrames", "class_index_table", "files_by_stem", "listed_names"]
 
@@ -56,7 +57,7 @@ class FileFrames(Sequence[Frame]):
     def __getitem__(self, index: int) -> Frame:
         label = self._labels[index]
         return Frame(
-            stamp_s=index / self._rate_hz,
+            stamp_ns=nanoseconds(index / self._rate_hz),
             read_image=partial(self._read_image, self._images[index]),
             read_label=None if label is None else partial(self._read_label, label),
         )

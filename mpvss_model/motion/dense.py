@@ -54,6 +54,10 @@ class DenseFlowPropagator:
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
         return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
 
+    def for_new_stream(self) -> DenseFlowPropagator:
+        """As `mpvss_model.propagation.Propagator.for_new_stream`: OpenCV's flow has buffers that threads must not share."""
+        return type(self)()
+
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
         """Flow from a frame to its key frame, both uint8 RGB ``[H, W, 3]``; also to places beyond the key frame's edges.
 
@@ -82,7 +86,6 @@ class TrackedFlowPropagator(DenseFlowPropagator):
 
     def __init__(self) -> None:
         super().__init__()
-        # These are replaced and never changed, since streams are copied.
         self._tracked: np.ndarray | None = None
         self._steps: tuple[Step, ...] = ()
 

@@ -74,6 +74,7 @@ class MotionPropagator:
     def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
         self.module = module
         self.name = flow
+        self._released_grid = released_grid
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
         self._key_frame: KeyFrame | None = None
         self._key_part: torch.Tensor | None = None
@@ -87,6 +88,10 @@ class MotionPropagator:
         """As `mpvss_model.propagation.Propagator`."""
         masks = key_frame.mask_logits[queries]
         return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
+
+    def for_new_stream(self) -> MotionPropagator:
+        """As `mpvss_model.propagation.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        return MotionPropagator(self.module, released_grid=self._released_grid, flow=self.name)
 
     def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
         if self._key_frame is not key_frame:
@@ -111,6 +116,7 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
         super().__init__()
         self.module = module
         self.name = flow
+        self._released_grid = released_grid
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
@@ -119,6 +125,10 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
         masks = warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
         part = self._warp.key_part(warped_image(key_frame.image, flow, key_frame.padding), masks.device)
         return self._warp(masks, frame, part, key_frame.queries, key_frame.queries_of(queries))
+
+    def for_new_stream(self) -> RefinedFlowPropagator:
+        """As `mpvss_model.propagation.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        return RefinedFlowPropagator(self.module, released_grid=self._released_grid, flow=self.name)
 
 
 def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
+from mpvss_model.last_values import LastValues
 from mpvss_model.motion.decoder import sine_position_encoding
 from mpvss_model.segmentor.convolutions import prepare_convolutions
 from mpvss_model.segmentor.deformable_attention import DeformableAttention, SamplingGrid
@@ -74,7 +75,7 @@ class _PixelDecoder(nn.Module):
         self.lateral_convolutions = nn.ModuleList(decoder.lateral_convolutions)
         self.output_convolutions = nn.ModuleList(decoder.output_convolutions)
         self.mask_projection = decoder.mask_projection
-        self._grids: dict[object, tuple[SamplingGrid, torch.Tensor]] = {}
+        self._grids: LastValues[tuple[SamplingGrid, torch.Tensor]] = LastValues(KEPT_SIZES)
 
     def forward(self, features: tuple[torch.Tensor, ...]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Feature maps at 1/4 .. 1/32 -> those at 1/32, 1/16, 1/8 refined, and mask features at 1/4, ``[1, d, h, w]``."""
@@ -95,15 +96,14 @@ class _PixelDecoder(nn.Module):
         return maps, self.mask_projection(finest)
 
     def _grid(self, sizes: tuple[tuple[int, int], ...], like: torch.Tensor) -> tuple[SamplingGrid, torch.Tensor]:
-        key = sizes, like.device, like.dtype
-        if key not in self._grids:
+        def make() -> tuple[SamplingGrid, torch.Tensor]:
             positions = torch.cat(
                 [sine_position_encoding(*size, like=like) + embed for size, embed in zip(sizes, self.level_embed)]
             )
             attention = self.attentions[0]
-            grid = SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device)
-            _keep(self._grids, key, (grid, positions))
-        return self._grids[key]
+            return SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device), positions
+
+        return self._grids.get((sizes, like.device, like.dtype), make)
 
 
 class _MaskDecoder(nn.Module):
@@ -120,7 +120,7 @@ class _MaskDecoder(nn.Module):
         self.norm = module.decoder.layernorm
         self.mask_embedder = module.decoder.mask_predictor.mask_embedder
         self.class_predictor = model.class_predictor
-        self._positions: dict[object, torch.Tensor] = {}
+        self._positions: LastValues[torch.Tensor] = LastValues(3 * KEPT_SIZES)
 
     def forward(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> SegmentedFrame:
         """From the pixel decoder's feature maps."""
@@ -147,10 +147,7 @@ class _MaskDecoder(nn.Module):
         return queries
 
     def _position(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
-        key = size, like.device, like.dtype
-        if key not in self._positions:
-            _keep(self._positions, key, sine_position_encoding(*size, like=like), limit=3 * KEPT_SIZES)
-        return self._positions[key]
+        return self._positions.get((size, like.device, like.dtype), lambda: sine_position_encoding(*size, like=like))
 
 
 class _DecoderLayer(nn.Module):
@@ -184,10 +181,3 @@ def _attention(
 def _tokens(feature_map: torch.Tensor) -> torch.Tensor:
     """``[1, d, h, w]`` -> ``[h * w, d]``."""
     return feature_map[0].permute(1, 2, 0).flatten(0, 1)
-
-
-def _keep(cache: dict, key: object, value: object, limit: int = KEPT_SIZES) -> None:
-    """Remember a value by key, and forget the oldest beyond ``limit``."""
-    while len(cache) >= limit:
-        cache.pop(next(iter(cache)))
-    cache[key] = value

@@ -19,7 +19,7 @@ class KeyFrame:
 
     Attributes:
         image: uint8 RGB ``[H, W, 3]``.
-        stamp_s: Of the image, in seconds.
+        stamp_s: Of the image, in seconds, as far as a float tells; a stream keeps the exact stamp itself.
         padding: Geometry of the image in the network.
         mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then, with
             a history, those that `mpvss_model.history` adds.
@@ -42,7 +42,17 @@ class KeyFrame:
 
 
 class KeyFrameSegmentor(Protocol):
-    """Segments single frames, at any cost in time."""
+    """Segments single frames, at any cost in time.
+
+    One segmentor serves all streams of a model, and is called from several threads at once if they are: by each thread that
+    steps a stream, and by the one that makes key frames in the background.
+
+    Attributes:
+        class_names: By class index.
+        name: How to call it in reports.
+        device: Where its output is.
+        dtype: The floating-point type it runs in, as torch calls it.
+    """
 
     class_names: tuple[str, ...]
     name: str
@@ -50,4 +60,4 @@ class KeyFrameSegmentor(Protocol):
     dtype: str
 
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
-        """Segment a uint8 RGB frame ``[H, W, 3]``."""
+        """Segment a uint8 RGB frame ``[H, W, 3]``, taken at ``stamp_s`` seconds of any clock."""

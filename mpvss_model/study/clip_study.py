@@ -91,7 +91,7 @@ class ClipStudy:
         try:
             for index, frame in enumerate(clip.frames):
                 ground_truth = frame.read_label() if frame.is_labelled else None
-                measurement.add_frame(index, frame.read_image(), frame.stamp_s, ground_truth)
+                measurement.add_frame(index, frame.read_image(), frame.stamp_ns, ground_truth)
         except MPVSSError as error:
             raise DataError(f"clip {clip.name!r}: {error}") from error
         return measurement.result()
@@ -119,11 +119,11 @@ class _Measurement:
         self._is_key: list[list[bool]] = []
         self._frame_size = (0, 0)
 
-    def add_frame(self, index: int, image: np.ndarray, stamp_s: float, ground_truth: np.ndarray | None) -> None:
+    def add_frame(self, index: int, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray | None) -> None:
         """Label a frame in every way, and count it if there is ground truth."""
         self._frame_size = image.shape[:2]
         segmentations = {
-            run: evaluation.add_frame(image, stamp_s, ground_truth) for run, evaluation in self._evaluations.items()
+            run: evaluation.add_frame(image, stamp_ns, ground_truth) for run, evaluation in self._evaluations.items()
         }
         labels = {run: segmentation.labels for run, segmentation in segmentations.items()}
         self._is_key.append([segmentation.is_key_frame for segmentation in segmentations.values()])
@@ -134,13 +134,13 @@ class _Measurement:
         for run, confusions in self._by_distance.items():
             confusions[self._distance].update(labels[run], ground_truth)
         if index % self._config.corruption_every_frames == 0:
-            self._add_corrupted(index, image, stamp_s, ground_truth)
+            self._add_corrupted(index, image, stamp_ns, ground_truth)
 
-    def _add_corrupted(self, index: int, image: np.ndarray, stamp_s: float, ground_truth: np.ndarray) -> None:
+    def _add_corrupted(self, index: int, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray) -> None:
         for number, (name, evaluation) in enumerate(self._corrupted.items()):
             rng = np.random.default_rng((self._config.seed, index, number))
             seen = CORRUPTIONS[name](image, rng) if name in CORRUPTIONS else image
-            evaluation.add_frame(seen, stamp_s, ground_truth)
+            evaluation.add_frame(seen, stamp_ns, ground_truth)
 
     def result(self) -> ClipResult:
         """Everything counted so far."""

@@ -76,7 +76,7 @@ def cache_key(clip: Clip, study: bytes) -> str:
     """Changes with everything that a result depends on: a `study_digest`, and the clip's images and labels themselves."""
     digest = hashlib.sha256(study)
     for frame in clip.frames:
-        digest.update(repr(frame.stamp_s).encode())
+        digest.update(repr(frame.stamp_ns).encode())
         digest.update(np.ascontiguousarray(frame.read_image()))
         digest.update(np.ascontiguousarray(frame.read_label()) if frame.is_labelled else b"-")
     return digest.hexdigest()

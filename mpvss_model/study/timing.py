@@ -17,7 +17,7 @@ from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = ["Latency", "measure_latency"]
 
-FRAME_INTERVAL_S = 1 / 15
+FRAME_INTERVAL_NS = 66_666_667
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def measure_latency(study: ClipStudy, frames: Iterable[Frame], pairs: int = 12) 
         for way, stream in streams.items():
             for times, i in ((key_s, 2 * number), (propagated_s, 2 * number + 1)):
                 # A clip that is too short starts over.
-                elapsed_s = _timed_step(stream, images[i % len(images)], i * FRAME_INTERVAL_S)
+                elapsed_s = _timed_step(stream, images[i % len(images)], i * FRAME_INTERVAL_NS)
                 if number > 0:
                     times[way].append(elapsed_s)
     # Methods differ in what comes after a key frame.
@@ -66,7 +66,7 @@ def _medians_ms(times_s: dict[str, list[float]]) -> dict[str, float]:
     return {way: 1000 * statistics.median(values) for way, values in times_s.items()}
 
 
-def _timed_step(stream: VideoSegmentor, image: np.ndarray, stamp_s: float) -> float:
+def _timed_step(stream: VideoSegmentor, image: np.ndarray, stamp_ns: int) -> float:
     started_s = time.perf_counter()
-    stream.step(image, stamp_s)
+    stream.step(image, stamp_ns=stamp_ns)
     return time.perf_counter() - started_s

@@ -130,7 +130,7 @@ def _tiles(study: ClipStudy, clip: Clip, result: ClipResult, index: int, runs: S
 def _labels(study: ClipStudy, clip: Clip, run: Run, index: int, distance: int) -> np.ndarray:
     stream = study.stream(run)
     for frame in itertools.islice(clip.frames, index - distance, index + 1):
-        labels = stream.step(frame.read_image(), frame.stamp_s).labels
+        labels = stream.step(frame.read_image(), stamp_ns=frame.stamp_ns).labels
     return labels
 
 

@@ -17,7 +17,7 @@ def clip(name: str, num_frames: int, unlabelled: tuple[int, ...] = (), label: in
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
     truth = np.full((32, 48), label, np.uint8)
     frames = [
-        Frame(stamp_s=i / 10, read_image=lambda: image, read_label=None if i in unlabelled else lambda: truth)
+        Frame(stamp_ns=i * 100_000_000, read_image=lambda: image, read_label=None if i in unlabelled else lambda: truth)
         for i in range(num_frames)
     ]
     return Clip(name, frames)

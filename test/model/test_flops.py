@@ -17,13 +17,17 @@ from mpvss_model.flops import (
     _counted,
     _total_gflops,
     all_paper_costs,
+    can_be_counted,
     model_cost,
     paper_cost,
     parse_frame_size,
 )
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule, propagate_masks
+from mpvss_model.segmentor.loading import load_model
 from mpvss_model.segmentor.mpvss import MPVSSConfig, paper_config
+from test.brightness import BrightnessSegmentor
+from test.faulty_segmentor import FaultySegmentor
 
 # GFLOPs per frame on VSPW and Cityscapes.
 COUNTED = {
@@ -121,3 +125,9 @@ def test_frame_sizes_are_height_by_width():
 def test_numbers_out_of_range_are_rejected(settings, message):
     with pytest.raises(ConfigError, match=message):
         paper_cost(**settings)
+
+
+def test_only_a_mask2former_can_be_counted(tiny_checkpoint):
+    segmentor = load_model(tiny_checkpoint, device=torch.device("cpu")).segmentor
+    assert can_be_counted(segmentor) and can_be_counted(FaultySegmentor(segmentor))
+    assert not can_be_counted(BrightnessSegmentor())

@@ -108,8 +108,8 @@ def test_a_result_is_read_back_with_its_own_key_only(result, tmp_path):
 
 def test_the_key_changes_with_frames_labels_weights_and_settings(study, clips, tiny_checkpoint):
     frames = list(clips[0].frames)
-    relabelled = Frame(frames[0].stamp_s, frames[0].read_image, lambda: frames[0].read_label() ^ 1)
-    repainted = Frame(frames[0].stamp_s, lambda: frames[0].read_image() ^ 1, frames[0].read_label)
+    relabelled = Frame(frames[0].stamp_ns, frames[0].read_image, lambda: frames[0].read_label() ^ 1)
+    repainted = Frame(frames[0].stamp_ns, lambda: frames[0].read_image() ^ 1, frames[0].read_label)
     other_settings = ClipStudy(model=study.model, config=StudyConfig(intervals=(1, 2)))
     other_weights = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
     keys = [
@@ -146,7 +146,7 @@ def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_moti
 def test_a_clip_that_cannot_be_measured_is_named(study, clips):
     frame = clips[0].frames[0]
     with pytest.raises(DataError, match=r"clip 'odd': .*labels \[9\]"):
-        study.measure(Clip("odd", [Frame(0.0, frame.read_image, lambda: np.full_like(frame.read_label(), 9))]))
+        study.measure(Clip("odd", [Frame(0, frame.read_image, lambda: np.full_like(frame.read_label(), 9))]))
 
 
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):

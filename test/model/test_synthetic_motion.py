@@ -38,7 +38,7 @@ def pairs(probability: float, seed: int = 0, **settings) -> FramePairDataset:
 
     def frame(i: int) -> Frame:
         image, label = smooth_frame()
-        return Frame(stamp_s=i / 15, read_image=lambda: image // 2 + i, read_label=lambda: label)
+        return Frame(stamp_ns=i * 66_666_667, read_image=lambda: image // 2 + i, read_label=lambda: label)
 
     clips = ClipSet("one clip", ("a", "b"), (Clip("a", [frame(i) for i in range(5)]),))
     augmentation = AugmentationConfig(

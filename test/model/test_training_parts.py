@@ -37,7 +37,9 @@ def numbered_clip(name: str, number: int, labelled: list[int], frames: int = 30)
     def frame(i: int) -> Frame:
         image = np.full((32, 32, 3), (number, i, 0), np.uint8)
         return Frame(
-            stamp_s=i / 15, read_image=lambda: image, read_label=(lambda: image[..., 1] * 0) if i in labelled else None
+            stamp_ns=i * 66_666_667,
+            read_image=lambda: image,
+            read_label=(lambda: image[..., 1] * 0) if i in labelled else None,
         )
 
     return Clip(name, [frame(i) for i in range(frames)])
@@ -240,7 +242,7 @@ def test_tracking_of_a_pair_goes_over_all_frames_between():
     wall = cv2.resize(rng.integers(0, 256, (8, 20, 3), np.uint8), (240, 96), interpolation=cv2.INTER_CUBIC)
     views = [np.ascontiguousarray(wall[:, 6 * i :][:, :96]) for i in range(8)]
     label = np.zeros((96, 96), np.uint8)
-    clip = Clip("turn", [Frame(i / 15, lambda view=view: view, lambda: label) for i, view in enumerate(views)])
+    clip = Clip("turn", [Frame(i * 66_666_667, lambda view=view: view, lambda: label) for i, view in enumerate(views)])
     changes = dataclasses.replace(EXACT, short_sides_px=(96,), max_long_side_px=96, crop_height_px=96, crop_width_px=96)
     dataset = FramePairDataset(clip_set(clip), max_frame_distance=7, tracked=True, augmentation=changes, seed=0)
     for sample in (dataset[i] for i in range(10)):

@@ -10,7 +10,7 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bag import Bag, BagWriter
 from mpvss_ros.cli import SAMPLE_BAG
-from mpvss_ros.conversions import labels_from_message, stamp_s
+from mpvss_ros.conversions import labels_from_message, stamp_ns
 from mpvss_ros.evaluation import bag_frames
 from mpvss_ros.replay_session import SessionError, run_session
 from mpvss_ros.report import write_report
@@ -57,7 +57,7 @@ def offline(short_recording):
     config = StreamConfig(max_interval_frames=INTERVAL)
     segmentor = VideoSegmentor.from_pretrained("rooms-lite", device="cpu", config=config)
     with Bag(short_recording) as bag:
-        return [segmentor.step(frame.read_image(), frame.stamp_s) for frame in bag_frames(bag, bag.image_topic())]
+        return [segmentor.step(frame.read_image(), stamp_ns=frame.stamp_ns) for frame in bag_frames(bag, bag.image_topic())]
 
 
 def test_every_frame_of_a_replay_is_answered_in_order(replayed):
@@ -73,7 +73,7 @@ def test_every_frame_of_a_replay_is_answered_in_order(replayed):
 def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, offline):
     assert len(replayed[0].answers) == len(offline) == FRAMES
     for answer, segmentation in zip(replayed[0].answers.values(), offline):
-        assert answer.stamp_ns * 1e-9 == segmentation.stamp_s
+        assert answer.stamp_ns == segmentation.stamp_ns
         assert answer.is_key_frame == segmentation.is_key_frame
         np.testing.assert_array_equal(answer.labels, segmentation.labels)
 
@@ -101,7 +101,7 @@ def test_the_labels_depend_neither_on_the_replay_s_speed_nor_on_simulated_time(
     peer.spin_until(lambda: len(peer.received["/mpvss/labels"]) == FRAMES)
     assert replay.process.wait(60) == 0
     for message, segmentation in zip(peer.received["/mpvss/labels"], offline):
-        assert stamp_s(message) == segmentation.stamp_s
+        assert stamp_ns(message) == segmentation.stamp_ns
         np.testing.assert_array_equal(labels_from_message(message), segmentation.labels)
     # The first frame comes at the recording's time, the last one within its length.
     peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == str(FRAMES))

@@ -7,7 +7,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.conversions import image_message, stamp_ns
+from mpvss_ros.outputs import time_message
 
 KEY_FRAME = "/mpvss/key_frame"
 SHAPE, OTHER_SHAPE = (48, 64, 3), (32, 80, 3)
@@ -43,6 +44,14 @@ def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_fr
     assert [i for i, r in enumerate(peer.received[KEY_FRAME]) if r.source == "key"] == key_frames
     peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == str(len(messages)))
     assert peer.diagnostics()["segmentation: key frames"]["last_reason"] == last_reason
+
+
+@pytest.mark.parametrize(
+    "sec, nanosec", [(0, 0), (1_700_000_000, 999_999_999), (-7, 5), (2**31 - 1, 2**32 - 1), (-(2**31), 1)]
+)
+def test_every_stamp_that_a_header_can_hold_is_found_again(sec, nanosec):
+    message = Image(header=Header(stamp=Time(sec=sec, nanosec=nanosec)))
+    assert time_message(stamp_ns(message)) == message.header.stamp
 
 
 def test_a_repeated_stamp_is_dropped_as_a_duplicate(start_node, peer):

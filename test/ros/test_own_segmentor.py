@@ -1,0 +1,44 @@
+"""``mpvss evaluate`` with a segmentor of a user's own, which has what `KeyFrameSegmentor` asks for and nothing else."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mpvss_model import VideoSegmentor
+from mpvss_ros.offline import evaluate_source, evaluation_table
+from test.brightness import BrightnessSegmentor, make_segmentor, scene
+
+FRAMES = 4
+
+
+class SegmentorOfAnotherNetwork(BrightnessSegmentor):
+    """Its network is no Mask2Former."""
+
+    model = object()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / "clip" / name).mkdir(parents=True)
+    (tmp_path / "classes.txt").write_text("dark\nbright\n")
+    for i in range(FRAMES):
+        frame = scene(3 * i)
+        cv2.imwrite(str(tmp_path / "clip" / "images" / f"{i:04d}.png"), frame[..., ::-1])
+        cv2.imwrite(str(tmp_path / "clip" / "labels" / f"{i:04d}.png"), (frame.mean(axis=-1) > 128).astype(np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [BrightnessSegmentor, SegmentorOfAnotherNetwork])
+def test_everything_but_its_cost_is_measured(monkeypatch, folder, kind):
+    def load(model, *, config, **_):
+        return make_segmentor(kind(), max_interval_frames=config.max_interval_frames)
+
+    monkeypatch.setattr(VideoSegmentor, "from_pretrained", load)
+    report = evaluate_source(folder, model="mine", propagation="tracked", interval=2)
+    assert (report["frames"], report["key_frames"], report["model"]) == (FRAMES, 2, "brightness")
+    assert report["miou"] > 0.9 and report["fps"] > 0
+    assert report["gflops_per_frame"] is None
+    table = evaluation_table(report)
+    cells = dict(zip(*(column.cells for column in table.columns)))
+    assert cells["gflops_per_frame"] == "-"
