@@ -1,8 +1,13 @@
 """Installs both packages and, for ``ament_python``, the ROS package's share directory."""
 
+import os
+
 from setuptools import find_packages, setup
 
 PACKAGE = "mpvss_ros"
+# A ROS installation brings these. pip does not see apt's OpenCV, and its wheel would replace OpenCV and numpy by ones that
+# cv_bridge was not built for.
+STANDALONE = [] if "ROS_DISTRO" in os.environ else ["numpy<2.3", "opencv-python-headless<5"]
 
 setup(
     name=PACKAGE,
@@ -18,11 +23,10 @@ setup(
         (f"share/{PACKAGE}/launch", ["launch/segment.launch.py"]),
         (f"share/{PACKAGE}/config", ["config/segment.yaml"]),
     ],
-    # What a ROS installation does not bring; requirements.txt has the versions this was tested with.
+    # requirements.txt and requirements-robot.txt have the versions this was tested with.
     install_requires=[
+        *STANDALONE,
         "matplotlib",
-        "numpy<2.3",
-        "opencv-python-headless<5",
         "pillow",
         "pyyaml",
         "rich",
@@ -34,12 +38,16 @@ setup(
         "transformers>=5.20,<6",
         "typer",
     ],
-    extras_require={"train": ["accelerate", "tensorboardX"], "rooms": ["moderngl", "trimesh"]},
+    extras_require={
+        "train": ["accelerate", "tensorboardX"],
+        "rooms": ["moderngl", "trimesh"],
+        "test": ["hypothesis", "pytest"],  # colcon test looks for pytest here
+    },
     entry_points={
         "console_scripts": [
             "mpvss = mpvss_ros.cli:main",
             "segmentation_node = mpvss_ros.segmentation_main:main",
-            "replay_node = mpvss_ros.replay_node:main",
+            "replay_node = mpvss_ros.replay_main:main",
         ]
     },
     zip_safe=True,

@@ -1,76 +1,248 @@
 """Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``."""
 
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
 import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-# Name, default and description of each argument.
+# Name, default and description of each argument. An empty default is "not given": then the node's parameter has the value that
+# a parameter file or `SetParameter` gives it, or its own default.
 ARGUMENTS = (
-    ("cameras", "[]", "Names of several cameras, such as ['front','rear']; empty for one, with topics without prefix"),
+    (
+        "cameras",
+        "",
+        "Names of several cameras, such as ['front','rear']; empty for those in params_file, or one without a name",
+    ),
     (
         "image",
         "/{camera}/image_raw",
         "Camera topic; {camera} stands for each camera's name, 'camera' if there is only one. "
         "With image_transport:=compressed the node reads <image>/compressed",
     ),
-    ("camera_info", "/{camera}/camera_info", "Camera info topic, republished beside the labels; {camera} likewise"),
     (
-        "params_file",
-        PathJoinSubstitution([FindPackageShare("mpvss_ros"), "config", "segment.yaml"]),
-        "Parameters of the node; arguments that are given win over it",
+        "camera_info",
+        "",
+        "Camera info topic, republished beside the labels; {camera} as in image. Empty for camera_info beside the image",
     ),
+    ("params_file", "", "YAML file with parameters of the node, such as a copy of config/segment.yaml; arguments win over it"),
     ("model", "", "Shipped model's name, checkpoint directory or hub id; empty for the one in params_file"),
     ("device", "", "auto, cpu, cuda or cuda:N; empty for the one in params_file"),
     ("image_transport", "", "raw or compressed; empty for the one in params_file"),
     ("namespace", "mpvss", "Namespace of the node and its topics"),
-    ("use_sim_time", "false", "Take the time from /clock"),
-    ("log_level", "info", "debug, info, warn, error or fatal"),
-    ("autostart", "true", "Configure and activate by itself; false leaves that to a lifecycle manager"),
+    ("use_sim_time", "", "true: take the time from /clock; empty for what params_file or SetParameter say, else false"),
+    ("log_level", "info", "debug, info, warn, error or fatal; NAME:=LEVEL for one logger"),
+    (
+        "autostart",
+        "",
+        "Configure and activate by itself; false leaves that to a lifecycle manager; empty for what params_file says, else true",
+    ),
+    ("respawn", "false", "Start the node again when it ends"),
 )
+NODE_NAME = "segmentation"
 STRING_PARAMETERS = ("model", "device", "image_transport")
 FLAG_PARAMETERS = ("use_sim_time", "autostart")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+RESPAWN_DELAY_S = 2.0
+CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# What launch itself reads for each process that it starts.
+PROCESS_ARGUMENTS = ("emulate_tty", "launch-prefix", "launch-prefix-filter", "sigkill_timeout", "sigterm_timeout")
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and the node."""
     arguments = [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
 
 
-def start_node(context) -> list[Node]:
-    """The node, with those parameters that were given as arguments; called when the arguments' values are known."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in STRING_PARAMETERS}
-    parameters = {name: ParameterValue(value, value_type=str) for name, value in given.items() if value}
-    parameters |= {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in FLAG_PARAMETERS}
-    cameras = yaml.safe_load(LaunchConfiguration("cameras").perform(context)) or []
-    if cameras:
-        parameters["cameras"] = cameras
+def start(context) -> list[Node]:
+    """The node, in what a launch file around this one has set; called when the arguments' values are known."""
+    warn_of_unknown_arguments(context)
+    around = context.launch_configurations
+    return start_node(
+        context, outer_namespace=around.get("ros_namespace", ""), outer_parameters=tuple(around.get("global_params", ()))
+    )
+
+
+def start_node(context, *, outer_namespace: str = "", outer_parameters: tuple = ()) -> list[Node]:
+    """The node, with those parameters that were given as arguments.
+
+    Args:
+        context: Of the launch, with the arguments' values.
+        outer_namespace: What ``PushRosNamespace`` put before the node's own.
+        outer_parameters: Name and value of each ``SetParameter`` around, and paths of parameter files.
+
+    Raises:
+        ValueError: If an argument or the cameras in a parameter file cannot be used, with one line that says why.
+    """
+    given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    params_files = [existing_file(given["params_file"])] if given["params_file"] else []
+    parameters = {name: ParameterValue(given[name], value_type=str) for name in STRING_PARAMETERS if given[name]}
+    parameters |= {name: flag(name, given[name]) for name in FLAG_PARAMETERS if given[name]}
+    if given["cameras"]:
+        cameras = camera_names(given["cameras"], f"cameras:={given['cameras']}")
+    else:
+        node_name = "/" + "/".join(part for part in f"{outer_namespace}/{given['namespace']}".split("/") if part)
+        cameras = cameras_set_elsewhere((*outer_parameters, *params_files), f"{node_name.rstrip('/')}/{NODE_NAME}")
+    if cameras or given["cameras"]:  # also those of a SetParameter, whose lists launch_ros hands on as text
+        parameters["cameras"] = ParameterValue(cameras or [""], value_type=list[str])
     node = Node(
         package="mpvss_ros",
         executable="segmentation_node",
-        name="segmentation",
-        namespace=LaunchConfiguration("namespace"),
+        name=NODE_NAME,
+        namespace=given["namespace"],
         output="screen",
-        emulate_tty=True,
-        parameters=[LaunchConfiguration("params_file"), parameters],
-        remappings=remappings(context, cameras),
-        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        respawn=flag("respawn", given["respawn"]),
+        respawn_delay=RESPAWN_DELAY_S,
+        parameters=[*params_files, parameters] if parameters else params_files,
+        remappings=remappings(cameras, image=given["image"], camera_info=given["camera_info"]),
+        ros_arguments=["--log-level", log_level(given["log_level"])],
     )
     return [node]
 
 
-def remappings(context, cameras: list[str]) -> list[tuple[str, str]]:
-    """From the node's input names to the camera topics."""
-    pairs = []
-    for argument, name in (("image", "image"), ("camera_info", "camera_info_in")):
-        topic = LaunchConfiguration(argument).perform(context)
+def existing_file(path: str) -> str:
+    """The path of a parameter file that is there."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"params_file:={path} is not a file")
+    return str(file)
+
+
+def flag(name: str, text: str) -> bool:
+    """An argument that is true or false."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name}:={text} must be true or false")
+    return text.lower() == "true"
+
+
+def log_level(text: str) -> str:
+    """A level, or ``LOGGER:=LEVEL``."""
+    if text.rpartition(":=")[2].lower() not in LOG_LEVELS:
+        raise ValueError(f"log_level:={text} must be one of {', '.join(LOG_LEVELS)}, perhaps after a logger's name and :=")
+    return text
+
+
+def camera_names(value, source: str) -> list[str]:
+    """Names of cameras from an argument's YAML text or a parameter's value; empty texts stand for no name.
+
+    Args:
+        value: Text, or the list itself.
+        source: What the user wrote, for the error.
+
+    Raises:
+        ValueError: If it is not a list of different names that can be part of a topic's name.
+    """
+    try:
+        names = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        names = value
+    if isinstance(names, (list, tuple)):
+        names = [name for name in names if name != ""]
+        if all(isinstance(name, str) and CAMERA_NAME.fullmatch(name) for name in names) and len(set(names)) == len(names):
+            return names
+    raise ValueError(f"{source}: cameras must be a list of different names such as ['front','rear']")
+
+
+def cameras_set_elsewhere(sources: tuple, node_name: str) -> list[str]:
+    """The value that the node's parameter ``cameras`` has without the argument.
+
+    As rcl reads it: of all keys that match the node, in the order in which each first appears, the last one wins.
+
+    Args:
+        sources: Names and values that are set for all nodes, and paths of parameter files, in order.
+        node_name: With its namespace.
+
+    Returns:
+        Names of the cameras; empty for one without a name.
+    """
+    by_key: dict[str, dict] = {}
+    for source in sources:
+        blocks = [("/**", dict([source]))] if isinstance(source, tuple) else parameter_blocks(read_yaml(source))
+        for key, values in blocks:
+            by_key.setdefault(key, {}).update(values)
+    matching = [values["cameras"] for key, values in by_key.items() if "cameras" in values and matches(key, node_name)]
+    value = matching[-1] if matching else None
+    return [] if value is None else camera_names(value, f"parameter cameras: {value}")
+
+
+def read_yaml(path) -> dict:
+    """A parameter file's contents; rcl refuses those that are no mapping."""
+    try:
+        contents = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read parameter file {path}: {' '.join(str(error).split())}") from error
+    return contents if isinstance(contents, dict) else {}
+
+
+def parameter_blocks(tree: dict, key: str = ""):
+    """Key, as a path of namespaces and a node's name, and parameters of each block of a parameter file."""
+    for name, value in tree.items():
+        if name == "ros__parameters" and isinstance(value, dict):
+            yield key, value
+        elif isinstance(value, dict):
+            yield from parameter_blocks(value, f"{key}/{str(name).strip('/')}")
+
+
+def matches(key: str, node_name: str) -> bool:
+    """Whether a block's key is meant for a node: ``*`` stands for one part of its name, ``**`` for any number of them."""
+    wildcards = {"*": "/[^/]+", "**": "(/[^/]+)*"}
+    pattern = "".join(wildcards.get(part, "/" + re.escape(part)) for part in key.strip("/").split("/"))
+    return re.fullmatch(pattern, node_name) is not None
+
+
+def remappings(cameras: list[str], *, image: str, camera_info: str) -> list[tuple[str, str]]:
+    """From the node's input names to the camera topics.
+
+    Args:
+        cameras: Empty for one without a name.
+        image: Topic, perhaps with {camera}.
+        camera_info: Likewise; empty for the one beside the image.
+    """
+    topics = {"image": image, "camera_info": camera_info or camera_info_beside(image)}
+    for argument, topic in topics.items():
         if len(cameras) > 1 and "{camera}" not in topic:
             raise ValueError(f"{argument}:={topic} must contain {{camera}}, since there are {len(cameras)} cameras")
-        pairs += [(f"{camera}/{name}", topic.replace("{camera}", camera)) for camera in cameras]
-        if not cameras:
-            pairs.append((name, topic.replace("{camera}", "camera")))
-    return pairs
+    inputs = {"image": topics["image"], "camera_info_in": topics["camera_info"]}
+    if not cameras:
+        return [(name, topic.replace("{camera}", "camera")) for name, topic in inputs.items()]
+    return [(f"{camera}/{name}", topic.replace("{camera}", camera)) for name, topic in inputs.items() for camera in cameras]
+
+
+def camera_info_beside(image: str) -> str:
+    """Where cameras publish their camera_info: under the image topic's namespace, as image_transport has it."""
+    namespace, _, name = image.rpartition("/")
+    if name == "compressed":
+        namespace, _, name = namespace.rpartition("/")
+    if "{camera}" in name:  # images of all cameras in one namespace, which has room for one camera_info
+        return "/{camera}/camera_info"
+    return f"{namespace}/camera_info" if "/" in image else "camera_info"
+
+
+def warn_of_unknown_arguments(context) -> None:
+    """Name what the command line gives and nobody reads; in a launch file around this one somebody may."""
+    if not is_outermost(context):
+        return
+    import launch.logging
+
+    known = [name for name, _, _ in ARGUMENTS]
+    for name in (argument.partition(":=")[0] for argument in context.argv):
+        if name not in (*known, *PROCESS_ARGUMENTS):
+            alike = get_close_matches(name, known, n=1)
+            hint = f"did you mean {alike[0]!r}?" if alike else f"there are {', '.join(known)}"
+            launch.logging.get_logger("launch").warning(f"unknown launch argument {name!r} has no effect: {hint}")
+
+
+def is_outermost(context) -> bool:
+    """Whether this is the file that ``ros2 launch`` was told to start."""
+    event = getattr(context.locals, "event", None)
+    for entity in getattr(getattr(event, "launch_description", None), "entities", ()):
+        location = Path(getattr(getattr(entity, "launch_description_source", None), "location", ""))
+        if location.is_file() and location.samefile(__file__):
+            return True
+    return False

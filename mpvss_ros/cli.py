@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from mpvss_ros.missing_packages import name_missing_packages
+
+with name_missing_packages("mpvss"):
+    import typer
 
 __all__ = ["main"]
 
@@ -446,7 +449,8 @@ def _shown(value: float | None, pattern: str) -> str:
 def main() -> None:
     """Entry point: one line and exit code 2 for input that cannot be used."""
     try:
-        app()
+        with name_missing_packages("mpvss"):
+            app()
     except KeyboardInterrupt:
         sys.exit(130)
     except ValueError as error:

@@ -15,7 +15,6 @@ from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.flops import can_be_counted, stream_cost
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.bag import Bag
-from mpvss_ros.evaluation import bag_frames
 
 __all__ = ["PER_FRAME", "evaluate_source", "evaluation_table", "is_bag"]
 
@@ -101,6 +100,8 @@ def evaluate_source(
         )
 
     if is_bag(source):
+        from mpvss_ros.evaluation import bag_frames  # needs ROS, which folders do not
+
         with Bag(source) as bag:
             camera_topic = bag.image_topic(topic)
             segmentor = load()

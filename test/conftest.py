@@ -1,9 +1,11 @@
 """Keeps the tests' ROS traffic on this machine and away from other test runs, and their threads off the other core."""
 
 import os
+import sys
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(101 + os.getpid() % 100)
+# Even and odd, since both environments' tests run at a time.
+os.environ["ROS_DOMAIN_ID"] = str(102 + os.getpid() % 50 * 2 + sys.prefix.endswith("-jazzy"))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

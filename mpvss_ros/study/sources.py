@@ -10,7 +10,6 @@ from pathlib import Path
 from mpvss_model import ConfigError, DataError
 from mpvss_model.data import Clip, Frame, open_clips
 from mpvss_ros.bag import Bag
-from mpvss_ros.evaluation import bag_frames
 from mpvss_ros.offline import is_bag
 
 __all__ = ["Source", "open_source", "open_sources"]
@@ -29,6 +28,8 @@ class BagFrames:
     topic: str
 
     def __iter__(self) -> Iterator[Frame]:
+        from mpvss_ros.evaluation import bag_frames  # needs ROS, which folders do not
+
         with Bag(self.path) as bag:
             yield from bag_frames(bag, self.topic)
 

@@ -153,7 +153,8 @@ def start_node(tiny_checkpoint):
             cli_args=["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info_in:=/camera/camera_info", *arguments],
         )
         if node.config.autostart:
-            assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         started.append(SpinningNode(node))
         return node
 

@@ -1,0 +1,10 @@
+"""What needs packages that are not installed is left out, such as training on a robot that only runs the node."""
+
+from importlib.util import find_spec
+
+NEEDED = {
+    "accelerate": ("mpvss_model/training/*", "test/model/test_training*.py", "test/model/test_synthetic_motion.py"),
+    "moderngl": ("mpvss_model/data/rooms/*", "test/model/test_rooms.py"),
+    "trimesh": ("mpvss_model/data/rooms/*", "test/model/test_rooms.py"),
+}
+collect_ignore_glob = [path for package, paths in NEEDED.items() if find_spec(package) is None for path in paths]
