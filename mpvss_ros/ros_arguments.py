@@ -1,0 +1,42 @@
+"""Starts ROS with the arguments of the command line, or says in one line which of them cannot be used."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import rclpy
+from rclpy.utilities import remove_ros_args
+
+from mpvss_model import ConfigError
+
+__all__ = ["start_ros"]
+
+# What rcl adds to its messages: who failed, where in its sources, and that it has no more to say.
+RCL_NOISE = re.compile(r"^failed to initialize rcl: |,? at /\S+:\d+|\. Error: error not set")
+
+
+def start_ros(args: list[str] | None = None) -> None:
+    """Initialize rclpy.
+
+    Args:
+        args: Of the command line, without the program; those of this process by default.
+
+    Raises:
+        ConfigError: If rcl cannot use an argument, or nobody does.
+    """
+    arguments = sys.argv[1:] if args is None else args
+    try:
+        rclpy.init(args=arguments)
+        unused = remove_ros_args(arguments)
+    except Exception as error:  # rclpy has one exception type for each kind of argument
+        raise ConfigError(f"{_one_line(error)}; see --help") from error
+    if unused:
+        raise ConfigError(f"unknown argument {unused[0]!r}: parameters are given as --ros-args -p name:=value; see --help")
+
+
+def _one_line(error: Exception) -> str:
+    """What rcl says of an argument, without its own source lines."""
+    text = " ".join(RCL_NOISE.sub("", " ".join(str(error).split())).split())
+    # Of a flag that it does not know rclpy names nothing but the flag, as a list.
+    return f"unknown ROS argument {text.strip('[]')}" if text.startswith("[") else text
