@@ -34,8 +34,8 @@ def unused_overrides(given: Iterable[str], *, declared: Collection[str], image_t
 
 def _unknown(name: str, declared: Collection[str]) -> str:
     wanted = name.lower().replace("-", "_")
-    nearest = get_close_matches(wanted, declared, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else "'segmentation_node --help' lists those that it has"
+    nearest = get_close_matches(wanted, declared, n=2)
+    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else "'segmentation_node --help' lists those that it has"
     return f"parameter {name!r} is unknown and has no effect: {hint}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
+from itertools import pairwise
+from pathlib import Path
 
 import rclpy
 from rclpy.utilities import remove_ros_args
@@ -16,23 +17,35 @@ __all__ = ["start_ros"]
 RCL_NOISE = re.compile(r"^failed to initialize rcl: |,? at /\S+:\d+|\. Error: error not set")
 
 
-def start_ros(args: list[str] | None = None) -> None:
+def start_ros(arguments: list[str]) -> None:
     """Initialize rclpy.
 
     Args:
-        args: Of the command line, without the program; those of this process by default.
+        arguments: Of the command line, without the program.
 
     Raises:
         ConfigError: If rcl cannot use an argument, or nobody does.
     """
-    arguments = sys.argv[1:] if args is None else args
     try:
         rclpy.init(args=arguments)
         unused = remove_ros_args(arguments)
     except Exception as error:  # rclpy has one exception type for each kind of argument
-        raise ConfigError(f"{_one_line(error)}; see --help") from error
+        raise ConfigError(_encoding_error(arguments) or f"{_one_line(error)}; see --help") from error
     if unused:
         raise ConfigError(f"unknown argument {unused[0]!r}: parameters are given as --ros-args -p name:=value; see --help")
+
+
+def _encoding_error(arguments: list[str]) -> str:
+    """Which parameter file is not UTF-8, of which rcl only says that it cannot be parsed; empty if all are."""
+    for path in (value for flag, value in pairwise(arguments) if flag == "--params-file"):
+        try:
+            Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            return f"params file {path!r} is not UTF-8: byte 0x{error.object[error.start]:02x} in line {line}"
+        except OSError:
+            continue
+    return ""
 
 
 def _one_line(error: Exception) -> str:

@@ -28,7 +28,6 @@ from mpvss_ros.diagnostics import camera_statuses, model_status
 from mpvss_ros.inference_thread import InferenceThread
 from mpvss_ros.overrides import unused_overrides
 from mpvss_ros.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
-from mpvss_ros.ros_arguments import start_ros
 from mpvss_ros.threads import use_threads
 
 __all__ = ["SegmentationNode", "run"]
@@ -186,8 +185,9 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Leave the graph."""
         super().destroy_node()
-        # It holds the node as well, and rclpy does not let go of it.
-        self._state_machine.destroy_when_not_in_use()
+        # It holds the node as well, and rclpy does not let go of it. A node that was refused its parameters has none.
+        if hasattr(self, "_state_machine"):
+            self._state_machine.destroy_when_not_in_use()
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
@@ -269,22 +269,17 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def run(
-    args: list[str] | None = None,
-    *,
-    on_created: Callable[[Callable[[], None]], None],
-    on_ready: Callable[[], None],
-) -> None:
+def run(*, on_created: Callable[[Callable[[], None]], None], on_ready: Callable[[], None]) -> None:
     """Run the node until it is interrupted, and end the process. Exit code 2 if it cannot start.
 
+    ROS must have been started.
+
     Args:
-        args: Of the command line.
         on_created: Called with what makes the node leave the graph, for whoever ends the process while it starts.
         on_ready: Called when a signal does not interrupt the start any more, but the node's work.
     """
     node, exit_code = None, 0
     try:
-        start_ros(args)
         node = SegmentationNode(load_early=True, on_created=lambda node: on_created(node.destroy_node))
         exit_code = _serve(node, on_ready)
     except MPVSSError as error:

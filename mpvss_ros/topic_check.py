@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
@@ -60,10 +60,11 @@ class _Publishers:
         """Ask the graph."""
         topic, wanted = subscription.topic_name, _type_name(subscription.msg_type)
         infos = node.get_publishers_info_by_topic(topic)
+        own = _own_qos(node, node.get_subscriptions_info_by_topic(topic))
         heard, unheard = [], []
         for info in infos:
             if info.topic_type == wanted:
-                (heard if _fits(info.qos_profile, subscription.qos_profile) else unheard).append(info)
+                (heard if _fits(info.qos_profile, own) else unheard).append(info)
         return cls(topic, wanted, heard, unheard, sorted({info.topic_type for info in infos} - {wanted}))
 
     def __bool__(self) -> bool:
@@ -102,13 +103,12 @@ def check_inputs(node: Node, *, image: Subscription, camera_info: Subscription, 
 
 def check_outputs(node: Node, publishers: Iterable[Publisher]) -> TopicReport:
     """Look at who subscribes to what the node publishes."""
-    incompatible = Counter(
-        publisher.topic_name
-        for publisher in publishers
-        for info in node.get_subscriptions_info_by_topic(publisher.topic_name)
-        if info.topic_type == _type_name(publisher.msg_type) and not _fits(publisher.qos_profile, info.qos_profile)
-    )
-    return TopicReport(incompatible_qos=incompatible)
+    incompatible = Counter()
+    for topic, message_type in ((publisher.topic_name, publisher.msg_type) for publisher in publishers):
+        own = _own_qos(node, node.get_publishers_info_by_topic(topic))
+        for info in node.get_subscriptions_info_by_topic(topic):
+            incompatible[topic] += info.topic_type == _type_name(message_type) and not _fits(own, info.qos_profile)
+    return TopicReport(incompatible_qos=+incompatible)
 
 
 def _type_name(message_type: type) -> str:
@@ -117,12 +117,24 @@ def _type_name(message_type: type) -> str:
     return f"{package}/msg/{message_type.__name__}"
 
 
-def _fits(offered, requested) -> bool:
-    return qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
+def _own_qos(node: Node, infos: list[TopicEndpointInfo]) -> QoSProfile | None:
+    """That of the node's own publisher or subscription; None if the graph does not know it yet.
+
+    As the graph tells it: there, times that nobody has set are infinite, and compare with those of others.
+    """
+    own_name = node.get_name(), node.get_namespace()
+    return next((info.qos_profile for info in infos if (info.node_name, info.node_namespace) == own_name), None)
+
+
+def _fits(offered: QoSProfile | None, requested: QoSProfile | None) -> bool:
+    known = offered is not None and requested is not None
+    return not known or qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
 
 
 def _names(infos: list[TopicEndpointInfo]) -> str:
-    return ", ".join(sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos))
+    # The graph learns of a publisher a little before it learns whose it is.
+    known = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos if "UNKNOWN" not in info.node_name]
+    return ", ".join(sorted(known)) or "by nodes that have not said their names"
 
 
 def _way_out(node: Node, topic: str, types: list[str], argument: str) -> str:
