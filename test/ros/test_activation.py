@@ -1,12 +1,16 @@
 """What is published, and what never, when a frame is at work while the node is told something else."""
 
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, TimeReference
 from std_srvs.srv import SetBool, Trigger
 
 from mpvss_ros.conversions import image_message
+from mpvss_ros.segmentation_node import SegmentationNode
 
 from .conftest import FaultyModel, header
 
@@ -66,9 +70,7 @@ def reconnected(peer, camera, wait_for=1):
     return camera
 
 
-def test_no_frame_of_an_earlier_activation_is_answered(
-    camera_with_frame_at_work, peer, messages, model, change
-):
+def test_no_frame_of_an_earlier_activation_is_answered(camera_with_frame_at_work, peer, messages, model, change):
     camera = camera_with_frame_at_work
     camera.publish(messages[2])
     change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE)
@@ -150,12 +152,6 @@ def test_an_inactive_node_says_so(start_node, peer, change):
 
 
 def test_a_node_leaves_the_graph_though_its_segmentor_is_inside_a_frame(tiny_checkpoint, peer, messages, model):
-    import rclpy
-    from rclpy.context import Context
-    from rclpy.parameter import Parameter
-
-    from mpvss_ros.segmentation_node import SegmentationNode
-
     context = Context()
     rclpy.init(args=[], context=context)
     values = {"model": tiny_checkpoint, "threads": 1, "key_frames": "sync"}
