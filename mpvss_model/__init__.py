@@ -1,5 +1,8 @@
 """Video semantic segmentation by key frames and mask propagation (MPVSS), in plain PyTorch."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import (
     CheckpointError,
@@ -12,8 +15,10 @@ from mpvss_model.errors import (
     StaleKeyFrameError,
 )
 from mpvss_model.schedule import KeyFrameReason, RestartReason
-from mpvss_model.segmentation import Segmentation
-from mpvss_model.video_segmentor import VideoSegmentor
+
+if TYPE_CHECKING:
+    from mpvss_model.segmentation import Segmentation
+    from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = [
     "CheckpointError",
@@ -30,3 +35,12 @@ __all__ = [
     "StreamConfig",
     "VideoSegmentor",
 ]
+
+# PyTorch takes seconds to import, which whoever only wants a configuration or an error is spared.
+_NEED_TORCH = {"Segmentation": "mpvss_model.segmentation", "VideoSegmentor": "mpvss_model.video_segmentor"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEED_TORCH[name]), name)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from mpvss_model.config import PRECISIONS
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PRECISIONS", "resolve_precision"]
 
-# "auto" is fp16 on a GPU, else fp32.
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

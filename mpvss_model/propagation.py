@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from mpvss_model.config import PROPAGATIONS
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.motion.module import MotionModule
@@ -14,9 +15,6 @@ from mpvss_model.motion.propagator import MotionPropagator, RefinedFlowPropagato
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["PROPAGATIONS", "CopyPropagator", "Propagator", "make_propagator"]
-
-# "auto" is what the model's configuration says.
-PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 
 
 class Propagator(Protocol):

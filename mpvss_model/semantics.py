@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mpvss_model.config import UNLABELED
 from mpvss_model.image import FramePadding
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "relevant_queries",
 ]
 
-UNLABELED = 255
 MASK_STRIDE = 4
 # Bilinear upsampling by 4: shares of the value before, at and after its cell in each of the cell's four pixels.
 SHARES = torch.tensor([[0.375, 0.625, 0.0], [0.125, 0.875, 0.0], [0.0, 0.875, 0.125], [0.0, 0.625, 0.375]])

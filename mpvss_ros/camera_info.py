@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-__all__ = ["scaled_camera_info"]
+__all__ = ["image_scale", "scaled_camera_info"]
+
+# Of width and height, where a driver has rounded one of them.
+ASPECT_TOLERANCE = 0.02
+
+
+def image_scale(info: CameraInfo, *, width: int, height: int) -> tuple[float, float] | None:
+    """By what the calibration's pixels scale to those of the camera's image.
+
+    The calibration is that of the whole sensor, of which the image shows the region of interest, binned. Drivers and nodes
+    that resize images often pass it on unchanged.
+
+    Args:
+        info: The camera's calibration.
+        width: Of the image.
+        height: Of the image.
+
+    Returns:
+        Factors of width and height, 1 for an image of the calibration's own size or a calibration without one; None if the
+        image has another aspect ratio, so that it cannot be a resized one.
+    """
+    if not info.width or not info.height or (info.width, info.height) == (width, height):
+        return 1.0, 1.0
+    shown_width = (info.roi.width or info.width) // max(1, info.binning_x)
+    shown_height = (info.roi.height or info.height) // max(1, info.binning_y)
+    scale_x, scale_y = width / max(1, shown_width), height / max(1, shown_height)
+    return (scale_x, scale_y) if abs(scale_x / scale_y - 1.0) <= ASPECT_TOLERANCE else None
 
 
 def scaled_camera_info(info: CameraInfo, header, *, scale_x: float = 1.0, scale_y: float = 1.0) -> CameraInfo:

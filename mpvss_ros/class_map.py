@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpvss_model import ConfigError
-from mpvss_model.semantics import UNLABELED
+from mpvss_model.config import UNLABELED
 
 __all__ = ["REST", "ClassMap", "parse_entries"]
 

@@ -4,38 +4,65 @@ from __future__ import annotations
 
 import os
 import resource
+import time
+from collections.abc import Iterator, Mapping
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mpvss_model import VideoSegmentor
 from mpvss_model.stamps import seconds
+from mpvss_ros.camera_check import CameraCheck
 from mpvss_ros.statistics import CameraStatistics
+from mpvss_ros.topic_check import TopicReport
 
-__all__ = ["camera_statuses", "model_status", "resident_mb"]
+__all__ = ["camera_statuses", "model_status", "resident_mb", "status_prefix"]
 
+# Aggregators that were set up for the node under its usual name know its statuses by this one.
+USUAL_NAME, USUAL_PREFIX = "/mpvss/segmentation", "segmentation"
+# A segmentor may take its time for the first frame.
+LONG_WORK_S = 10.0
 STALE_INPUT_RATE = 0.1
 MB = 1024 * 1024
 
 
+def status_prefix(node_name: str) -> str:
+    """What the names of a node's statuses begin with, different for each instance.
+
+    >>> status_prefix("/mpvss/segmentation"), status_prefix("/robot1/mpvss/segmentation")
+    ('segmentation', '/robot1/mpvss/segmentation')
+
+    Args:
+        node_name: Fully qualified.
+    """
+    return USUAL_PREFIX if node_name == USUAL_NAME else node_name
+
+
 def camera_statuses(
-    statistics: CameraStatistics, *, node_name: str, camera: str, dropped: dict[str, int], now_s: float
+    statistics: CameraStatistics,
+    *,
+    node_name: str,
+    camera: str,
+    dropped: dict[str, int],
+    check: CameraCheck,
+    now_s: float,
 ) -> list[DiagnosticStatus]:
     """What there is to say of one camera: input, output and key frames.
 
     Args:
         statistics: Is read under its lock.
-        node_name: Prefix of the statuses' names.
-        camera: Likewise, after it; empty if the node has only one.
-        dropped: Frames that were never looked at, by reason.
+        node_name: Fully qualified.
+        camera: Goes before the names of its statuses; empty if the node has only one.
+        dropped: Frames that were never answered, by reason.
+        check: What is wrong with the camera and its peers.
         now_s: The node's clock, which is that of the stamps.
     """
-    prefix = f"{node_name}: {camera} " if camera else f"{node_name}: "
+    kind = f"{camera} " if camera else ""
     with statistics.lock:
         return [
-            _input_status(prefix + "input", statistics, dropped),
-            _output_status(prefix + "output", statistics),
-            _key_frame_status(prefix + "key frames", statistics, now_s),
+            _input_status(node_name, kind + "input", statistics, dropped, check),
+            _output_status(node_name, kind + "output", statistics, check),
+            _key_frame_status(node_name, kind + "key frames", statistics, now_s),
         ]
 
 
@@ -44,12 +71,11 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
 
     Args:
         model: None while there is none.
-        node_name: Prefix of the status's name.
+        node_name: Fully qualified.
         class_names: As published.
     """
-    name = f"{node_name}: model"
     if model is None:
-        return _status(name, DiagnosticStatus.WARN, "no model loaded", {})
+        return _status(node_name, "model", DiagnosticStatus.WARN, "no model loaded", {})
     segmentor = model.segmentor
     values = {
         "name": segmentor.name,
@@ -63,7 +89,7 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
     if segmentor.device.type == "cuda":
         values["gpu_memory_mb"] = f"{torch.cuda.memory_allocated(segmentor.device) / MB:.0f}"
         values["peak_gpu_memory_mb"] = f"{torch.cuda.max_memory_allocated(segmentor.device) / MB:.0f}"
-    return _status(name, DiagnosticStatus.OK, segmentor.name, values)
+    return _status(node_name, "model", DiagnosticStatus.OK, segmentor.name, values)
 
 
 def resident_mb() -> float:
@@ -72,22 +98,16 @@ def resident_mb() -> float:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
 
 
-def _input_status(name: str, statistics: CameraStatistics, dropped: dict[str, int]) -> DiagnosticStatus:
+def _input_status(
+    node_name: str, kind: str, statistics: CameraStatistics, dropped: dict[str, int], check: CameraCheck
+) -> DiagnosticStatus:
     rate_hz = statistics.input_rate.per_second()
-    level, text = DiagnosticStatus.OK, f"{rate_hz:.1f} Hz"
-    if statistics.incompatible_qos:
-        topics = ", ".join(sorted(statistics.incompatible_qos))
-        level, text = DiagnosticStatus.WARN, f"incompatible QoS on {topics}"
-    elif not statistics.enabled:
-        level, text = DiagnosticStatus.WARN, "disabled: frames are dropped until set_enabled is called with true"
-    elif rate_hz < STALE_INPUT_RATE:
-        level, text = DiagnosticStatus.WARN, "no frames" if statistics.received else "no frame yet"
-    elif statistics.rejection_rate.in_window():
-        level, text = DiagnosticStatus.WARN, f"frame not used: {statistics.last_rejection}"
+    troubles = list(_input_troubles(statistics, check, rate_hz))
     return _status(
-        name,
-        level,
-        text,
+        node_name,
+        kind,
+        DiagnosticStatus.WARN if troubles else DiagnosticStatus.OK,
+        "; ".join(troubles) or f"{rate_hz:.1f} Hz",
         {
             "rate_hz": f"{rate_hz:.2f}",
             "received": statistics.received,
@@ -96,17 +116,47 @@ def _input_status(name: str, statistics: CameraStatistics, dropped: dict[str, in
             "malformed": sum(statistics.rejected.values()),
             "malformed_by_reason": _counts(statistics.rejected),
             "last_malformed": statistics.last_rejection,
-            "incompatible_qos": _counts(statistics.incompatible_qos),
+            "publishers": check.inputs.publishers,
+            "incompatible_qos": _counts(check.inputs.incompatible_qos),
         },
     )
 
 
-def _output_status(name: str, statistics: CameraStatistics) -> DiagnosticStatus:
+def _input_troubles(statistics: CameraStatistics, check: CameraCheck, rate_hz: float) -> Iterator[str]:
+    """Everything that is wrong now, what explains the rest first."""
+    if not check.active:
+        yield "inactive: no frames are read until the node is activated"
+        return
+    if not statistics.enabled:
+        yield "disabled: frames are dropped until set_enabled is called with true"
+    yield from _incompatible(check.inputs)
+    yield from check.inputs.troubles
+    yield from check.sequence
+    if rate_hz < STALE_INPUT_RATE:
+        yield "no frames" if statistics.received else "no frame yet"
+    elif statistics.rejection_rate.in_window():
+        yield f"frame not used: {statistics.last_rejection}"
+    yield from (text for text in (check.inputs.nobody, check.camera_info) if text)
+
+
+def _incompatible(report: TopicReport) -> list[str]:
+    topics = ", ".join(sorted(report.incompatible_qos))
+    return [f"incompatible QoS on {topics}"] if topics else []
+
+
+def _output_status(node_name: str, kind: str, statistics: CameraStatistics, check: CameraCheck) -> DiagnosticStatus:
     rate_hz = statistics.output_rate.per_second()
+    problems = [statistics.problem] if statistics.problem else []
+    work_s = 0.0 if statistics.began_s is None else time.monotonic() - statistics.began_s
+    if work_s > LONG_WORK_S:
+        problems.append(f"one frame has been at work for {work_s:.0f} s: the segmentor hangs, or is too slow")
+    warnings = _incompatible(check.outputs)
+    level = DiagnosticStatus.ERROR if problems else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
     return _status(
-        name,
-        DiagnosticStatus.ERROR if statistics.problem else DiagnosticStatus.OK,
-        statistics.problem or f"{rate_hz:.1f} Hz",
+        node_name,
+        kind,
+        level,
+        "; ".join(problems + warnings) or f"{rate_hz:.1f} Hz",
         {
             "rate_hz": f"{rate_hz:.2f}",
             "published": statistics.published,
@@ -114,6 +164,7 @@ def _output_status(name: str, statistics: CameraStatistics) -> DiagnosticStatus:
             "unanswered_by_reason": _counts(statistics.unanswered),
             "key_frame_faults": statistics.faults,
             "last_key_frame_fault": statistics.last_fault,
+            "incompatible_qos": _counts(check.outputs.incompatible_qos),
             **_percentiles("stamp_to_publish", statistics.stamp_to_publish),
             **_percentiles("key_processing", statistics.key_processing),
             **_percentiles("propagated_processing", statistics.propagated_processing),
@@ -121,11 +172,12 @@ def _output_status(name: str, statistics: CameraStatistics) -> DiagnosticStatus:
     )
 
 
-def _key_frame_status(name: str, statistics: CameraStatistics, now_s: float) -> DiagnosticStatus:
+def _key_frame_status(node_name: str, kind: str, statistics: CameraStatistics, now_s: float) -> DiagnosticStatus:
     key_stamp_ns, label_stamp_ns = statistics.key_stamp_ns, statistics.label_stamp_ns
     has_key_frame = key_stamp_ns is not None
     return _status(
-        name,
+        node_name,
+        kind,
         DiagnosticStatus.OK,
         f"{statistics.key_frames} key frames",
         {
@@ -139,12 +191,13 @@ def _key_frame_status(name: str, statistics: CameraStatistics, now_s: float) -> 
     )
 
 
-def _status(name: str, level: bytes, text: str, values: dict[str, object]) -> DiagnosticStatus:
+def _status(node_name: str, kind: str, level: bytes, text: str, values: dict[str, object]) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    return DiagnosticStatus(name=name, hardware_id=name.partition(":")[0], level=level, message=text, values=pairs)
+    name = f"{status_prefix(node_name)}: {kind}"
+    return DiagnosticStatus(name=name, hardware_id=node_name, level=level, message=text, values=pairs)
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()) if count)
 
 

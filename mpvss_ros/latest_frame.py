@@ -12,6 +12,10 @@ __all__ = ["FrameMailbox"]
 class FrameMailbox:
     """Hands frames from one thread to another, in order, and counts those it has to drop.
 
+    Attributes:
+        dropped: Frames that found the box full, or were pushed out of it.
+        revoked: Why the frame that was taken last is not to be answered any more; empty if it is.
+
     Args:
         capacity: Frames it holds at most, at least 1.
         newest_wins: What happens to a frame that comes when the box is full: it replaces the oldest one (a robot wants the
@@ -21,6 +25,7 @@ class FrameMailbox:
 
     def __init__(self, *, capacity: int, newest_wins: bool, changed: Condition) -> None:
         self.dropped = 0
+        self.revoked = ""
         self._capacity = capacity
         self._newest_wins = newest_wins
         self._frames: deque[Any] = deque()
@@ -38,15 +43,23 @@ class FrameMailbox:
                     return False
                 self._frames.popleft()
             self._frames.append(frame)
-            self._changed.notify()
+            self._changed.notify_all()
             return True
 
     def take(self) -> Any | None:
         """The next frame, or None; does not wait."""
         with self._changed:
+            self.revoked = ""
             return self._frames.popleft() if self._frames else None
 
-    def clear(self) -> None:
-        """Discard what is left."""
+    def revoke(self, reason: str) -> None:
+        """Do not have the frame that was taken last answered, if it is still at work; says nothing of later ones."""
         with self._changed:
+            self.revoked = reason
+
+    def clear(self) -> int:
+        """Discard what waits; returns how many frames those were."""
+        with self._changed:
+            waiting = len(self._frames)
             self._frames.clear()
+            return waiting

@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 
 from mpvss_model import Segmentation
-from mpvss_ros.camera_info import scaled_camera_info
+from mpvss_ros.camera_info import image_scale, scaled_camera_info
 from mpvss_ros.class_map import ClassMap
 from mpvss_ros.conversions import image_message
 from mpvss_ros.overlay import overlay
@@ -33,20 +33,19 @@ class Outputs:
         prefix: Of the topics: empty, or a camera's name and a slash.
         class_map: Its names are published once, latched, before the first label image.
         depth: Results kept for a subscriber that is held up.
-        on_incompatible_qos: Called with a topic's name when a subscriber's QoS does not fit.
+
+    Attributes:
+        publishers: All of them.
     """
 
-    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int, on_incompatible_qos) -> None:
+    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int) -> None:
         self._node = node
         self._class_map = class_map
-        self._publishers = []
+        self.publishers: list[Publisher] = []
 
-        def create(message_type, name: str, qos: QoSProfile):
-            topic = node.resolve_topic_name(prefix + name)
-            events = PublisherEventCallbacks(incompatible_qos=lambda _: on_incompatible_qos(topic))
-            publisher = node.create_publisher(message_type, prefix + name, qos, event_callbacks=events)
-            self._publishers.append(publisher)
-            return publisher
+        def create(message_type, name: str, qos: QoSProfile) -> Publisher:
+            self.publishers.append(node.create_publisher(message_type, prefix + name, qos))
+            return self.publishers[-1]
 
         self._publish_label_info(create)
         result_qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
@@ -71,7 +70,7 @@ class Outputs:
             header: Of the camera image.
             frame: uint8 RGB ``[H, W, 3]``.
             segmentation: Its result.
-            camera_info: The camera's newest, if there is any.
+            camera_info: The camera's newest, if there is any; not published if it cannot be that of the image.
             config: Size of the labels, and opacity of the overlay.
         """
         labels = self._class_map(segmentation.labels)
@@ -79,11 +78,8 @@ class Outputs:
             source = "key" if segmentation.is_key_frame else "propagated"
             key_time = time_message(segmentation.key_stamp_ns)
             self._key_frame.publish(TimeReference(header=header, time_ref=key_time, source=source))
-        if camera_info is not None and self._camera_info.get_subscription_count():
-            height, width = labels.shape
-            out_width, out_height = config.label_size or (width, height)
-            scaled = scaled_camera_info(camera_info, header, scale_x=out_width / width, scale_y=out_height / height)
-            self._camera_info.publish(scaled)
+        if camera_info is not None and self.camera_info_is_wanted:
+            self._publish_camera_info(header, camera_info, labels.shape, config.label_size)
         if self._confidence.get_subscription_count():
             confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
             self._confidence.publish(image_message(_resized(confidence, config.label_size), "mono8", header))
@@ -92,10 +88,24 @@ class Outputs:
         if self._overlay.get_subscription_count():
             self._overlay.publish(image_message(overlay(frame, labels, config.overlay_alpha), "rgb8", header))
 
+    @property
+    def camera_info_is_wanted(self) -> bool:
+        """Whether somebody subscribes to the calibration."""
+        return self._camera_info.get_subscription_count() > 0
+
     def destroy(self) -> None:
         """Destroy the publishers."""
-        for publisher in self._publishers:
+        for publisher in self.publishers:
             self._node.destroy_publisher(publisher)
+
+    def _publish_camera_info(self, header, info: CameraInfo, shape: tuple[int, int], label_size: tuple[int, int] | None) -> None:
+        height, width = shape
+        scale = image_scale(info, width=width, height=height)
+        if scale is None:
+            return
+        out_width, out_height = label_size or (width, height)
+        scale_x, scale_y = scale[0] * out_width / width, scale[1] * out_height / height
+        self._camera_info.publish(scaled_camera_info(info, header, scale_x=scale_x, scale_y=scale_y))
 
     def _publish_label_info(self, create) -> None:
         try:

@@ -12,10 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT
+from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT, PRECISIONS, PROPAGATIONS
 from mpvss_model.encoded_image import MAX_IMAGE_PIXELS
-from mpvss_model.precision import PRECISIONS
-from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.class_map import parse_entries
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
@@ -25,6 +23,9 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 LISTS = {int: "a list of whole numbers", str: "a list of texts"}
 MAX_LABEL_SIZE = 16_384
 MOST_IMAGE_PIXELS = 150_000_000
+# Whether a parameter may change, as its descriptor says it.
+LIVE = "may change live, from the next frame on"
+FIXED = "fixed while a model is loaded: clean up the node before it changes"
 # ROS has no empty list to start from: these stand for it.
 NO_TEXTS = ("",)
 INPUT_SIZE = (0, 0)
@@ -40,7 +41,7 @@ def _are_camera_names(value: tuple[str, ...]) -> bool:
 
 
 def _is_label_size(value: tuple[int, ...]) -> bool:
-    return value in ((), INPUT_SIZE) or (len(value) == 2 and all(1 <= side <= MAX_LABEL_SIZE for side in value))
+    return value == INPUT_SIZE or (len(value) == 2 and all(1 <= side <= MAX_LABEL_SIZE for side in value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class Parameter:
         kind = type(self.default[0])
         if not isinstance(items, (list, tuple, array)) or any(type(item) is not kind for item in items):
             raise self._error(LISTS[kind], value)
-        return tuple(items)
+        return tuple(items) or self.default
 
     def _error(self, requirement: str, value: Any) -> ConfigError:
         shown = list(value) if isinstance(value, (tuple, array)) else value
@@ -104,10 +105,10 @@ class Parameter:
         """For ``declare_parameter``."""
         # rclpy's own check of types names neither parameter nor value, and refuses 2 where 2.0 is meant.
         descriptor = ParameterDescriptor(name=self.name, description=self.description, dynamic_typing=True)
-        if self.choices:
-            descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
-        elif self.requirement:
-            descriptor.additional_constraints = self.requirement
+        # `read_only` would forbid changes before a model is loaded, too.
+        change = LIVE if self.live else FIXED
+        allowed = f"one of: {', '.join(self.choices)}" if self.choices else self.requirement
+        descriptor.additional_constraints = f"{allowed}; {change}" if allowed else change
         if isinstance(self.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=self.minimum, to_value=self.maximum)]
         elif self.minimum is not None:
@@ -335,7 +336,7 @@ class NodeConfig:
     @property
     def label_size(self) -> tuple[int, int] | None:
         """Width and height of the label images; None for the camera image's."""
-        return None if self.output_size in ((), INPUT_SIZE) else self.output_size
+        return None if self.output_size == INPUT_SIZE else self.output_size
 
     @property
     def stream(self) -> StreamConfig:

@@ -8,7 +8,8 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from threading import Condition
 
 import rclpy
@@ -16,13 +17,16 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 
 from mpvss_model import ConfigError, MPVSSError, VideoSegmentor
-from mpvss_ros.camera import Camera
+from mpvss_model.errors import first_line
+from mpvss_ros.camera import Camera, image_topic
 from mpvss_ros.class_map import ClassMap
 from mpvss_ros.diagnostics import camera_statuses, model_status
 from mpvss_ros.inference_thread import InferenceThread
+from mpvss_ros.overrides import unused_overrides
 from mpvss_ros.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
 from mpvss_ros.threads import use_threads
 
@@ -30,6 +34,18 @@ __all__ = ["SegmentationNode", "run"]
 
 DIAGNOSTICS_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 1.0
+# At the end of the process, whose whole end may take two seconds.
+EXIT_TIMEOUT_S = 0.5
+# What a model is loaded with.
+MODEL_PARAMETERS = ("model", "device", "propagation", "precision", "threads")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready for work, and the values of `MODEL_PARAMETERS` that it was loaded with."""
+
+    model: VideoSegmentor
+    settings: tuple[object, ...]
 
 
 class SegmentationNode(LifecycleNode):
@@ -39,18 +55,38 @@ class SegmentationNode(LifecycleNode):
 
     Args:
         load_model: Takes the arguments of `VideoSegmentor.from_pretrained`.
+        load_early: Load the model before the lifecycle services appear, unless the node starts by itself, so that
+            ``configure`` answers at once: managers wait for the services as long as it takes, but not for their answers. A
+            model that cannot be loaded is no error yet.
+        on_created: Called with the node as soon as it is in the graph, before anything takes time.
         kwargs: For `rclpy.node.Node`.
+
+    Raises:
+        ConfigError: If a parameter's value cannot be used.
     """
 
-    def __init__(self, *, load_model: Callable[..., VideoSegmentor] = VideoSegmentor.from_pretrained, **kwargs) -> None:
-        super().__init__("segmentation", namespace="mpvss", **kwargs)
+    def __init__(
+        self,
+        *,
+        load_model: Callable[..., VideoSegmentor] = VideoSegmentor.from_pretrained,
+        load_early: bool = False,
+        on_created: Callable[[SegmentationNode], None] = lambda node: None,
+        **kwargs,
+    ) -> None:
+        # What `LifecycleNode` does, with a pause before the second part.
+        Node.__init__(self, "segmentation", namespace="mpvss", **kwargs)
+        on_created(self)
         self._load_model = load_model
         self.config: NodeConfig = declare_parameters(self)
+        self._warn_of_unused_overrides()
+        self._loaded: LoadedModel | None = self._loaded_early() if load_early and not self.config.autostart else None
+        LifecycleNodeMixin.__init__(self)
         self._model: VideoSegmentor | None = None
         self._class_names: tuple[str, ...] = ()
         self._cameras: list[Camera] = []
         self._inference: InferenceThread | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.add_post_set_parameters_callback(self._after_set_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A steady clock, so that the report comes once a second in simulated time too.
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -88,9 +124,81 @@ class SegmentationNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        config = self.config
+        loaded, self._loaded = self._loaded, None
+        # Parameters may have changed since.
+        if loaded is None or loaded.settings != self._model_settings:
+            loaded = self._load()
+        config, model = self.config, loaded.model
+        class_map = ClassMap(model.class_names, config.class_map_entries)
+        self._model, self._class_names = model, class_map.names
+        changed = Condition()
+        self._cameras = [
+            Camera(
+                self,
+                name=name,
+                stream=model.new_stream(config.stream),
+                class_map=class_map,
+                config=config,
+                changed=changed,
+            )
+            for name in config.camera_names
+        ]
+        # One thread until the model goes, so that an old frame and a new one are never worked on together.
+        cameras = self._cameras
+        self._inference = InferenceThread(
+            changed=changed,
+            work=[(camera.mailbox, camera.process) for camera in cameras],
+            on_end=lambda: [camera.close_stream() for camera in cameras],
+        )
+
+    def _activate(self) -> None:
+        for camera in self._cameras:
+            camera.subscribe()
+
+    def _deactivate(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        for camera in self._cameras:
+            camera.unsubscribe()
+        if self._inference is not None and not self._inference.wait_until_idle(timeout_s):
+            self.get_logger().warning("the frame at hand is taking long; its result will be discarded")
+        for camera in self._cameras:
+            camera.silence()
+
+    def _clean_up(self) -> None:
+        if self._inference is not None:
+            # A frame that is still at work has had its time; the thread ends with it.
+            self._inference.stop(timeout_s=0.0)
+        self._inference = None
+        for camera in self._cameras:
+            camera.destroy()
+        self._cameras = []
+        self._model = None
+
+    def release(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop working and free everything, from any state.
+
+        Args:
+            timeout_s: How long to wait for the frame at hand.
+        """
+        self._deactivate(timeout_s)
+        self._clean_up()
+
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        super().destroy_node()
+        # It holds the node as well, and rclpy does not let go of it. A node that was refused its parameters has none.
+        if hasattr(self, "_state_machine"):
+            self._state_machine.destroy_when_not_in_use()
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _model_settings(self) -> tuple[object, ...]:
+        return tuple(getattr(self.config, name) for name in MODEL_PARAMETERS)
+
+    def _load(self) -> LoadedModel:
+        """Load the model that the parameters name, and pay its one-time costs."""
+        config, settings, started_s = self.config, self._model_settings, time.monotonic()
         use_threads(config.threads)
-        started_s = time.monotonic()
         model = self._load_model(
             config.model,
             device=config.device,
@@ -98,62 +206,54 @@ class SegmentationNode(LifecycleNode):
             precision=config.precision,
             config=config.stream,
         )
-        class_map = ClassMap(model.class_names, config.class_map_entries)
         model.warm_up()
-        self._model, self._class_names = model, class_map.names
-        self._cameras = [
-            Camera(self, name=name, stream=model.new_stream(), class_map=class_map, config=config)
-            for name in config.camera_names
-        ]
         self.get_logger().info(
-            f"model {model.segmentor.name} with {len(self._class_names)} classes and {model.propagator.name} propagation "
+            f"model {model.segmentor.name} with {len(model.class_names)} classes and {model.propagator.name} propagation "
             f"ready on {model.segmentor.device} after {time.monotonic() - started_s:.1f} s"
         )
+        return LoadedModel(model, settings)
 
-    def _activate(self) -> None:
-        changed = Condition()
-        work = [(camera.open_mailbox(changed), camera.process) for camera in self._cameras]
-        self._inference = InferenceThread(changed=changed, work=work)
-        for camera in self._cameras:
-            camera.subscribe()
-
-    def _deactivate(self) -> None:
-        for camera in self._cameras:
-            camera.unsubscribe()
-        if self._inference is not None and not self._inference.stop(STOP_TIMEOUT_S):
-            self.get_logger().warning("the frame at hand is taking long; its result will be discarded")
-        self._inference = None
-
-    def _clean_up(self) -> None:
-        for camera in self._cameras:
-            camera.destroy()
-        self._cameras = []
-        self._model = None
-
-    def release(self) -> None:
-        """Stop working and free everything, from any state."""
-        self._deactivate()
-        self._clean_up()
+    def _loaded_early(self) -> LoadedModel | None:
+        try:
+            return self._load()
+        except Exception as error:  # whatever it is, configuring meets it again and says so to whoever asks for that
+            self.get_logger().warning(f"the model cannot be loaded yet: {first_line(error)}")
+            return None
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
     def _on_set_parameters(self, parameters) -> SetParametersResult:
-        """Check all changes of one request together; apply them only if every one of them is fine."""
-        changes = {p.name: p.value for p in parameters if p.name in {row.name for row in PARAMETERS}}
+        """Check all changes of one request together; others may still refuse them, so that none takes effect yet."""
         try:
-            config = checked_config({**asdict(self.config), **changes})
-            fixed = [row.name for row in PARAMETERS if row.name in changes and not row.live]
+            config = self._changed_config(parameters)
+            fixed = [p.name for p in PARAMETERS if not p.live and getattr(config, p.name) != getattr(self.config, p.name)]
             if fixed and self._model is not None:
                 raise ConfigError(f"parameter {fixed[0]!r} cannot change while a model is loaded: clean up the node first")
         except MPVSSError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self.config = config
-        for camera in self._cameras:
-            camera.apply(config)
         return SetParametersResult(successful=True)
 
+    def _after_set_parameters(self, parameters) -> None:
+        """Have all changes of one request take effect together."""
+        self.config = self._changed_config(parameters)
+        for camera in self._cameras:
+            camera.apply(self.config)
+
+    def _changed_config(self, parameters) -> NodeConfig:
+        names = {row.name for row in PARAMETERS}
+        return checked_config({**asdict(self.config), **{p.name: p.value for p in parameters if p.name in names}})
+
+    def _warn_of_unused_overrides(self) -> None:
+        texts = unused_overrides(
+            self._parameter_overrides,
+            declared=self._parameters,
+            image_topics=[image_topic(self, name, self.config) for name in self.config.camera_names],
+        )
+        for text in texts:
+            self.get_logger().warning(text)
+
     def _publish_diagnostics(self) -> None:
-        now, node_name = self.get_clock().now(), self.get_name()
+        now, node_name = self.get_clock().now(), self.get_fully_qualified_name()
         message = DiagnosticArray()
         message.header.stamp = now.to_msg()
         for camera in self._cameras:
@@ -162,23 +262,25 @@ class SegmentationNode(LifecycleNode):
                 node_name=node_name,
                 camera=camera.name,
                 dropped=camera.dropped,
+                check=camera.check(),
                 now_s=now.nanoseconds * 1e-9,
             )
         message.status.append(model_status(self._model, node_name=node_name, class_names=self._class_names))
         self._diagnostics.publish(message)
 
 
-def run(args: list[str] | None = None, *, on_ready: Callable[[], None]) -> None:
+def run(*, on_created: Callable[[Callable[[], None]], None], on_ready: Callable[[], None]) -> None:
     """Run the node until it is interrupted, and end the process. Exit code 2 if it cannot start.
 
+    ROS must have been started.
+
     Args:
-        args: Of the command line.
+        on_created: Called with what makes the node leave the graph, for whoever ends the process while it starts.
         on_ready: Called when a signal does not interrupt the start any more, but the node's work.
     """
     node, exit_code = None, 0
     try:
-        rclpy.init(args=args)
-        node = SegmentationNode()
+        node = SegmentationNode(load_early=True, on_created=lambda node: on_created(node.destroy_node))
         exit_code = _serve(node, on_ready)
     except MPVSSError as error:
         print(f"segmentation_node: {error}", file=sys.stderr)
@@ -191,8 +293,9 @@ def run(args: list[str] | None = None, *, on_ready: Callable[[], None]) -> None:
             traceback.print_exc()
             exit_code = 1
     if node is not None:
-        with suppress(Exception):  # likewise
-            node.release()
+        for step in (partial(node.release, EXIT_TIMEOUT_S), node.destroy_node):
+            with suppress(Exception):  # likewise
+                step()
     rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

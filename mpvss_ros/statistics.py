@@ -72,6 +72,8 @@ class CameraStatistics:
     Attributes:
         rejected: Frames that could not be used, by reason.
         unanswered: Frames without labels although they were fine, by reason: the segmentor failed, or its masks are too old.
+        discarded: Frames that were fine and are not answered because somebody asked for that, by reason.
+        began_s: When the inference thread began the frame at hand, on the steady clock; None while it waits for one.
         problem: What is wrong with the last frame or with its next key frame; empty while all is well.
         faults: Key frames that failed, as far as frames were answered all the same.
         last_fault: Of the newest of them.
@@ -84,7 +86,8 @@ class CameraStatistics:
     received: int = 0
     published: int = 0
     enabled: bool = True
-    dropped_while_disabled: int = 0
+    discarded: Counter = field(default_factory=Counter)
+    began_s: float | None = None
     rejected: Counter = field(default_factory=Counter)
     rejection_rate: Rate = field(default_factory=Rate)
     last_rejection: str = ""
@@ -92,7 +95,6 @@ class CameraStatistics:
     problem: str = ""
     faults: int = 0
     last_fault: str = ""
-    incompatible_qos: Counter = field(default_factory=Counter)
     key_frames: int = 0
     key_frame_reasons: Counter = field(default_factory=Counter)
     last_key_frame_reason: str = ""
@@ -108,7 +110,12 @@ class CameraStatistics:
             self.received += 1
             self.input_rate.tick()
             if not self.enabled:
-                self.dropped_while_disabled += 1
+                self.discarded["disabled"] += 1
+
+    def count_discarded(self, reason: str, frames: int = 1) -> None:
+        """Frames are not answered any more, since somebody asked for that."""
+        with self.lock:
+            self.discarded[reason] += frames
 
     def count_rejection(self, reason: str, text: str) -> None:
         """A frame could not be used."""
@@ -116,6 +123,14 @@ class CameraStatistics:
             self.rejected[reason] += 1
             self.rejection_rate.tick()
             self.last_rejection = text[:MAX_TEXT]
+
+    def begin(self) -> None:
+        """The inference thread has taken a frame."""
+        self.began_s = time.monotonic()
+
+    def end(self) -> None:
+        """The inference thread waits for the next frame."""
+        self.began_s = None
 
     def count_unanswered(self, reason: str, text: str) -> None:
         """A frame that was fine gets no labels."""

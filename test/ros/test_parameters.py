@@ -1,6 +1,7 @@
 """Every value that cannot be used is refused by name, at the start and live, and changes nothing."""
 
 import pytest
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -107,11 +108,34 @@ def test_a_wrong_value_keeps_the_node_from_starting(name, value, allowed):
 
 @pytest.mark.parametrize("parameter", [p for p in PARAMETERS if not p.live], ids=lambda p: p.name)
 def test_what_the_model_was_loaded_with_stays_until_the_node_is_cleaned_up(node_with_model, parameter):
-    value = {str: "auto", bool: False, int: 2, tuple: ["front"]}[type(parameter.default)]
+    value = {str: "cpu", bool: False, int: 2, tuple: ["front"]}[type(parameter.default)]
     value = parameter.choices[-1] if parameter.choices else ["wall=a"] if parameter.name == "class_map" else value
     result = node_with_model.set_parameters_atomically([Parameter(parameter.name, value=value)])
     assert not result.successful
     assert parameter.name in result.reason and "clean up the node first" in result.reason
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
+def test_the_value_that_a_parameter_has_is_accepted(node_with_model, parameter):
+    value = node_with_model.get_parameter(parameter.name).value
+    for same in [value] + [[]] * (value in ([""], [0, 0])):
+        assert node_with_model.set_parameters_atomically([Parameter(parameter.name, value=same)]).successful
+
+
+def test_what_another_callback_refuses_takes_no_effect(node_with_model):
+    def refuse(parameters):
+        return SetParametersResult(successful=False, reason="not today")
+
+    before = node_with_model.config
+    # Callbacks are asked in the reverse order.
+    node_with_model.remove_on_set_parameters_callback(node_with_model._on_set_parameters)
+    node_with_model.add_on_set_parameters_callback(refuse)
+    node_with_model.add_on_set_parameters_callback(node_with_model._on_set_parameters)
+    try:
+        assert not node_with_model.set_parameters_atomically([Parameter("overlay_alpha", value=0.25)]).successful
+    finally:
+        node_with_model.remove_on_set_parameters_callback(refuse)
+    assert node_with_model.config == before
 
 
 def test_right_values_change_together(node_with_model):

@@ -62,6 +62,7 @@ def test_images_of_another_process_get_labels_under_their_own_headers(start_proc
     exit_code, seconds = node.end(signal.SIGINT)
     assert exit_code == 0 and seconds < 5, node.log()
     assert "Traceback" not in node.log()
+    peer.spin_until(lambda: "segmentation" not in peer.get_node_names(), timeout_s=2.0)
 
 
 def test_compressed_images_of_another_process_get_labels(start_process, peer, frames):
@@ -74,6 +75,7 @@ def test_compressed_images_of_another_process_get_labels(start_process, peer, fr
     exit_code, seconds = node.end(signal.SIGTERM)
     assert exit_code == 0 and seconds < 5, node.log()
     assert "Traceback" not in node.log()
+    peer.spin_until(lambda: "segmentation" not in peer.get_node_names(), timeout_s=2.0)
 
 
 def test_a_subscriber_that_is_held_up_misses_no_labels_of_a_replay(start_node, peer, frames, tmp_path):
@@ -188,17 +190,27 @@ def test_diagnostics_report_rates_latencies_key_frames_and_model(start_node, pee
 
 def test_a_camera_with_another_qos_is_named(start_node, peer, capfd):
     start_node()
-    peer.create_publisher(Image, "/camera/image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
-    peer.spin_until_diagnostics(lambda d: "/camera/image_raw" in d["segmentation: input"]["message"])
+    camera = peer.create_publisher(Image, "/camera/image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    peer.spin_until_diagnostics(
+        lambda d: d["segmentation: input"]["message"] == "incompatible QoS on /camera/image_raw; no frame yet"
+    )
     assert "incompatible QoS on /camera/image_raw" in capfd.readouterr().err
+    peer.destroy_publisher(camera)
+    peer.spin_until_diagnostics(lambda d: "QoS" not in d["segmentation: input"]["message"])
 
 
 def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
     start_node()
     peer.listen(Image, "/mpvss/overlay", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-    peer.spin_until_diagnostics(lambda d: "incompatible QoS on /mpvss/overlay" == d["segmentation: input"]["message"])
-    assert peer.diagnostics()["segmentation: input"]["incompatible_qos"] == "/mpvss/overlay: 1"
+    output = "segmentation: output"
+    peer.spin_until_diagnostics(lambda d: "incompatible QoS on /mpvss/overlay" == d[output]["message"])
+    report = peer.diagnostics()
+    assert report[output]["incompatible_qos"] == "/mpvss/overlay: 1" and report[output]["level"] == DiagnosticStatus.WARN
+    assert "QoS" not in report["segmentation: input"]["message"]
     assert "incompatible QoS on /mpvss/overlay" in capfd.readouterr().err
+    for subscription in [s for s in peer.subscriptions if s.topic_name == "/mpvss/overlay"]:
+        peer.destroy_subscription(subscription)
+    peer.spin_until_diagnostics(lambda d: d[output]["level"] == DiagnosticStatus.OK and not d[output]["incompatible_qos"])
 
 
 def test_a_lifecycle_manager_can_drive_the_node(start_node, peer, frames):
@@ -262,6 +274,9 @@ def test_every_parameter_is_described(start_node, peer):
     descriptors = peer.call(DescribeParameters, "/mpvss/segmentation/describe_parameters", request).descriptors
     assert [d.name for d in descriptors] == names
     assert all(len(d.description) > 20 for d in descriptors)
+    live = {p.name for p in PARAMETERS if p.live}
+    assert {d.name for d in descriptors if "may change live" in d.additional_constraints} == live
+    assert all("fixed while a model is loaded" in d.additional_constraints for d in descriptors if d.name not in live)
 
 
 @pytest.mark.parametrize(
