@@ -49,9 +49,13 @@ def output_folder(path: Path) -> Iterator[Path]:
 def _make_unfinished(path: Path) -> Path:
     """A new folder on the file system of ``path``, so that its contents can be moved there at once."""
     place = path.absolute()
-    while not os.path.lexists(place):
-        place = place.parent
-    return Path(mkdtemp(prefix=".unfinished-", dir=place))
+    while True:
+        try:
+            place.lstat()
+        except FileNotFoundError:
+            place = place.parent
+        else:
+            return Path(mkdtemp(prefix=".unfinished-", dir=place))
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

@@ -26,6 +26,7 @@ KEY_FRAME_COLOR = (255, 200, 0)
 KEY_FRAME_BORDER_PX = 4
 DEFAULT_FRAME_RATE_HZ = 15.0
 OVERLAY_ALPHA = 0.6
+MAX_PICTURE_SIDE_PX = 4096
 
 
 def write_report(
@@ -131,8 +132,9 @@ def _write_video(path: Path, frames: Iterable[EvaluatedFrame], class_names: tupl
     for frame in frames:
         if writer is None:
             first_ns = frame.stamp_ns
-            legend = _legend(class_names, frame.image.shape[1] * 2)
-            size = (frame.image.shape[1] * 2, frame.image.shape[0] + legend.shape[0])
+            picture_width, picture_height = _picture_size(frame.image)
+            legend = _legend(class_names, picture_width)
+            size = (picture_width, picture_height + legend.shape[0])
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), DEFAULT_FRAME_RATE_HZ, size)
             if not writer.isOpened():
                 raise DataError(f"cannot write a video of {size[0]} x {size[1]} pixels with OpenCV {cv2.__version__}")
@@ -143,6 +145,13 @@ def _write_video(path: Path, frames: Iterable[EvaluatedFrame], class_names: tupl
         raise DataError("the bag has no camera frame that can be decoded")
     writer.release()
     return timeline
+
+
+def _picture_size(image: np.ndarray) -> tuple[int, int]:
+    """Width and height of two images side by side, made smaller if MPEG-4 could not hold them; the width is even."""
+    height, width = image.shape[:2]
+    scale = min(1.0, MAX_PICTURE_SIDE_PX / (2 * width), MAX_PICTURE_SIDE_PX / height)
+    return 2 * max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def _side_by_side(frame: EvaluatedFrame) -> np.ndarray:
