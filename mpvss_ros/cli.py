@@ -55,14 +55,17 @@ def run(
 
     from mpvss_model import StreamConfig
     from mpvss_ros.bag import Bag
+    from mpvss_ros.clean_end import clean_end
+    from mpvss_ros.output_folder import check_output_folder
     from mpvss_ros.report import write_report
     from mpvss_ros.replay_session import Progress, run_session
 
     config = StreamConfig(max_interval_frames=interval)
     console = Console()
-    with Bag(bag) as recording:
+    with clean_end(), Bag(bag) as recording:
         camera_topic = recording.image_topic(topic)
         total = recording.count(camera_topic)
+        check_output_folder(out)
         with console.status("starting the segmentation node ...") as status:
 
             def show(progress: Progress) -> None:
@@ -92,6 +95,7 @@ def run(
                 answers=result.answers,
                 class_names=result.class_names,
                 settings={"model": result.model, "interval": interval, "bag": str(bag), "topic": camera_topic, "rate": rate},
+                counts=result.counts,
             )
     print_report(console, report, out)
 
@@ -403,26 +407,32 @@ def require_rooms_extra() -> None:
 def print_report(console, report: dict, out: Path) -> None:
     """Print a report's main figures and where its files are."""
     from rich.table import Table
+    from rich.text import Text
 
     latency = report["latency_ms"]
     rows = {
         "frames in": report["frames_in"],
         "labels out": report["labels_out"],
         "dropped": report["dropped"],
+        **{f"  {reason}": count for reason, count in report["dropped_by_reason"].items()},
         "key frames": report["key_frames"],
         "mIoU": _shown(report["miou"], "{:.3f}"),
         "weighted IoU": _shown(report["weighted_iou"], "{:.3f}"),
         "latency p50": _shown(latency["p50"], "{:.1f} ms"),
         "latency p99": _shown(latency["p99"], "{:.1f} ms"),
     }
-    table = Table(title=f"{report['model']}, interval {report['interval']}", show_header=False)
+    bag = Path(report["bag"]).resolve().name
+    console.print(Text(f"{report['model']} on {bag}, interval {report['interval']}"))
+    table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in rows.items():
-        table.add_row(name, str(value))
+        table.add_row(Text(name), str(value))
     console.print(table)
+    if report["last_refusal"]:
+        console.print(Text(f"  the last frame without labels: {report['last_refusal']}"))
     for name in ("report.json", "overlay.mp4", "report.png"):
-        console.print(f"  {out / name}")
+        console.print(Text(f"  {out / name}"))
 
 
 def print_json(value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
@@ -83,6 +84,8 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
         "dtype": segmentor.dtype,
         "propagation": model.propagator.name,
         "class_names": ", ".join(class_names),
+        # Names may hold commas: this is for programs.
+        "class_names_json": json.dumps(class_names, ensure_ascii=False),
         "memory_mb": f"{resident_mb():.0f}",
         "peak_memory_mb": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,28 +77,32 @@ def bag_frames(bag: Bag, topic: str) -> Iterator[Frame]:
 
 
 def evaluated_frames(
-    bag: Bag, topic: str, answers: dict[int, LabelledFrame], confusion: ConfusionMatrix
+    bag: Bag, topic: str, answers: Mapping[int, LabelledFrame], confusion: ConfusionMatrix
 ) -> Iterator[EvaluatedFrame]:
-    """Read a bag once more and compare the answers, by stamp, with its ground truth, where it has any.
+    """Read a bag once more and compare the answers with its ground truth, where it has any.
 
     Args:
-        bag: With camera frames on ``topic`` and, perhaps, label images on `GROUND_TRUTH_TOPIC`.
+        bag: With camera frames on ``topic`` and, perhaps, label images on `GROUND_TRUTH_TOPIC`. If stamps repeat, as in the
+            recording of a loop, the first frame of a stamp goes with its first ground truth, the second with the second.
         topic: Of the camera.
-        answers: By stamp in nanoseconds.
+        answers: By the number of their camera frame in the bag, from 0.
         confusion: Is updated with each frame that has an answer and ground truth.
 
     Raises:
         DataError: If the ground truth does not fit the images or the model's classes.
     """
-    truths = _ground_truth_messages(bag)
+    truths: dict[int, deque] = {}
+    for message in bag.messages(GROUND_TRUTH_TOPIC):
+        truths.setdefault(stamp_ns(message), deque()).append(message)
     sixteen_bits = SixteenBitRange()
-    for message in bag.messages(topic):
+    for number, message in enumerate(bag.messages(topic)):
+        stamp = stamp_ns(message)
+        truth = truths[stamp].popleft() if truths.get(stamp) else None
         try:
             image = rgb_from_message(message, sixteen_bits=sixteen_bits)
         except FrameError:
             continue
-        stamp = stamp_ns(message)
-        answer, truth = answers.get(stamp), truths.pop(stamp, None)
+        answer = answers.get(number)
         miou = float("nan")
         if answer is not None and truth is not None:
             miou = _frame_miou(answer.labels, _ground_truth(truth, image), confusion)

@@ -15,11 +15,11 @@ from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.flops import can_be_counted, stream_cost
 from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.bag import Bag
+from mpvss_ros.bag_files import is_bag_file, is_bag_folder
 
 __all__ = ["PER_FRAME", "evaluate_source", "evaluation_table", "is_bag"]
 
 PER_FRAME = "per-frame"
-BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 # What the table shows, and how.
 FIGURES = {
     "frames": "{}",
@@ -175,4 +175,4 @@ def _or_none(value: float) -> float | None:
 
 def is_bag(source: Path) -> bool:
     """Whether a source is read as a bag, also where there is nothing: a bag's errors tell what may be given."""
-    return source.suffix in BAG_SUFFIXES or (source / "metadata.yaml").is_file() or not source.exists()
+    return is_bag_file(source) or is_bag_folder(source) or not source.exists()

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
+import json
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
@@ -22,21 +15,24 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 
 from mpvss_model import MPVSSError
+from mpvss_ros.answers import Answers, PackedAnswer
 from mpvss_ros.bag import Bag
+from mpvss_ros.child_process import ChildProcess
 from mpvss_ros.conversions import labels_from_message, stamp_ns
 from mpvss_ros.evaluation import LabelledFrame
+from mpvss_ros.frame_counts import FrameCounts, frame_counts
+from mpvss_ros.isolation import Isolation, isolated
 
 __all__ = ["Progress", "SessionError", "SessionResult", "run_session"]
 
 COLLECTOR_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 START_TIMEOUT_S = 300.0
 DRAIN_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 10.0
 WINDOW_FRAMES = 8
 
 
 class SessionError(MPVSSError):
-    """The segmentation node or the replay did not start or did not finish."""
+    """The segmentation node or the replay did not start or did not finish, or nothing came of it."""
 
 
 @dataclass
@@ -54,27 +50,30 @@ class SessionResult:
     """What came back over DDS.
 
     Attributes:
-        answers: By stamp in nanoseconds.
+        answers: By the number of their camera frame in the recording, from 0.
         class_names: Of the node's model.
         model: The name it reports.
+        counts: What the node says of the frames.
     """
 
-    answers: dict[int, LabelledFrame]
+    answers: Mapping[int, LabelledFrame]
     class_names: tuple[str, ...]
     model: str
+    counts: FrameCounts = field(default_factory=FrameCounts)
 
 
 class Collector(Node):
     """Listens to the camera and to the segmentation node, as any other node on the robot would."""
 
-    def __init__(self, context: rclpy.Context) -> None:
-        super().__init__("collector", namespace="mpvss", context=context)
+    def __init__(self, context: rclpy.Context, isolation: Isolation) -> None:
+        remapping = ["--ros-args", "-r", f"/diagnostics:={_diagnostics_topic(isolation)}"]
+        super().__init__("collector", namespace=isolation.namespace, context=context, cli_args=remapping)
         self.progress = Progress()
-        self.model_values: dict[str, str] = {}
-        self._sent_s: dict[int, float] = {}
-        self._packed_labels: dict[int, tuple[bytes, tuple[int, int], float]] = {}
-        self._key_stamps: set[int] = set()
-        self._first_answer_s: float | None = None
+        self.counts = FrameCounts()
+        self._model_values: dict[str, str] = {}
+        self._sent: list[tuple[int, float]] = []
+        self._packed: list[PackedAnswer] = []
+        self._kinds: list[tuple[int, bool]] = []
         self.create_subscription(Image, "labels", self._on_labels, COLLECTOR_QOS)
         self.create_subscription(TimeReference, "key_frame", self._on_key_frame, COLLECTOR_QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -86,78 +85,44 @@ class Collector(Node):
     def is_node_ready(self, camera_topic: str) -> bool:
         """Whether the segmentation node is active and connected to this one."""
         labels_topic = self.resolve_topic_name("labels")
-        return bool(self.model_values) and self.count_publishers(labels_topic) > 0 and self.count_subscribers(camera_topic) > 0
-
-    def result(self) -> SessionResult:
-        """Everything that has come in, with the labels unpacked."""
-        answers = {}
-        for stamp, (packed, shape, received_s) in self._packed_labels.items():
-            labels = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
-            latency_ms = (received_s - self._sent_s.get(stamp, float("nan"))) * 1000
-            answers[stamp] = LabelledFrame(stamp, labels, stamp in self._key_stamps, latency_ms)
-        names = tuple(self.model_values["class_names"].split(", "))
-        return SessionResult(answers=answers, class_names=names, model=self.model_values["name"])
-
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._sent_s[stamp_ns(message)] = time.monotonic()
-        self.progress.frames_in = len(self._sent_s)
-
-    def _on_labels(self, message: Image) -> None:
-        received_s = time.monotonic()
-        labels = labels_from_message(message)
-        # A label map shrinks a hundredfold, so that hours of recording fit into memory.
-        self._packed_labels[stamp_ns(message)] = (zlib.compress(labels, 1), labels.shape, received_s)
-        if self._first_answer_s is None:
-            self._first_answer_s = received_s
-        self.progress.labels_out = len(self._packed_labels)
-        elapsed_s = received_s - self._first_answer_s
-        self.progress.labels_per_s = (self.progress.labels_out - 1) / elapsed_s if elapsed_s > 0.0 else 0.0
-
-    def _on_key_frame(self, message: TimeReference) -> None:
-        if message.source == "key":
-            self._key_stamps.add(stamp_ns(message))
-            self.progress.key_frames = len(self._key_stamps)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == "segmentation: model" and status.values:
-                self.model_values = {pair.key: pair.value for pair in status.values}
-
-
-@dataclass
-class ChildProcess:
-    """A node in a process of its own, whose log is kept."""
-
-    module: str
-    arguments: list[str]
-    log: object = field(default_factory=lambda: tempfile.TemporaryFile("w+"))
-
-    def __enter__(self) -> ChildProcess:
-        command = [sys.executable, "-m", f"mpvss_ros.{self.module}", "--ros-args", *self.arguments]
-        # A process group of its own: Ctrl-C is for the session, which stops its nodes in order.
-        self._process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        is_connected = self.count_publishers(labels_topic) > 0 and self.count_subscribers(camera_topic) > 0
+        return bool(self._model_values) and is_connected
 
     @property
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll()
+    def is_complete(self) -> bool:
+        """Whether each frame that was sent has been answered, or refused by the node."""
+        answered_or_refused = self.progress.labels_out + sum(self.counts.refused.values())
+        return answered_or_refused >= len(self._sent) and len(self._kinds) >= self.progress.labels_out
 
-    def complaint(self) -> str:
-        """The reason it gave for ending, or the end of its log."""
-        self.log.seek(0)
-        lines = [line.strip() for line in self.log if line.strip()]
-        reasons = [m[1] for line in lines if (m := re.search(r"(?:cannot (?:configure|activate)|\w+_node): (.*)", line))]
-        return (reasons or lines or [f"exit code {self.exit_code}"])[-1]
+    def result(self) -> SessionResult:
+        """Everything that has come in."""
+        return SessionResult(
+            answers=Answers(sent=self._sent, packed=self._packed, kinds=self._kinds),
+            class_names=tuple(json.loads(self._model_values["class_names_json"])),
+            model=self._model_values["name"],
+            counts=self.counts,
+        )
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._sent.append((stamp_ns(message), time.monotonic()))
+        self.progress.frames_in = len(self._sent)
+
+    def _on_labels(self, message: Image) -> None:
+        labels = labels_from_message(message)
+        self._packed.append(PackedAnswer.from_labels(labels, stamp_ns=stamp_ns(message), received_s=time.monotonic()))
+        self.progress.labels_out = len(self._packed)
+        elapsed_s = self._packed[-1].received_s - self._packed[0].received_s
+        self.progress.labels_per_s = (len(self._packed) - 1) / elapsed_s if elapsed_s > 0.0 else 0.0
+
+    def _on_key_frame(self, message: TimeReference) -> None:
+        self._kinds.append((stamp_ns(message), message.source == "key"))
+        self.progress.key_frames += message.source == "key"
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.counts = frame_counts(message) or self.counts
+        for status in message.status:
+            if status.name.endswith(": model") and status.values:
+                self._model_values = {pair.key: pair.value for pair in status.values}
 
 
 def run_session(
@@ -170,6 +135,8 @@ def run_session(
 ) -> SessionResult:
     """Start a segmentation node and a replay node as processes, and collect the labels of every camera frame.
 
+    They have a domain and a namespace of their own: nodes that run already are neither heard nor disturbed.
+
     Args:
         bag: What to replay.
         topic: Its camera topic.
@@ -178,52 +145,66 @@ def run_session(
         on_progress: Is called a few times a second.
 
     Raises:
-        SessionError: If one of the processes fails.
+        SessionError: If one of the processes fails, the topic has no messages, or no frame was answered.
     """
+    if not bag.count(topic):
+        raise SessionError(f"topic {topic!r} of bag {str(bag.path)!r} has no messages: there is nothing to replay")
+    with isolated() as isolation:
+        # A context of its own works in a program that uses rclpy for other things, too.
+        context = rclpy.Context()
+        rclpy.init(args=[], context=context, domain_id=isolation.domain_id)
+        try:
+            result = _collect(bag, topic, node_parameters, rate, on_progress, context, isolation)
+        finally:
+            rclpy.shutdown(context=context)
+    if not result.answers:
+        raise SessionError(f"none of the {bag.count(topic)} frames on {topic} was answered: {_reasons(result.counts)}")
+    return result
+
+
+def _collect(
+    bag: Bag,
+    topic: str,
+    node_parameters: dict[str, object],
+    rate: float,
+    on_progress: Callable[[Progress], None],
+    context: rclpy.Context,
+    isolation: Isolation,
+) -> SessionResult:
     image_class = CompressedImage if bag.types_by_topic[topic].endswith("CompressedImage") else Image
-    compressed = image_class is CompressedImage
-    parameters = {
-        "mode": "lossless",
-        "image_transport": "compressed" if compressed else "raw",
-        **node_parameters,
-    }
-    # The node appends "/compressed" itself; any other name of a compressed topic is remapped as a whole.
-    remapping = f"image/compressed:={topic}" if compressed else f"image:={topic}"
-    node_arguments = ["-r", remapping, *_parameter_arguments(parameters)]
-    replay_arguments = [
-        "-r",
-        "__ns:=/mpvss",
-        *_parameter_arguments(
-            {
-                "bag": str(bag.path),
-                "topics": [topic],
-                "image_topic": topic,
-                "rate": float(rate),
-                "window": WINDOW_FRAMES,
-                "wait_for_subscriptions": 2,
-                "wait_timeout_s": START_TIMEOUT_S,
-            }
-        ),
-    ]
-    _isolate()
-    # A context of its own works in a program that uses rclpy for other things, too.
-    context = rclpy.Context()
-    rclpy.init(args=[], context=context)
+    is_compressed = image_class is CompressedImage
+    camera_topic = f"{isolation.namespace}/image" + ("/compressed" if is_compressed else "")
+    names = ["-r", f"__ns:={isolation.namespace}", "-r", f"/diagnostics:={_diagnostics_topic(isolation)}"]
+    segmentation = ChildProcess(
+        "segmentation_main",
+        names,
+        {"mode": "lossless", "image_transport": "compressed" if is_compressed else "raw", **node_parameters},
+    )
+    replay = ChildProcess(
+        "replay_node",
+        [*names, "-r", f"{topic}:={camera_topic}"],
+        {
+            "bag": str(bag.path),
+            "topics": [topic],
+            "image_topic": topic,
+            "rate": float(rate),
+            "window": WINDOW_FRAMES,
+            "wait_for_subscriptions": 2,
+            "wait_timeout_s": START_TIMEOUT_S,
+        },
+    )
     executor = SingleThreadedExecutor(context=context)
-    collector = Collector(context)
+    collector = Collector(context, isolation)
     executor.add_node(collector)
     try:
-        with (
-            ChildProcess("segmentation_main", node_arguments) as node,
-            ChildProcess("replay_node", replay_arguments) as replay,
-        ):
+        with segmentation, replay:
 
             def spin_while(condition: Callable[[], bool], timeout_s: float) -> bool:
                 """Collect messages while the condition holds; False if that outlasts the timeout."""
                 deadline_s = time.monotonic() + timeout_s
                 while condition():
-                    if node.exit_code is not None:
-                        raise SessionError(node.complaint())
+                    if segmentation.exit_code is not None:
+                        raise SessionError(segmentation.complaint())
                     if replay.exit_code not in (None, 0):
                         raise SessionError(replay.complaint())
                     if time.monotonic() > deadline_s:
@@ -232,28 +213,22 @@ def run_session(
                     on_progress(collector.progress)
                 return True
 
-            if not spin_while(lambda: not collector.is_node_ready(topic), START_TIMEOUT_S):
-                raise SessionError(f"the segmentation node was not ready after {START_TIMEOUT_S:.0f} s: {node.complaint()}")
-            collector.listen_to_camera(topic, image_class)
+            if not spin_while(lambda: not collector.is_node_ready(camera_topic), START_TIMEOUT_S):
+                reason = segmentation.complaint()
+                raise SessionError(f"the segmentation node was not ready after {START_TIMEOUT_S:.0f} s: {reason}")
+            collector.listen_to_camera(camera_topic, image_class)
             spin_while(lambda: replay.exit_code is None, float("inf"))
-            spin_while(lambda: collector.progress.labels_out < bag.count(topic), DRAIN_TIMEOUT_S)
+            spin_while(lambda: not collector.is_complete, DRAIN_TIMEOUT_S)
         return collector.result()
     finally:
         executor.shutdown()
         collector.destroy_node()
-        rclpy.shutdown(context=context)
 
 
-def _parameter_arguments(parameters: dict[str, object]) -> list[str]:
-    arguments = []
-    for name, value in parameters.items():
-        # YAML would read a path such as 1e5 as a number and one with a colon as a mapping.
-        text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-        arguments += ["-p", f"{name}:={text}"]
-    return arguments
+def _diagnostics_topic(isolation: Isolation) -> str:
+    return f"{isolation.namespace}/diagnostics"
 
 
-def _isolate() -> None:
-    """Keep the replay away from a robot's own topics, unless the user chose a domain."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+def _reasons(counts: FrameCounts) -> str:
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.refused.items())) or "the node does not say why"
+    return f"{reasons}; the last one: {counts.last_refusal}" if counts.last_refusal else reasons

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mpvss_model import DataError
-from mpvss_model.files import write_whole
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bag import Bag
 from mpvss_ros.evaluation import EvaluatedFrame, LabelledFrame, evaluated_frames
+from mpvss_ros.frame_counts import FrameCounts
+from mpvss_ros.output_folder import output_folder
 from mpvss_ros.overlay import PALETTE, overlay
 from mpvss_ros.statistics import percentile
 
@@ -26,6 +26,7 @@ KEY_FRAME_COLOR = (255, 200, 0)
 KEY_FRAME_BORDER_PX = 4
 DEFAULT_FRAME_RATE_HZ = 15.0
 OVERLAY_ALPHA = 0.6
+MAX_PICTURE_SIDE_PX = 4096
 
 
 def write_report(
@@ -33,11 +34,12 @@ def write_report(
     *,
     bag: Bag,
     topic: str,
-    answers: dict[int, LabelledFrame],
+    answers: Mapping[int, LabelledFrame],
     class_names: tuple[str, ...],
     settings: dict[str, object],
+    counts: FrameCounts = FrameCounts(),
 ) -> dict[str, object]:
-    """Evaluate the answers and write the three files, each whole or not at all.
+    """Evaluate the answers and write the three files, all or none of them.
 
     Ground truth with labels that the model does not have belongs to other classes and is not compared with.
 
@@ -45,36 +47,50 @@ def write_report(
         out_dir: Is made if need be.
         bag: Where the camera frames and the ground truth are.
         topic: Of the camera.
-        answers: By stamp in nanoseconds.
+        answers: By the number of their camera frame in the bag, from 0.
         class_names: Of the model.
         settings: Further entries of the report, such as the model and the interval.
+        counts: What the node says of frames without an answer.
 
     Returns:
         The contents of ``report.json``.
+
+    Raises:
+        DataError: If the bag's frames cannot be read, or nothing can be written to the folder.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    # Room for any label, since the recording may have been labelled with other classes than the model's.
-    confusion = ConfusionMatrix(UNLABELED)
-    frames = evaluated_frames(bag, topic, answers, confusion)
-    timeline = _write_video(out_dir / "overlay.mp4", frames, class_names)
-    if confusion.counts[len(class_names) :].any():
-        confusion = ConfusionMatrix(len(class_names))
-        timeline = [(replace(frame, miou=float("nan")), time_s) for frame, time_s in timeline]
-    latencies_ms = [answer.latency_ms for answer in answers.values()]
-    report = {
-        "frames_in": bag.count(topic),
-        "labels_out": len(answers),
-        "dropped": bag.count(topic) - len(answers),
-        "key_frames": sum(answer.is_key_frame for answer in answers.values()),
-        "miou": _number(confusion.miou),
-        "weighted_iou": _number(confusion.weighted_iou),
-        "iou_per_class": {name: _number(iou) for name, iou in zip(class_names, confusion.iou_per_class)},
-        "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
-        **settings,
-    }
-    _write_plot(out_dir / "report.png", timeline)
-    write_whole(out_dir / "report.json", lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
+    with output_folder(out_dir) as folder:
+        # Room for any label, since the recording may have been labelled with other classes than the model's.
+        confusion = ConfusionMatrix(UNLABELED)
+        frames = evaluated_frames(bag, topic, answers, confusion)
+        timeline = _write_video(folder / "overlay.mp4", frames, class_names)
+        if confusion.counts[len(class_names) :].any():
+            confusion = ConfusionMatrix(len(class_names))
+            timeline = [replace(moment, miou=float("nan")) for moment in timeline]
+        dropped = bag.count(topic) - len(answers)
+        latencies_ms = [moment.latency_ms for moment in timeline if moment.is_answered]
+        report = {
+            "frames_in": bag.count(topic),
+            "labels_out": len(answers),
+            "dropped": dropped,
+            "dropped_by_reason": _dropped_by_reason(dropped, counts),
+            "last_refusal": counts.last_refusal,
+            "key_frames": sum(moment.is_key_frame for moment in timeline),
+            "miou": _number(confusion.miou),
+            "weighted_iou": _number(confusion.weighted_iou),
+            "iou_per_class": {name: _number(iou) for name, iou in zip(class_names, confusion.iou_per_class)},
+            "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
+            **settings,
+        }
+        _write_plot(folder / "report.png", timeline)
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
+
+
+def _dropped_by_reason(dropped: int, counts: FrameCounts) -> dict[str, int]:
+    """As the node counts them; whatever it does not know of was lost on the way."""
+    by_reason = {reason: count for reason, count in counts.refused.items() if count}
+    lost = dropped - sum(by_reason.values())
+    return {**by_reason, "no answer": lost} if lost > 0 else by_reason
 
 
 def _number(value: float) -> float | None:
@@ -82,27 +98,60 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
 
 
-def _write_video(
-    path: Path, frames: Iterable[EvaluatedFrame], class_names: tuple[str, ...]
-) -> list[tuple[EvaluatedFrame, float]]:
-    """Camera image and labels side by side. Returns the frames without their images, each with its time in seconds."""
-    timeline: list[tuple[EvaluatedFrame, float]] = []
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    writer, legend, size = None, None, None
+@dataclass(frozen=True)
+class Moment:
+    """What the plot shows of one frame; labels and image would not fit into memory for all of them.
+
+    Attributes:
+        time_s: In the recording, since its first frame.
+        miou: Of this frame alone; NaN without ground truth or answer.
+        is_answered: Whether there are labels.
+        is_key_frame: Whether they were segmented rather than propagated.
+        latency_ms: From the frame to its labels; NaN if there are none.
+    """
+
+    time_s: float
+    miou: float
+    is_answered: bool
+    is_key_frame: bool
+    latency_ms: float
+
+    @classmethod
+    def from_frame(cls, frame: EvaluatedFrame, *, first_ns: int) -> Moment:
+        """Keep the figures."""
+        time_s, answer = (frame.stamp_ns - first_ns) * 1e-9, frame.answer
+        if answer is None:
+            return cls(time_s, frame.miou, False, False, float("nan"))
+        return cls(time_s, frame.miou, True, answer.is_key_frame, answer.latency_ms)
+
+
+def _write_video(path: Path, frames: Iterable[EvaluatedFrame], class_names: tuple[str, ...]) -> list[Moment]:
+    """Camera image and labels side by side. Returns the frames' figures."""
+    timeline: list[Moment] = []
+    writer, legend, size, first_ns = None, None, None, 0
     for frame in frames:
         if writer is None:
-            legend = _legend(class_names, frame.image.shape[1] * 2)
-            size = (frame.image.shape[1] * 2, frame.image.shape[0] + legend.shape[0])
-            writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), DEFAULT_FRAME_RATE_HZ, size)
-        first_ns = timeline[0][0].stamp_ns if timeline else frame.stamp_ns
-        timeline.append((replace(frame, image=None), (frame.stamp_ns - first_ns) * 1e-9))
+            first_ns = frame.stamp_ns
+            picture_width, picture_height = _picture_size(frame.image)
+            legend = _legend(class_names, picture_width)
+            size = (picture_width, picture_height + legend.shape[0])
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), DEFAULT_FRAME_RATE_HZ, size)
+            if not writer.isOpened():
+                raise DataError(f"cannot write a video of {size[0]} x {size[1]} pixels with OpenCV {cv2.__version__}")
+        timeline.append(Moment.from_frame(frame, first_ns=first_ns))
         picture = cv2.resize(_side_by_side(frame), (size[0], size[1] - legend.shape[0]))
         writer.write(cv2.cvtColor(np.vstack([picture, legend]), cv2.COLOR_RGB2BGR))
     if writer is None:
         raise DataError("the bag has no camera frame that can be decoded")
     writer.release()
-    os.replace(unfinished, path)
     return timeline
+
+
+def _picture_size(image: np.ndarray) -> tuple[int, int]:
+    """Width and height of two images side by side, made smaller if MPEG-4 could not hold them; the width is even."""
+    height, width = image.shape[:2]
+    scale = min(1.0, MAX_PICTURE_SIDE_PX / (2 * width), MAX_PICTURE_SIDE_PX / height)
+    return 2 * max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def _side_by_side(frame: EvaluatedFrame) -> np.ndarray:
@@ -129,27 +178,25 @@ def _legend(class_names: tuple[str, ...], width: int, limit: int = 24) -> np.nda
     return np.pad(legend, ((0, legend.shape[0] % 2), (0, 0), (0, 0)))
 
 
-def _write_plot(path: Path, timeline: list[tuple[EvaluatedFrame, float]]) -> None:
+def _write_plot(path: Path, timeline: list[Moment]) -> None:
     # matplotlib is slow to import, and nothing else here needs it.
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    answered = [(frame, time_s) for frame, time_s in timeline if frame.answer is not None]
     figure, (miou_axis, latency_axis) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5.5), constrained_layout=True)
-    times_s = [time_s for _, time_s in timeline]
-    miou_axis.plot(times_s, [frame.miou for frame, _ in timeline], color="#2563a8")
+    miou_axis.plot([moment.time_s for moment in timeline], [moment.miou for moment in timeline], color="#2563a8")
     miou_axis.set(ylabel="mIoU of the frame", ylim=(0, 1), title="Labels against ground truth, and how long they took")
-    if all(np.isnan(frame.miou) for frame, _ in timeline):
+    if all(np.isnan(moment.miou) for moment in timeline):
         note = "no ground truth of the model's classes in this bag"
         miou_axis.text(0.5, 0.5, note, ha="center", transform=miou_axis.transAxes)
     for kind, is_key, color in (("key frames", True, "#d97706"), ("propagated", False, "#2563a8")):
-        points = [(time_s, frame.answer.latency_ms) for frame, time_s in answered if frame.answer.is_key_frame == is_key]
+        points = [(m.time_s, m.latency_ms) for m in timeline if m.is_answered and m.is_key_frame == is_key]
         latency_axis.scatter(*zip(*points), s=12, color=color, label=kind) if points else None
     latency_axis.set(xlabel="time in the recording [s]", ylabel="latency [ms]", ylim=(0, None))
     latency_axis.legend(loc="upper right")
     for axis in (miou_axis, latency_axis):
         axis.grid(alpha=0.3)
-    write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=110, format="png"))
+    figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -15,6 +15,8 @@ TOPIC = "/camera/image_raw/compressed"
 FRAME_ID = "camera"
 FIRST_STAMP_NS = 1_000_000_000
 DEFAULT_FRAME_RATE_HZ = 25.0
+# Containers that do not know the rate say 0, or a clock's.
+MAX_FRAME_RATE_HZ = 1000.0
 JPEG_QUALITY = 95
 
 
@@ -33,12 +35,16 @@ def bag_from_video(video: Path, bag: Path) -> int:
     """
     if not video.is_file():
         raise DataError(f"no video at {str(video)!r}")
-    capture = cv2.VideoCapture(str(video))
+    # A relative path with a colon would be taken for an address.
+    capture = cv2.VideoCapture(str(video.absolute()))
     ok, image = capture.read()
     if not ok:
         reason = "OpenCV knows neither its container nor its codec, or it is broken"
         raise DataError(f"cannot decode video {str(video)!r}: {reason}")
-    period_ns = int(1e9 / (capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FRAME_RATE_HZ))
+    frame_rate_hz = capture.get(cv2.CAP_PROP_FPS)
+    if not 0.0 < frame_rate_hz <= MAX_FRAME_RATE_HZ:
+        frame_rate_hz = DEFAULT_FRAME_RATE_HZ
+    period_ns = int(1e9 / frame_rate_hz)
     frames = 0
     with BagWriter(bag) as writer:
         while ok:

@@ -45,6 +45,8 @@ def broken_bag(tmp_path):
         (["run", "--bag", "nowhere"], "no bag at 'nowhere'"),
         (["run", "--bag", "{broken_bag}"], "cannot read bag"),
         (["run", "--bag", "{two_cameras}"], "2 image topics (/left, /right): name one with --topic"),
+        (["run", "--bag", "{empty}"], "no bag in directory"),
+        (["run", "--out", "{broken_bag}"], "cannot write results to '{broken_bag}': there is a file"),
         (["run", "--topic", "/nope"], "topic '/nope': the bag does not have it"),
         (["run", "--interval", "0"], "max_interval_frames must be a whole number of at least 1, got 0"),
         (["run", "--model", "{empty}"], "has no config.json"),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -33,3 +35,15 @@ def test_what_is_no_video_is_named_and_leaves_no_bag(tmp_path):
     with pytest.raises(DataError, match="cannot decode video .*text.mp4"):
         bag_from_video(tmp_path / "text.mp4", tmp_path / "bag")
     assert [path.name for path in tmp_path.iterdir()] == ["text.mp4"]
+
+
+def test_a_video_s_name_may_look_like_an_address_or_a_pattern(video, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("http:clip.avi", "100%02d.avi"):
+        Path(name).symlink_to(video)
+        assert bag_from_video(Path(name), Path(f"bag of {name}")) == 5
+
+
+def test_a_bag_that_cannot_be_written_is_named(video, tmp_path):
+    with pytest.raises(DataError, match="cannot write bag '.*clip.avi/bag': "):
+        bag_from_video(video, video / "bag")
