@@ -99,7 +99,9 @@ class _Settings:
         if min(std) <= 0:
             raise self._refusal("image_std", "three numbers above 0")
         if scale == MAX_VALUE and 0 < max(mean) <= 1 and max(std) <= 1:
-            raise self._refusal("image_mean", "a mean of 0..255, since do_rescale or rescale_factor leave pixels on that scale")
+            raise self._refusal(
+                "image_mean", "a mean of 0..255, since do_rescale or rescale_factor leave pixels on that scale"
+            )
 
     def _rescale_factor(self) -> float:
         if not self._flag("do_rescale", True):

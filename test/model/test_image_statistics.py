@@ -44,7 +44,11 @@ def test_mean_and_deviation_are_those_of_pixels_of_0_to_1(tmp_path, settings, me
 
 def test_the_arithmetic_is_that_of_transformers(tmp_path):
     """(x / 255 - mean) / std there is (factor * x - image_mean) / image_std."""
-    for settings, factor in ((OF_1, 1 / 255), (OF_255 | {"do_rescale": False}, 1.0), (OF_1 | {"rescale_factor": 1 / 128}, 1 / 128)):
+    for settings, factor in (
+        (OF_1, 1 / 255),
+        (OF_255 | {"do_rescale": False}, 1.0),
+        (OF_1 | {"rescale_factor": 1 / 128}, 1 / 128),
+    ):
         mean, std = statistics(tmp_path, settings)
         for x in (0, 100, 255):
             ours = [(x / 255 - m) / s for m, s in zip(mean, std)]

@@ -148,7 +148,10 @@ def test_a_wrong_entry_is_named_with_its_value(model):
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        ({"weight_map": {"a": "model-00001-of-00002.safetensors"}}, "cannot read '.*model-00001-of-00002.safetensors': No such"),
+        (
+            {"weight_map": {"a": "model-00001-of-00002.safetensors"}},
+            "cannot read '.*model-00001-of-00002.safetensors': No such",
+        ),
         ({"metadata": {}}, "model.safetensors.index.json' has no weight_map"),
     ],
 )
