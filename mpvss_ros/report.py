@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mpvss_model import DataError
+from mpvss_model.class_names import distinct_names
 from mpvss_model.files import write_whole
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
@@ -68,7 +69,7 @@ def write_report(
         "key_frames": sum(answer.is_key_frame for answer in answers.values()),
         "miou": _number(confusion.miou),
         "weighted_iou": _number(confusion.weighted_iou),
-        "iou_per_class": {name: _number(iou) for name, iou in zip(class_names, confusion.iou_per_class)},
+        "iou_per_class": {name: _number(iou) for name, iou in zip(distinct_names(class_names), confusion.iou_per_class)},
         "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
         **settings,
     }

@@ -61,6 +61,7 @@ class Mask2FormerSegmentor:
         self.class_names = class_names_of(model.config, name)
         self._network: Callable[[torch.Tensor], Sequence[torch.Tensor]] = self._plain
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.image_mean, self.image_std = image_mean, image_std
         self._mean = torch.tensor(image_mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(image_std, device=device).view(1, 3, 1, 1) * 255
 
