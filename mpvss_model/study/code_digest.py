@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-import transformers
 
 __all__ = ["code_digest", "sources_digest"]
 
@@ -22,7 +22,8 @@ UNUSED = ("training", "data/rooms")
 def code_digest() -> bytes:
     """Changes with this package's sources and with the versions of the libraries that compute."""
     digest = hashlib.sha256(sources_digest(PACKAGE))
-    digest.update(repr([library.__version__ for library in (cv2, np, torch, transformers)]).encode())
+    versions = [library.__version__ for library in (cv2, np, torch)] + [version("transformers")]
+    digest.update(repr(versions).encode())
     return digest.digest()
 
 
