@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from mpvss_model.released_sizes import TensorShapes, released_motion_config, rel
 from mpvss_model.segmentor.backbones import backbone_name
 from mpvss_model.segmentor.mask2former import quiet
 from mpvss_model.segmentor.mpvss import MPVSSModel
+from mpvss_model.segmentor.network_files import listed, load_network
+from mpvss_model.tensor_files import read_released
 
 __all__ = [
     "Conversion",
@@ -119,45 +119,8 @@ def load_checkpoint(name_or_dir: str) -> MPVSSModel:
     Raises:
         CheckpointError: If it is missing, broken, or any tensor is missing, left over or of another shape.
     """
-    try:
-        with quiet():
-            model, info = MPVSSModel.from_pretrained(name_or_dir, output_loading_info=True)
-    except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
-        raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
-    problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"]}
-    if any(problems.values()):
-        raise CheckpointError(f"model {name_or_dir!r} does not fit its config.json: {_listed(problems)}")
-    return model
-
-
-def read_released(file: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """The tensors of a ``.pth`` file by name. Only tensors are unpickled: nothing in the file is executed.
-
-    Raises:
-        CheckpointError: If the file is missing, broken, or holds anything but named tensors.
-    """
-    if not Path(file).is_file():
-        raise CheckpointError(f"no checkpoint file at {str(file)!r}")
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        if foreign is None:
-            raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {first_line(error)}") from error
-        raise CheckpointError(
-            f"checkpoint {str(file)!r} holds {foreign[1]}, and only tensors are read, since anything else could run code: "
-            "save its state dict as plain tensors"
-        ) from error
-    except Exception as error:  # a truncated file shows as RuntimeError, EOFError, OSError, KeyError, ...
-        raise CheckpointError(f"checkpoint {str(file)!r} is broken or no PyTorch file: {first_line(error)}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"checkpoint {str(file)!r} holds no named tensors, but a {type(content).__name__}")
-    foreign = [str(name) for name, value in content.items() if not (isinstance(name, str) and isinstance(value, torch.Tensor))]
-    if foreign:
-        raise CheckpointError(f"checkpoint {str(file)!r} holds other things than named tensors: {', '.join(foreign)}")
-    return dict(content)
+    with quiet():
+        return load_network(MPVSSModel, name_or_dir)
 
 
 def is_motion_only(released: Mapping[str, object]) -> bool:
@@ -169,7 +132,7 @@ def model_from_released(released: Mapping[str, torch.Tensor]) -> MPVSSModel:
     """The model that a released state dict describes, with its weights, in evaluation mode.
 
     Raises:
-        CheckpointError: If tensors are missing, left over or of the wrong shape; names them all.
+        CheckpointError: If tensors are missing, left over or of the wrong shape; counts them and names the first.
     """
     with quiet():
         model = _empty(lambda shapes: MPVSSModel(released_mpvss_config(shapes)), released)
@@ -215,7 +178,7 @@ def _converted(released: Mapping[str, torch.Tensor], layout: Mapping[str, torch.
         ],
     }
     if any(problems.values()):
-        raise CheckpointError(f"not the tensors of an MPVSS: {_listed(problems)}")
+        raise CheckpointError(f"not the tensors of an MPVSS: {listed(problems)}")
     # Parts are copied, since tensors that share memory cannot be saved.
     return {
         name: released[source.name].detach().float().chunk(source.parts)[source.part].clone()
@@ -225,10 +188,6 @@ def _converted(released: Mapping[str, torch.Tensor], layout: Mapping[str, torch.
 
 def _stacked(shape: torch.Size, parts: int) -> tuple[int, ...]:
     return (shape[0] * parts, *shape[1:])
-
-
-def _listed(problems: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{len(names)} {problem}: {', '.join(sorted(names))}" for problem, names in problems.items() if names)
 
 
 def _check_vacant(out_dir: Path) -> None:

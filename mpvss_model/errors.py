@@ -1,5 +1,7 @@
 """The exceptions that this package raises for input it cannot use."""
 
+import textwrap
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -10,6 +12,7 @@ __all__ = [
     "SegmentorError",
     "StaleKeyFrameError",
     "first_line",
+    "one_line",
 ]
 
 
@@ -57,3 +60,8 @@ class PropagationError(MPVSSError):
 def first_line(error: Exception) -> str:
     """What a foreign exception says, for use in a message of one line."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def one_line(error: Exception, width: int = 300) -> str:
+    """All that a foreign exception says, or as much of it as fits, for use in a message of one line."""
+    return textwrap.shorten(str(error), width, placeholder=" ...") or type(error).__name__

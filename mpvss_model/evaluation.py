@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from mpvss_model.data import Clip, Frame
+from mpvss_model.errors import FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.segmentation import Segmentation
 from mpvss_model.video_segmentor import VideoSegmentor
@@ -14,6 +16,8 @@ from mpvss_model.video_segmentor import VideoSegmentor
 __all__ = ["CONSISTENCY_WINDOWS", "ClipEvaluation", "metrics_summary"]
 
 CONSISTENCY_WINDOWS = (8, 16)
+# One frame is not answered, and the stream goes on.
+UNANSWERED = (FrameError, SegmentorError, StaleKeyFrameError, PropagationError)
 
 
 class ClipEvaluation:
@@ -24,15 +28,27 @@ class ClipEvaluation:
     Attributes:
         confusion: Of all labelled frames so far.
         consistency: Of all videos so far, by window length.
+        labelled_frames: Answered frames with ground truth so far.
+        step_s: Seconds spent in `VideoSegmentor.step` so far: neither in reading and decoding frames nor in counting.
 
     Args:
         segmentor: Reset before each clip.
-        on_frame: Called with each result, for progress and timing.
+        on_frame: Called with each result, for progress.
+        on_unanswered: Called with the reason for each frame that could not be answered, which is then left out as it would be
+            on a robot; by default the reason is raised.
     """
 
-    def __init__(self, segmentor: VideoSegmentor, on_frame: Callable[[Segmentation], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        segmentor: VideoSegmentor,
+        on_frame: Callable[[Segmentation], None] = lambda _: None,
+        on_unanswered: Callable[[MPVSSError], None] | None = None,
+    ) -> None:
         self._segmentor = segmentor
         self._on_frame = on_frame
+        self._on_unanswered = on_unanswered
+        self.labelled_frames = 0
+        self.step_s = 0.0
         self.confusion = ConfusionMatrix(len(segmentor.class_names))
         self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
 
@@ -50,7 +66,14 @@ class ClipEvaluation:
         """Segment and count the frames of one video; raises as `run`."""
         self.start_video()
         for frame in frames:
-            self.add_frame(frame.read_image(), frame.stamp_ns, frame.read_label() if frame.is_labelled else None)
+            image, ground_truth = frame.read_image(), frame.read_label() if frame.is_labelled else None
+            try:
+                self.add_frame(image, frame.stamp_ns, ground_truth)
+            except UNANSWERED as error:
+                if self._on_unanswered is None:
+                    raise
+                self._on_unanswered(error)
+                self._interrupt_video()
 
     def start_video(self) -> None:
         """Say that the next frame belongs to another video."""
@@ -65,11 +88,14 @@ class ClipEvaluation:
             stamp_ns: When it was taken, in nanoseconds of any clock.
             ground_truth: uint8 ``[H, W]``, or None.
         """
+        started_s = time.perf_counter()
         segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
+        self.step_s += time.perf_counter() - started_s
         self._on_frame(segmentation)
         if ground_truth is None:
             self._interrupt_video()
             return segmentation
+        self.labelled_frames += 1
         self.confusion.update(segmentation.labels, ground_truth)
         for consistency in self.consistency.values():
             consistency.update(segmentation.labels, ground_truth)

@@ -136,9 +136,9 @@ class Cost:
 
 
 def parse_frame_size(text: str) -> tuple[int, int]:
-    """Height and width from a text.
+    """Height and width from a text that gives the width first, as sizes of images are written everywhere.
 
-    >>> parse_frame_size("480x853")
+    >>> parse_frame_size("853x480")
     (480, 853)
 
     Raises:
@@ -146,8 +146,8 @@ def parse_frame_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
-        raise ConfigError(f"a frame size is HEIGHTxWIDTH in pixels, such as 480x853, got {text!r}")
-    return int(match[1]), int(match[2])
+        raise ConfigError(f"a frame size is WIDTHxHEIGHT in pixels, such as 853x480, got {text!r}")
+    return int(match[2]), int(match[1])
 
 
 def all_paper_costs() -> Iterator[Cost]:

@@ -21,6 +21,7 @@ from mpvss_model.motion.propagator import MotionPropagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_model.segmentor.mpvss import MPVSSModel
 from mpvss_model.semantics import class_scores, label_map
+from mpvss_model.text_files import read_text
 
 __all__ = ["ArrayParity", "ParityReport", "check_parity", "fixture_weights"]
 
@@ -136,11 +137,10 @@ def fixture_weights(file: str | os.PathLike) -> dict[str, torch.Tensor]:
     Raises:
         DataError: If the file is missing, broken or not of that form.
     """
+    text = read_text(file)
     try:
-        specifications = json.loads(Path(file).read_text(encoding="utf-8"))
+        specifications = json.loads(text)
         return {name: torch.from_numpy(_tensor(name, specification)) for name, specification in specifications.items()}
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{str(file)!r} is no list of weights and their formulas: {error!r}") from error
 

@@ -49,7 +49,7 @@ def parity_table(report: ParityReport) -> Table:
 def cost_table(cost: Cost) -> Table:
     """One configuration, part by part."""
     height, width = cost.frame_size
-    title = f"{cost.backbone}, {height} x {width} pixels, {cost.num_classes} classes, a key frame every {cost.interval}"
+    title = f"{cost.backbone}, {width} x {height} pixels, {cost.num_classes} classes, a key frame every {cost.interval}"
     table = Table("part", "runs on", title=title)
     for column in ("GFLOPs", "parameters (M)"):
         table.add_column(column, justify="right")
@@ -74,7 +74,7 @@ def costs_table(costs: Iterable[Cost]) -> Table:
         height, width = cost.frame_size
         table.add_row(
             cost.backbone,
-            f"{height}x{width}",
+            f"{width}x{height}",
             *(f"{part.gflops:.1f}" for part in cost.parts.values()),
             f"{cost.gflops:.2f}",
             _shown(cost.paper_gflops),

@@ -33,8 +33,8 @@ class ClassMap:
     """From the model's class indices to the published ones.
 
     Classes that get the same name become one class. Those that no entry names keep theirs, unless there is an entry for
-    ``*``, the rest. A class that gets an empty name becomes unlabeled. Published indices count the names in the order of the
-    model's classes.
+    ``*``, the rest; where the model has several of one name, they stay as many classes. A class that gets an empty name
+    becomes unlabeled. Published indices count the classes in the order of the model's.
 
     >>> class_map = ClassMap(("wall", "floor", "chair", "table"), ("floor=ground", "chair=obstacle", "table=obstacle"))
     >>> class_map.names
@@ -62,11 +62,23 @@ class ClassMap:
                 f"parameter 'class_map' names the class {unknown[0]!r}, which the model does not have; "
                 f"its classes are {', '.join(class_names)}"
             )
-        new_names = [renamed.get(name, renamed.get(REST, name)) for name in class_names]
-        self.names = tuple(dict.fromkeys(name for name in new_names if name))
-        indices = [self.names.index(name) if name else UNLABELED for name in new_names]
+        names: list[str] = []
+        indices = [self._index(name, renamed, names) for name in class_names]
+        self.names = tuple(names)
         self._table = np.full(256, UNLABELED, np.uint8)
         self._table[: len(indices)] = indices
+
+    @staticmethod
+    def _index(name: str, renamed: dict[str, str], names: list[str]) -> int:
+        """The published index of a class of the model; appends to the published names if it is a new one."""
+        new_name = renamed.get(name, renamed.get(REST, name))
+        if not new_name:
+            return UNLABELED
+        is_merged = name in renamed or REST in renamed or new_name in renamed.values()
+        if not is_merged or new_name not in names:
+            names.append(new_name)
+            return len(names) - 1
+        return names.index(new_name)
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """uint8 ``[H, W]`` class indices of the model -> the published ones."""

@@ -143,6 +143,8 @@ def evaluate(
             on_frame=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(evaluation_table(report))
+    for note in report["notes"]:
+        console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, lambda path: path.write_text(json.dumps(report, indent=2) + "\n"))
@@ -202,9 +204,9 @@ def convert(
 
     from mpvss_model.checkpoint import convert as convert_checkpoint
     from mpvss_model.tables import conversion_table
+    from mpvss_model.text_files import read_text
 
-    names = None if classes is None else read_text(classes).split("\n")
-    names = None if names is None else [name.strip() for name in names if name.strip()]
+    names = None if classes is None else [name.strip() for name in read_text(classes).splitlines() if name.strip()]
     Console().print(conversion_table(convert_checkpoint(file, out_dir, class_names=names)))
 
 
@@ -228,7 +230,7 @@ def parity(
 @app.command()
 def flops(
     backbone: Annotated[str, typer.Option(help="r50, r101, swin-t, swin-s, swin-b or swin-l.")] = "r50",
-    size: Annotated[str, typer.Option(help="Frame size, height x width.")] = "480x853",
+    size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT in pixels.")] = "853x480",
     interval: IntervalOption = 5,
     classes: Annotated[int, typer.Option(help="124 for VSPW, 19 for Cityscapes.")] = 124,
     all_: Annotated[bool, typer.Option("--all", help="All backbones at both data sets' sizes.")] = False,
@@ -341,7 +343,7 @@ def rooms(
     frames: Annotated[int, typer.Option(help="Frames in each clip.")] = 4,
     max_stride: Annotated[int, typer.Option(help="Clips show each n-th camera frame, n drawn from 1 to this.")] = 4,
     rate_hz: Annotated[float, typer.Option(help="Frames per second of the camera; a slow one sees fast turns.")] = 15.0,
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in pixels.")] = "240x320",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "320x240",
     seed: Annotated[int, typer.Option(help="The same seed renders the same clips.")] = 0,
     bags: Annotated[bool, typer.Option("--bags", help="Write rosbag2 recordings instead of the folder layout.")] = False,
     ground_truth: Annotated[bool, typer.Option("--ground-truth", help="Write instances, depth and flow too.")] = False,
@@ -440,16 +442,6 @@ def print_json(value: object) -> None:
     import json
 
     print(json.dumps(value, indent=2))
-
-
-def read_text(path: Path) -> str:
-    """A text file's contents, or a `DataError`."""
-    from mpvss_model.errors import DataError
-
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
 
 
 def _shown(value: float | None, pattern: str) -> str:

@@ -17,6 +17,7 @@ from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns
+from mpvss_ros.source_counts import SourceCounts
 
 __all__ = ["EvaluatedFrame", "LabelledFrame", "bag_frames", "evaluated_frames"]
 
@@ -54,26 +55,41 @@ class EvaluatedFrame:
     miou: float
 
 
-def bag_frames(bag: Bag, topic: str) -> Iterator[Frame]:
-    """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out."""
-    truths = _ground_truth_messages(bag)
-    last_stamp = None
+def bag_frames(bag: Bag, topic: str, counts: SourceCounts | None = None) -> Iterator[Frame]:
+    """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out.
+
+    Args:
+        bag: With camera frames on ``topic`` and, perhaps, label images on `GROUND_TRUTH_TOPIC` with the stamps of the frames.
+        topic: Of the camera.
+        counts: Is told what is left out and why; complete when the frames come to their end.
+    """
+    counts = SourceCounts() if counts is None else counts
+    truths = _counted_ground_truth(bag, counts)
     sixteen_bits = SixteenBitRange()
-    for message in bag.messages(topic):
+    stamps: set[int] = set()
+    last_stamp, read = None, 0
+    for read, message in enumerate(bag.messages(topic), start=1):
         stamp = stamp_ns(message)
+        stamps.add(stamp)
+        truth = truths.pop(stamp, None)
         try:
             image = rgb_from_message(message, sixteen_bits=sixteen_bits)
-        except FrameError:
-            continue
-        if stamp == last_stamp:
+            _check_new(stamp, last_stamp)
+        except FrameError as error:
+            counts.leave_out(error)
             continue
         last_stamp = stamp
-        truth = truths.pop(stamp, None)
+        counts.encodings[_encoding(message)] += 1
+        label = None if truth is None else _usable_ground_truth(truth, image, counts)
         yield Frame(
             stamp_ns=stamp,
             read_image=partial(_identity, image),
-            read_label=None if truth is None else partial(_ground_truth, truth, image),
+            read_label=None if label is None else partial(_identity, label),
         )
+    if read < bag.count(topic):
+        missing = bag.count(topic) - read
+        counts.left_out[f"listed in the bag, but not in its files: try 'ros2 bag reindex {bag.path}'"] += missing
+    counts.match_ground_truth(stamps, truths)
 
 
 def evaluated_frames(
@@ -111,6 +127,34 @@ def evaluated_frames(
 
 def _identity(image: np.ndarray) -> np.ndarray:
     return image
+
+
+def _encoding(message) -> str:
+    return getattr(message, "encoding", None) or f"{message.format} (compressed)"
+
+
+def _check_new(stamp: int, last_stamp: int | None) -> None:
+    """Raise `FrameError` if the frame before had the same stamp."""
+    if stamp == last_stamp == 0:
+        raise FrameError("zero stamp", "two frames in a row are stamped 0, as by a camera driver that sets no stamps")
+    if stamp == last_stamp:
+        raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp} ns")
+
+
+def _counted_ground_truth(bag: Bag, counts: SourceCounts) -> dict[int, object]:
+    truths = _ground_truth_messages(bag)
+    counts.ground_truth = bag.count(GROUND_TRUTH_TOPIC)
+    if len(truths) < counts.ground_truth:
+        counts.ground_truth_left_out["duplicate stamp"] += counts.ground_truth - len(truths)
+    return truths
+
+
+def _usable_ground_truth(message, image: np.ndarray, counts: SourceCounts) -> np.ndarray | None:
+    try:
+        return _ground_truth(message, image)
+    except DataError as error:
+        counts.leave_out_ground_truth(error, "unusable")
+        return None
 
 
 def _ground_truth_messages(bag: Bag) -> dict[int, object]:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from mpvss_model import ConfigError, Segmentation, StreamConfig, VideoSegmentor
-from mpvss_model.data import Frame, open_clips
+from mpvss_model.class_names import distinct_names
+from mpvss_model.data import Clip, ClipSet, in_classes_of
+from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation import ClipEvaluation
 from mpvss_model.flops import can_be_counted, stream_cost
 from mpvss_model.propagation import PROPAGATIONS
-from mpvss_ros.bag import Bag
-from mpvss_ros.bag_files import is_bag_file, is_bag_folder
+from mpvss_ros.labelled_source import BagFrames, open_labelled_source
+from mpvss_ros.source_counts import SourceCounts
 
-__all__ = ["PER_FRAME", "evaluate_source", "evaluation_table", "is_bag"]
+__all__ = ["PER_FRAME", "evaluate_source", "evaluation_table"]
 
 PER_FRAME = "per-frame"
+UNANSWERED_REASONS = {
+    SegmentorError: "no key frame",
+    StaleKeyFrameError: "masks too old",
+    PropagationError: "propagation failed",
+}
 # What the table shows, and how.
 FIGURES = {
     "frames": "{}",
@@ -78,10 +85,12 @@ def evaluate_source(
         on_frame: Called with the frames done and their total.
 
     Returns:
-        The figures of the table, ``iou_per_class`` and the settings; None for what could not be measured.
+        The figures of the table, ``iou_per_class`` and the settings; None for what could not be measured. ``fps`` is of the
+        time inside `VideoSegmentor.step` alone, ``fps_with_reading`` of all. What of the source was left out is counted by
+        reason, see `SourceCounts`; ``notes`` says it in words.
 
     Raises:
-        MPVSSError: If source, model or settings cannot be used.
+        MPVSSError: If source, model or settings cannot be used, or no frame of the source can.
     """
     if propagation != PER_FRAME and propagation not in PROPAGATIONS:
         raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
@@ -99,19 +108,10 @@ def evaluate_source(
             config=config,
         )
 
-    if is_bag(source):
-        from mpvss_ros.evaluation import bag_frames  # needs ROS, which folders do not
-
-        with Bag(source) as bag:
-            camera_topic = bag.image_topic(topic)
-            segmentor = load()
-            figures = _evaluated(segmentor, [bag_frames(bag, camera_topic)], bag.count(camera_topic), on_frame)
-    else:
-        clips = open_clips(source, split=split)
-        segmentor = load()
-        clips.check_classes(segmentor.class_names, segmentor.segmentor.name)
-        total = sum(len(clip.frames) for clip in clips.clips)
-        figures = _evaluated(segmentor, (clip.frames for clip in clips.clips), total, on_frame)
+    clips = open_labelled_source(source, split=split, topic=topic)
+    segmentor = load()
+    clips = in_classes_of(clips, segmentor.class_names, segmentor.segmentor.name)
+    figures = _evaluated(segmentor, clips, on_frame)
     return {
         **figures,
         "source": str(source),
@@ -135,27 +135,61 @@ def evaluation_table(report: dict[str, object]) -> Table:
     return table
 
 
-def _evaluated(
-    segmentor: VideoSegmentor, videos: Iterable[Iterable[Frame]], total: int, on_frame: Callable[[int, int], None]
-) -> dict[str, object]:
-    counter = FrameCounter(total, on_frame)
-    evaluation = ClipEvaluation(segmentor, counter)
+def _evaluated(segmentor: VideoSegmentor, clips: ClipSet, on_frame: Callable[[int, int], None]) -> dict[str, object]:
+    counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
+    counts = SourceCounts()
+    evaluation = ClipEvaluation(segmentor, counter, on_unanswered=lambda error: counts.leave_out(error, _reason(error)))
     started_s = time.perf_counter()
-    for frames in videos:
-        evaluation.add_video(frames)
+    for clip in clips.clips:
+        evaluation.add_video(clip.frames)
+        if isinstance(clip.frames, BagFrames):
+            counts.include(clip.frames.counts)
     elapsed_s = time.perf_counter() - started_s
+    if counter.frames == 0:
+        raise DataError(f"{clips.name} has no frame that can be evaluated: {'; '.join(counts.lines()) or 'no images'}")
     figures = {
         "frames": counter.frames,
         "key_frames": counter.key_frames,
+        "labelled_frames": evaluation.labelled_frames,
         **evaluation.summary(),
         "gflops_per_frame": _gflops_per_frame(segmentor, counter),
-        "fps": counter.frames / elapsed_s,
+        "fps": counter.frames / evaluation.step_s,
+        "fps_with_reading": counter.frames / elapsed_s,
     }
-    names_and_ious = zip(segmentor.class_names, evaluation.confusion.iou_per_class.tolist())
+    names_and_ious = zip(distinct_names(segmentor.class_names), evaluation.confusion.iou_per_class.tolist())
     return {
         **{name: _or_none(value) for name, value in figures.items()},
         "iou_per_class": {name: _or_none(iou) for name, iou in names_and_ious},
+        **counts.as_dict(),
+        "notes": [
+            *_encoding_notes(counts),
+            *counts.lines(),
+            *_ground_truth_notes(clips, counter.frames, evaluation.labelled_frames),
+        ],
     }
+
+
+def _encoding_notes(counts: SourceCounts) -> list[str]:
+    encodings = ", ".join(f"{count} {encoding}" for encoding, count in counts.encodings.items())
+    return [f"frames by encoding: {encodings}"] if encodings else []
+
+
+def _ground_truth_notes(clips: ClipSet, frames: int, labelled_frames: int) -> list[str]:
+    """What the metrics are of."""
+    if labelled_frames == 0:
+        return ["no frame has ground truth to compare with"]
+    notes = [f"{labelled_frames} of {frames} frames have ground truth"] if labelled_frames < frames else []
+    if clips.class_names is None:
+        notes.append("the ground truth has no class names: its values are taken for the model's class indices")
+    return notes
+
+
+def _listed(clip: Clip) -> int:
+    return clip.frames.listed if isinstance(clip.frames, BagFrames) else len(clip.frames)
+
+
+def _reason(error: MPVSSError) -> str:
+    return error.reason if isinstance(error, FrameError) else UNANSWERED_REASONS[type(error)]
 
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float:
@@ -171,8 +205,3 @@ def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float
 def _or_none(value: float) -> float | None:
     """JSON has no NaN."""
     return None if np.isnan(value) else value
-
-
-def is_bag(source: Path) -> bool:
-    """Whether a source is read as a bag, also where there is nothing: a bag's errors tell what may be given."""
-    return is_bag_file(source) or is_bag_folder(source) or not source.exists()

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mpvss_model import DataError
+from mpvss_model.class_names import distinct_names
 from mpvss_model.metrics import ConfusionMatrix
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bag import Bag
@@ -68,6 +69,7 @@ def write_report(
             timeline = [replace(moment, miou=float("nan")) for moment in timeline]
         dropped = bag.count(topic) - len(answers)
         latencies_ms = [moment.latency_ms for moment in timeline if moment.is_answered]
+        iou_per_class = zip(distinct_names(class_names), confusion.iou_per_class)
         report = {
             "frames_in": bag.count(topic),
             "labels_out": len(answers),
@@ -77,7 +79,7 @@ def write_report(
             "key_frames": sum(moment.is_key_frame for moment in timeline),
             "miou": _number(confusion.miou),
             "weighted_iou": _number(confusion.weighted_iou),
-            "iou_per_class": {name: _number(iou) for name, iou in zip(class_names, confusion.iou_per_class)},
+            "iou_per_class": {name: _number(iou) for name, iou in iou_per_class},
             "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
             **settings,
         }

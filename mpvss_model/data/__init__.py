@@ -1,6 +1,7 @@
 """Labelled video: VSPW, Cityscapes sequences and plain folders of frames behind one small interface."""
 
+from mpvss_model.data.class_order import in_classes_of
 from mpvss_model.data.clip import Clip, ClipSet, Frame
 from mpvss_model.data.layouts import LAYOUTS, open_clips
 
-__all__ = ["LAYOUTS", "Clip", "ClipSet", "Frame", "open_clips"]
+__all__ = ["LAYOUTS", "Clip", "ClipSet", "Frame", "in_classes_of", "open_clips"]

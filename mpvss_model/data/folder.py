@@ -2,7 +2,8 @@
 
 ::
 
-    <root>/classes.txt                   optional: one class name per line, in the order of the class indices
+    <root>/classes.txt                   optional: one class name per line, in the order of the class indices; UTF-8. A model
+                                         with the same classes in another order is matched by name
     <root>/train.txt, val.txt, ...       optional: the clips of a split, one name per line
     <root>/<clip>/images/*.jpg or *.png  the frames, in natural order of their names
     <root>/<clip>/labels/*.png           optional: 8-bit label images named like their frames; class indices, 255 for unlabeled

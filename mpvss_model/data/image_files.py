@@ -21,6 +21,7 @@ from mpvss_model.errors import DataError, FrameError, first_line
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import nanoseconds
+from mpvss_model.text_files import read_text
 
 __all__ = ["IMAGE_SUFFIXES", "FileFrames", "class_index_table", "files_by_stem", "listed_names"]
 
@@ -122,11 +123,11 @@ def listed_names(path: Path, expected: str) -> list[str]:
     """The lines of a text file without blanks.
 
     Raises:
-        DataError: If it is missing or empty; the message ends with ``expected``.
+        DataError: If it is missing or empty, where the message ends with ``expected``, or not UTF-8.
     """
     if not path.is_file():
         raise DataError(f"{path} is missing; expected {expected}")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise DataError(f"{path} is empty; expected {expected}")
     return names

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig
+from transformers import Mask2FormerConfig
 
 from mpvss_model.checkpoint import load_checkpoint
-from mpvss_model.errors import CheckpointError, first_line
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, check_location, image_statistics, quiet
+from mpvss_model.segmentor.image_statistics import image_statistics
+from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig
+from mpvss_model.segmentor.network_files import check_location, load_config
 
 __all__ = ["LoadedModel", "load_model"]
 
@@ -49,14 +50,11 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     """
     check_location(name_or_dir)
     with quiet():
-        try:
-            model_type = AutoConfig.from_pretrained(name_or_dir).model_type
-        except Exception as error:  # a broken file and a hub that does not answer show in many ways
-            raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
+        model_type = load_config(name_or_dir, [Mask2FormerConfig.model_type, MPVSSConfig.model_type]).model_type
         if model_type != MPVSSConfig.model_type:
             return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), motion=None)
         model = load_checkpoint(name_or_dir)
-    mean, std = image_statistics(name_or_dir)
+        mean, std = image_statistics(name_or_dir)
     segmentor = Mask2FormerSegmentor(
         model=model.segmentor,
         name=Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir,

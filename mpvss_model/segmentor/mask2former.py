@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, Mask2FormerForUniversalSegmentation
-from transformers.image_processing_base import ImageProcessingMixin
+from huggingface_hub.utils import logging as hub_logging
+from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.utils import logging
 
 import mpvss_model.segmentor.efficientnet_lite  # noqa: F401  registers the backbone with transformers
 from mpvss_model.cuda import GraphedFunction, to_device
-from mpvss_model.errors import CheckpointError, first_line
+from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
 from mpvss_model.segmentor.fast_network import FastMask2Former, SegmentedFrame
+from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.key_frame import KeyFrame
+from mpvss_model.segmentor.network_files import check_location, class_names_of, load_config, load_network
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["Mask2FormerSegmentor", "check_location", "image_statistics", "quiet"]
-
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+__all__ = ["Mask2FormerSegmentor", "quiet"]
 
 
 class Mask2FormerSegmentor:
@@ -38,7 +38,7 @@ class Mask2FormerSegmentor:
         image_std: Likewise the standard deviation.
 
     Raises:
-        CheckpointError: If the network has more classes than a uint8 label map can hold.
+        CheckpointError: If the network has more classes than a uint8 label map can hold, or they are not named by index.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class Mask2FormerSegmentor:
         self.device = device
         self.model = model.to(device).eval().requires_grad_(False)
         self._dtype = model.dtype
-        self.class_names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+        self.class_names = class_names_of(model.config, name)
         self._network: Callable[[torch.Tensor], Sequence[torch.Tensor]] = self._plain
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.image_mean, self.image_std = image_mean, image_std
         self._mean = torch.tensor(image_mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(image_std, device=device).view(1, 3, 1, 1) * 255
 
@@ -72,25 +73,10 @@ class Mask2FormerSegmentor:
             CheckpointError: If it is missing, incomplete, broken or not a Mask2Former.
         """
         check_location(name_or_dir)
-        try:
-            with quiet():
-                config = AutoConfig.from_pretrained(name_or_dir)
-            if config.model_type != "mask2former":
-                raise CheckpointError(
-                    f"model {name_or_dir!r} is of type {config.model_type!r}; expected a Mask2Former checkpoint"
-                )
-            with quiet():
-                model, info = Mask2FormerForUniversalSegmentation.from_pretrained(
-                    name_or_dir, config=config, output_loading_info=True
-                )
-        except CheckpointError:
-            raise
-        except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
-            raise CheckpointError(f"cannot load model {name_or_dir!r}: {first_line(error)}") from error
-        missing = sorted(info["missing_keys"])
-        if missing:
-            raise CheckpointError(f"model {name_or_dir!r} lacks {len(missing)} of its tensors: {', '.join(missing)}")
-        mean, std = image_statistics(name_or_dir)
+        with quiet():
+            load_config(name_or_dir, [Mask2FormerConfig.model_type])
+            model = load_network(Mask2FormerForUniversalSegmentation, name_or_dir, surplus=True)
+            mean, std = image_statistics(name_or_dir)
         name = Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir
         return cls(model=model, name=name, device=device, image_mean=mean, image_std=std)
 
@@ -149,9 +135,10 @@ class Mask2FormerSegmentor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the progress bars of transformers, and its advice for a model's authors, out of a robot's log."""
-    verbosity = logging.get_verbosity()
+    """Keep progress bars, attempts to reach the hub, and advice for a model's authors out of a robot's log."""
+    verbosity, hub_verbosity = logging.get_verbosity(), hub_logging.get_verbosity()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -159,33 +146,5 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
         logging.enable_progress_bar()
-
-
-def check_location(name_or_dir: str) -> None:
-    """Raise `CheckpointError` unless there is a checkpoint directory, or the name can be a hub id."""
-    path = Path(name_or_dir)
-    if not path.exists():
-        if name_or_dir.count("/") == 1 and not name_or_dir.startswith((".", "~", "/")):
-            return
-        raise CheckpointError(
-            f"no model at {name_or_dir!r}: give a directory with config.json and model.safetensors, a hub id such as "
-            "facebook/mask2former-swin-tiny-cityscapes-semantic, or the name of a shipped model"
-        )
-    if not path.is_dir():
-        raise CheckpointError(
-            f"model {name_or_dir!r} is a file: give the directory that holds config.json and model.safetensors"
-        )
-    if not (path / "config.json").is_file():
-        raise CheckpointError(f"model directory {name_or_dir!r} has no config.json")
-    if not any((path / file).is_file() for file in WEIGHT_FILES):
-        raise CheckpointError(f"model directory {name_or_dir!r} has no weights: expected model.safetensors beside config.json")
-
-
-def image_statistics(name_or_dir: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """RGB mean and standard deviation, on the 0..1 scale, that a checkpoint was trained with."""
-    try:
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(name_or_dir)
-    except OSError:  # the file is optional: a Mask2Former without it was trained with ImageNet's statistics
-        settings = {}
-    return tuple(settings.get("image_mean", IMAGENET_MEAN)), tuple(settings.get("image_std", IMAGENET_STD))

@@ -21,8 +21,9 @@ from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
+from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.loading import load_model
-from mpvss_model.segmentor.mask2former import image_statistics, quiet
+from mpvss_model.segmentor.mask2former import quiet
 from mpvss_model.segmentor.mpvss import MPVSSConfig, MPVSSModel
 
 __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_model", "set_losses", "with_motion"]

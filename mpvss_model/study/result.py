@@ -12,12 +12,10 @@ import torch
 from mpvss_model.data import Clip
 from mpvss_model.files import write_whole
 from mpvss_model.segmentor.loading import LoadedModel
+from mpvss_model.study.code_digest import code_digest
 from mpvss_model.study.config import StudyConfig
 
 __all__ = ["ClipResult", "cache_key", "study_digest"]
-
-# To be raised whenever the same model, clip and settings would give other results than before.
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,13 @@ class ClipResult:
 
 
 def study_digest(model: LoadedModel, config: StudyConfig) -> bytes:
-    """Changes with the weights, the settings and the kind of device."""
-    digest = hashlib.sha256(repr((VERSION, asdict(config), model.segmentor.device.type, model.released_grid)).encode())
-    digest.update(model.segmentor.model.config.to_json_string().encode())
+    """Changes with the model, the settings, the kind of device, and the code and the libraries that compute the results."""
+    segmentor = model.segmentor
+    digest = hashlib.sha256(code_digest())
+    digest.update(repr((asdict(config), segmentor.device.type, segmentor.dtype)).encode())
+    digest.update(repr((model.released_grid, model.propagation, model.motion and model.motion.config)).encode())
+    digest.update(repr((segmentor.image_mean, segmentor.image_std)).encode())
+    digest.update(segmentor.model.config.to_json_string().encode())
     for module in filter(None, (model.segmentor.model, model.motion)):
         for name, tensor in module.state_dict().items():
             digest.update(name.encode())
@@ -77,6 +79,8 @@ def cache_key(clip: Clip, study: bytes) -> str:
     digest = hashlib.sha256(study)
     for frame in clip.frames:
         digest.update(repr(frame.stamp_ns).encode())
-        digest.update(np.ascontiguousarray(frame.read_image()))
+        image = frame.read_image()
+        digest.update(repr(image.shape).encode())
+        digest.update(np.ascontiguousarray(image))
         digest.update(np.ascontiguousarray(frame.read_label()) if frame.is_labelled else b"-")
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpvss_model.class_names import distinct_names
 from mpvss_model.evaluation import CONSISTENCY_WINDOWS, metrics_summary
 from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.study.clip_study import ClipStudy
@@ -27,7 +28,7 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``, by
         `Run.way`.
     """
-    class_names = study.model.segmentor.class_names
+    class_names = distinct_names(study.model.segmentor.class_names)
     confusions = sum(result.confusion for result in results)
     consistencies = sum(result.consistency for result in results)
     key_frames = sum(result.is_key.sum(axis=1) for result in results)

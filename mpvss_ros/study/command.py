@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from mpvss_model.class_names import distinct_names
 from mpvss_model.files import write_whole
 from mpvss_model.study import (
     ClipJob,
@@ -81,7 +82,7 @@ def run_study(
         "command": command,
         "model": segmentor.name,
         "parameters": sum(p.numel() for m in (segmentor.model, study.model.motion) if m is not None for p in m.parameters()),
-        "class_names": list(segmentor.class_names),
+        "class_names": list(distinct_names(segmentor.class_names)),
         "has_motion_module": study.model.motion is not None,
         "refines_tracked_flow": study.model.motion is not None and study.model.motion.config.refines_tracked_flow,
         "cpu": _cpu_name(),
@@ -124,6 +125,7 @@ def _source_report(study: ClipStudy, source: Source, results: Sequence[ClipResul
     return {
         "name": source.name,
         "location": source.location,
+        "notes": list(source.notes),
         **source_summary(study, results, latency),
         "pictures": write_pictures(out_dir, study, source, results),
     }

@@ -91,7 +91,8 @@ def _size(source: dict) -> str:
     sizes = ", ".join(f"{width} x {height}" for height, width in source["frame_sizes"])
     clips = f"{source['clips']} clip{'s' * (source['clips'] > 1)}"
     frames = f"{source['frames']} frames of {sizes} pixels, {source['labelled_frames']} labelled"
-    return f"`{source['location']}`: {clips}, {frames}."
+    notes = "".join(f" {note}." for note in source["notes"])
+    return f"`{source['location']}`: {clips}, {frames}.{notes}"
 
 
 def _grid_table(source: dict) -> str:

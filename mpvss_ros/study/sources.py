@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpvss_model import ConfigError, DataError
-from mpvss_model.data import Clip, Frame, open_clips
-from mpvss_ros.bag import Bag
-from mpvss_ros.offline import is_bag
+from mpvss_model.data import Clip, in_classes_of
+from mpvss_ros.labelled_source import BagFrames, open_labelled_source
 
 __all__ = ["Source", "open_source", "open_sources"]
-
-
-@dataclass(frozen=True)
-class BagFrames:
-    """A bag's camera frames, read anew each time they are iterated over; can be sent to another process.
-
-    Attributes:
-        path: Of the bag.
-        topic: Of its camera.
-    """
-
-    path: Path
-    topic: str
-
-    def __iter__(self) -> Iterator[Frame]:
-        from mpvss_ros.evaluation import bag_frames  # needs ROS, which folders do not
-
-        with Bag(self.path) as bag:
-            yield from bag_frames(bag, self.topic)
 
 
 @dataclass(frozen=True)
@@ -42,11 +22,13 @@ class Source:
         name: In tables and plots.
         location: As the user gave it.
         clips: At least one frame of them is labelled.
+        notes: What of it was left out and why.
     """
 
     name: str
     location: str
     clips: tuple[Clip, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -89,13 +71,10 @@ def open_source(location: str, *, name: str | None, topic: str | None, class_nam
     if not path.exists() and ":" in location:
         folder, split = location.rsplit(":", 1)
         path = Path(folder)
-    if is_bag(path):
-        with Bag(path) as bag:
-            clips = (Clip(path.name, BagFrames(path, bag.image_topic(topic))),)
-    else:
-        opened = open_clips(path, split=split)
-        opened.check_classes(class_names, model)
-        clips = opened.clips
-    if not any(frame.is_labelled for clip in clips for frame in clip.frames):
-        raise DataError(f"{location} has no frame with ground truth, which a study compares with")
-    return Source(name or split or (path.stem if path.is_file() else path.resolve().name), location, clips)
+    clips = in_classes_of(open_labelled_source(path, split=split, topic=topic), class_names, model).clips
+    labelled_frames = sum(frame.is_labelled for clip in clips for frame in clip.frames)
+    notes = tuple(note for clip in clips if isinstance(clip.frames, BagFrames) for note in clip.frames.counts.lines())
+    if not labelled_frames:
+        why = "".join(f"; {note}" for note in notes)
+        raise DataError(f"{location} has no frame with ground truth, which a study compares with{why}")
+    return Source(name or split or (path.stem if path.is_file() else path.resolve().name), location, clips, notes)

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,27 @@ def test_truncated_and_foreign_files_are_broken(released_file, tmp_path):
     for missing in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(CheckpointError, match="no checkpoint file at "):
             read_released(missing)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "a git-lfs pointer .*: run 'git lfs pull'"),
+        (b"<!DOCTYPE html><html></html>", "a web page in place of the file itself: download it again"),
+        (b"\x1f\x8b\x08\x00packed", "a gzip archive: unpack it"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all_is_named(tmp_path, content, what):
+    (tmp_path / "model.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"model.pth' is broken or no PyTorch file: it is {what}"):
+        convert(tmp_path / "model.pth", tmp_path / "out")
+
+
+def test_an_archive_of_other_files_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
+        archive.writestr("weights/model_final.pkl", b"")
+    with pytest.raises(CheckpointError, match="it is a zip archive of other files: unpack it"):
+        read_released(tmp_path / "model.pth")
 
 
 class Harmful:

@@ -106,10 +106,10 @@ def test_counts_agree_with_fvcore():
     assert ours == pytest.approx(theirs.total() / 1e9, rel=1e-6)
 
 
-def test_frame_sizes_are_height_by_width():
-    assert parse_frame_size("1024x2048") == (1024, 2048)
-    for text in ("480", "480x", "0x853", "480 x 853", "480x853x3"):
-        with pytest.raises(ConfigError, match="a frame size is HEIGHTxWIDTH in pixels, such as 480x853, got"):
+def test_frame_sizes_are_written_width_by_height():
+    assert parse_frame_size("2048x1024") == (1024, 2048)
+    for text in ("480", "480x", "0x853", "853 x 480", "853x480x3"):
+        with pytest.raises(ConfigError, match="a frame size is WIDTHxHEIGHT in pixels, such as 853x480, got"):
             parse_frame_size(text)
 
 

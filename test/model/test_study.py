@@ -19,6 +19,7 @@ from mpvss_model.study import (
     measure_latency,
     source_summary,
 )
+from mpvss_model.study.code_digest import code_digest, sources_digest
 from mpvss_model.study.result import ClipResult, cache_key
 
 CONFIG = StudyConfig(intervals=(1, 2, 6))
@@ -122,6 +123,34 @@ def test_the_key_changes_with_frames_labels_weights_and_settings(study, clips, t
     ]
     assert len(set(keys)) == len(keys)
     assert cache_key(Clip("the same under another name", frames), study.digest) == keys[0]
+
+
+def test_results_are_not_kept_for_another_program_or_other_image_statistics(study, monkeypatch):
+    before = ClipStudy(model=study.model, config=study.config).digest
+    assert before == study.digest
+    monkeypatch.setattr(study.model.segmentor, "image_mean", (0.5, 0.5, 0.5))
+    assert ClipStudy(model=study.model, config=study.config).digest != before
+    monkeypatch.undo()
+    monkeypatch.setattr("mpvss_model.study.result.code_digest", lambda: b"another program")
+    assert ClipStudy(model=study.model, config=study.config).digest != before
+
+
+def test_the_programs_digest_changes_with_its_sources_and_libraries(tmp_path, monkeypatch):
+    (tmp_path / "training").mkdir()
+    sources = {"warp.py": "a = 1", "motion.py": "b = 2", "training/losses.py": "c = 3"}
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    before = sources_digest(tmp_path)
+    (tmp_path / "training" / "losses.py").write_text("c = 4")
+    assert sources_digest(tmp_path) == before
+    (tmp_path / "warp.py").write_text("a = 2")
+    assert sources_digest(tmp_path) != before
+    (tmp_path / "warp.py").rename(tmp_path / "flow.py")
+    (tmp_path / "flow.py").write_text("a = 1")
+    assert sources_digest(tmp_path) != before
+    program = code_digest()
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert code_digest.__wrapped__() != program
 
 
 def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_motion_checkpoint, clips, tmp_path):

@@ -30,13 +30,13 @@ def printed(table, width=160):
 
 def test_cost_of_one_configuration_has_parts_averages_and_the_paper_s_figures():
     text = printed(cost_table(COST))
-    for expected in ("480 x 853 pixels", "pixel decoder", "110.50", "21.23", "39.08", "38.9", "84.000"):
+    for expected in ("853 x 480 pixels", "pixel decoder", "110.50", "21.23", "39.08", "38.9", "84.000"):
         assert expected in text
 
 
 def test_costs_of_several_are_a_row_each():
     text = printed(costs_table([COST, COST]), width=80)
-    assert text.count("480x853") == 2 and text.count("39.08") == 2 and text.count("84.00") == 2
+    assert text.count("853x480") == 2 and text.count("39.08") == 2 and text.count("84.00") == 2
 
 
 def test_parity_shows_what_failed():

@@ -36,6 +36,22 @@ def test_each_published_index_is_that_of_its_name():
 
 
 @pytest.mark.parametrize(
+    ("entries", "names", "labels"),
+    [
+        ((), ("door", "wall", "door"), [0, 1, 2]),
+        (("wall=barrier",), ("door", "barrier", "door"), [0, 1, 2]),
+        (("wall=door",), ("door",), [0, 0, 0]),
+        (("door=exit",), ("exit", "wall"), [0, 1, 0]),
+        (("wall=", "*=other"), ("other",), [0, 255, 0]),
+    ],
+)
+def test_classes_of_one_name_stay_apart_unless_an_entry_merges_them(entries, names, labels):
+    class_map = ClassMap(("door", "wall", "door"), entries)
+    assert class_map.names == names
+    assert class_map(np.array([[0, 1, 2]], np.uint8)).tolist() == [labels]
+
+
+@pytest.mark.parametrize(
     "entries, message",
     [
         (("ground=floor",), "the class 'ground', which the model does not have; its classes are wall, floor, chair, person"),

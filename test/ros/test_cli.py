@@ -59,7 +59,7 @@ def broken_bag(tmp_path):
         (["study", "nowhere"], "no bag at 'nowhere'"),
         (["convert", "nowhere.pth", "model"], "no checkpoint file at 'nowhere.pth'"),
         (["parity", "nowhere"], "nowhere"),
-        (["flops", "--size", "480"], "a frame size is HEIGHTxWIDTH in pixels"),
+        (["flops", "--size", "480"], "a frame size is WIDTHxHEIGHT in pixels"),
         (["flops", "--backbone", "r18"], "r18"),
         (["train", "nowhere.yaml", "--out", "model"], "nowhere.yaml"),
         (["import-video", "nowhere.mp4", "bag"], "no video at 'nowhere.mp4'"),

@@ -1,13 +1,19 @@
 """``mpvss evaluate`` on bags and folders."""
 
 import itertools
+import json
+import shutil
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from mpvss_model import ConfigError, DataError, StreamConfig
+from mpvss_model import ConfigError, DataError, StreamConfig, VideoSegmentor
+from mpvss_model.data.image_files import FileFrames
+from mpvss_model.errors import PropagationError
 from mpvss_model.segmentor.loading import load_model
 from mpvss_model.semantics import best_labels, class_scores, label_map, relevant_queries
 from mpvss_model.video_segmentor import model_location
@@ -91,6 +97,152 @@ def test_an_unknown_propagation_is_refused(small_bag):
 def test_learned_flow_needs_a_model_that_has_it(small_bag, tiny_checkpoint):
     with pytest.raises(ConfigError, match="needs a model with a trained motion module"):
         evaluate_source(small_bag, model=tiny_checkpoint, propagation="segment", interval=5)
+
+
+START_NS, PERIOD_NS = 1_700_000_000_000_000_000, 66_666_667
+NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+
+
+def write_bag(path, frames, ground_truth=()):
+    """A bag of ``(stamp in ns, encoding or (format, bytes))`` and of label images ``(stamp in ns, array)``."""
+    with BagWriter(path) as bag:
+        for stamp_ns, what in frames:
+            stamp = {"stamp_ns": stamp_ns, "frame_id": "camera"}
+            if isinstance(what, tuple):
+                bag.write_compressed_image("/image/compressed", file_format=what[0], data=what[1], **stamp)
+            else:
+                image = NOISE if what in ("rgb8", "8UC2") else NOISE[..., 0]
+                bag.write_image("/image_raw", encoding=what, image=image, **stamp)
+        for stamp_ns, labels in ground_truth:
+            encoding = "mono8" if labels.ndim == 2 else "rgb8"
+            bag.write_image(GROUND_TRUTH_TOPIC, encoding=encoding, image=labels, stamp_ns=stamp_ns, frame_id="")
+    return path
+
+
+def stamped(*encodings):
+    return [(START_NS + i * PERIOD_NS, encoding) for i, encoding in enumerate(encodings)]
+
+
+def evaluate(source, model, **settings):
+    return evaluate_source(source, model=model, propagation="copy", interval=5, **settings)
+
+
+def test_frames_that_the_node_would_refuse_are_counted_by_reason(tmp_path, tiny_checkpoint):
+    jpeg = cv2.imencode(".jpg", NOISE)[1].tobytes()
+    frames = stamped(*[("jpeg", jpeg)] * 3, ("jpeg", b"no image"), ("jpeg", b""), ("png", b"\x89PNG"))
+    frames.insert(2, frames[1])
+    report = evaluate(write_bag(tmp_path / "bag", frames), tiny_checkpoint)
+    assert report["frames"] == 3 and report["encodings"] == {"jpeg (compressed)": 3}
+    assert report["left_out"] == {"broken image": 3, "duplicate stamp": 1}
+    assert report["left_out_details"]["duplicate stamp"] == f"two frames in a row are stamped {frames[1][0]} ns"
+    assert "4 frames left out: 3 broken image (8 bytes of format 'jpeg' cannot be decoded); 1 dup" in report["notes"][1]
+    json.dumps(report)
+
+
+def test_encodings_are_told(tmp_path, tiny_checkpoint):
+    report = evaluate(write_bag(tmp_path / "bag", stamped("rgb8", "mono8", "bogus", "rgb8")), tiny_checkpoint)
+    assert report["notes"][0] == "frames by encoding: 2 rgb8, 1 mono8"
+    assert report["left_out"] == {"unknown encoding": 1}
+    assert report["left_out_details"]["unknown encoding"].startswith("'bogus' is not one of")
+    assert report["notes"][-1] == "no frame has ground truth to compare with"
+
+
+def test_stamps_that_are_all_zero_are_named(tmp_path, tiny_checkpoint):
+    report = evaluate(write_bag(tmp_path / "bag", [(0, "rgb8")] * 4), tiny_checkpoint)
+    assert report["frames"] == 1 and report["left_out"] == {"zero stamp": 3}
+    assert "by a camera driver that sets no stamps" in report["notes"][1]
+
+
+def test_nothing_left_is_an_error_with_the_reasons(tmp_path, tiny_checkpoint):
+    bag = write_bag(tmp_path / "bag", stamped(*["bogus"] * 5))
+    with pytest.raises(
+        DataError, match=r"bag has no frame that can be evaluated: 5 frames left out: 5 unknown encoding \('bog"
+    ):
+        evaluate(bag, tiny_checkpoint)
+
+
+def test_frames_that_the_metadata_lists_but_no_file_has_are_an_error(tmp_path, tiny_checkpoint, monkeypatch):
+    bag = write_bag(tmp_path / "bag", stamped(*["rgb8"] * 5))
+    monkeypatch.setattr(Bag, "messages", lambda self, topic: iter(()))
+    with pytest.raises(DataError, match="5 frames left out: 5 listed in the bag, but not in its files: try 'ros2 bag reindex"):
+        evaluate(bag, tiny_checkpoint)
+
+
+def test_frames_that_are_too_few_pixels_are_left_out_one_by_one(tmp_path, tiny_checkpoint):
+    with BagWriter(tmp_path / "bag") as bag:
+        for stamp_ns, side in ((1, 48), (2, 1), (3, 48)):
+            bag.write_image("/image_raw", stamp_ns=stamp_ns, frame_id="", encoding="rgb8", image=NOISE[:side, :side])
+    report = evaluate(tmp_path / "bag", tiny_checkpoint)
+    assert report["frames"] + sum(report["left_out"].values()) == 3 and report["frames"] >= 2
+
+
+def test_ground_truth_beside_the_frames_stamps_is_counted_with_its_distance(tmp_path, tiny_checkpoint):
+    frames = stamped(*["rgb8"] * 6)
+    zeros = np.zeros((48, 64), np.uint8)
+    truth = [(stamp_ns + (1000, -3000)[i % 2] * (i > 1), zeros) for i, (stamp_ns, _) in enumerate(frames)]
+    report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
+    assert (report["labelled_frames"], report["ground_truth"]) == (2, 6)
+    assert report["ground_truth_left_out"] == {"no camera frame of that stamp": 4}
+    assert report["ground_truth_nearest_frame_us"] == 1.0
+    notes = "\n".join(report["notes"])
+    assert (
+        "4 of 6 label images of the ground truth left out: 4 no camera frame of that stamp; the nearest frame is 1 us off"
+        in notes
+    )
+    assert "2 of 6 frames have ground truth" in notes and "has no class names" in notes
+
+
+def test_ground_truth_that_cannot_be_used_is_counted(tmp_path, tiny_checkpoint):
+    frames = stamped(*["rgb8"] * 3)
+    truth = [(stamp_ns, np.zeros(shape, np.uint8)) for (stamp_ns, _), shape in zip(frames, ((48, 64), (24, 32), (48, 64, 3)))]
+    report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
+    assert report["labelled_frames"] == 1 and report["ground_truth_left_out"] == {"unusable": 2}
+    assert "is of size (24, 32), its image of (48, 64)" in report["left_out_details"]["unusable"]
+
+
+def test_labels_in_another_order_of_classes_are_those_of_the_names(folder, tiny_checkpoint):
+    expected = evaluate(folder, tiny_checkpoint)
+    (folder / "classes.txt").write_text("wall\nbackground\nrobot\n")
+    for path in (folder / "clip" / "labels").iterdir():
+        cv2.imwrite(str(path), np.array([1, 2, 0], np.uint8)[cv2.imread(str(path), cv2.IMREAD_UNCHANGED)])
+    report = evaluate(folder, tiny_checkpoint)
+    assert report["iou_per_class"] == expected["iou_per_class"] and report["miou"] == expected["miou"]
+
+
+def test_images_that_are_missing_or_broken_in_a_folder_are_errors_that_name_them(folder, tiny_checkpoint):
+    (folder / "clip" / "images" / "0002.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="0002.png"):
+        evaluate(folder, tiny_checkpoint)
+
+
+def test_speed_is_that_of_the_model_without_reading(folder, tiny_checkpoint, monkeypatch):
+    reading_s = 0.1
+    monkeypatch.setattr(FileFrames, "_read_image", lambda self, path: time.sleep(reading_s) or NOISE[:32, :48])
+    report = evaluate(folder, tiny_checkpoint)
+    assert report["fps_with_reading"] < 1 / reading_s
+    assert report["frames"] / report["fps"] < report["frames"] / report["fps_with_reading"] - 4 * reading_s + 1e-3
+
+
+def test_frames_that_the_model_does_not_answer_are_counted(folder, tiny_checkpoint, monkeypatch):
+    step = VideoSegmentor.step
+
+    def failing(self, frame, *stamp):
+        if frame[0, 0, 0] == 120:
+            raise PropagationError("masks cannot be propagated: no reason")
+        return step(self, frame, *stamp)
+
+    monkeypatch.setattr(VideoSegmentor, "step", failing)
+    report = evaluate(folder, tiny_checkpoint)
+    assert report["frames"] == report["labelled_frames"] == 3 and report["left_out"] == {"propagation failed": 1}
+
+
+def test_classes_of_one_name_are_reported_apart(folder, tiny_checkpoint, tmp_path_factory):
+    model = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("models") / "model"))
+    config = json.loads((model / "config.json").read_text())
+    config["id2label"] = {"0": "door", "1": "wall", "2": "door"}
+    (model / "config.json").write_text(json.dumps(config))
+    (folder / "classes.txt").unlink()
+    assert list(evaluate(folder, str(model))["iou_per_class"]) == ["door [0]", "wall", "door [2]"]
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from mpvss_model.data.rooms.renderer import Moment, RenderedFrame, Renderer
 from mpvss_model.data.rooms.scene import Scene, draw_scene
 from mpvss_model.data.rooms.sensor import Sensor, draw_sensor
 from mpvss_model.errors import DataError
+from mpvss_model.text_files import read_text
 
 __all__ = ["RenderedClip", "RoomsGenerator", "WriteClip", "generate", "write_folder_clip"]
 
@@ -163,7 +164,7 @@ def _series(config: RoomsConfig) -> str:
 
 
 def _listed_of_other_seeds(clip_list: Path, config: RoomsConfig) -> list[str]:
-    listed = clip_list.read_text(encoding="utf-8").split() if clip_list.exists() else []
+    listed = read_text(clip_list).split() if clip_list.exists() else []
     return [name for name in listed if not name.startswith(f"{_series(config)}-")]
 
 
