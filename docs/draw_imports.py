@@ -1,7 +1,7 @@
 """Draw the rooms of both packages and what they import, from the sources: ``python docs/draw_imports.py [OUT.svg]``.
 
-A room is a folder right below a package; modules that lie loose in ``mpvss_model`` are its foundations. Arrows point from a room
-to the rooms that it imports. One that other arrows imply is left out; one that is part of a circle is red.
+A room is a folder right below a package; modules that lie loose in ``mpvss_model`` are its foundations. Arrows point from a
+room to the rooms that it imports. One that other arrows imply is left out; one that is part of a circle is red.
 """
 
 from __future__ import annotations
@@ -172,8 +172,11 @@ def draw(imports: Imports, out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    # Text stays text, so that the file is small and its changes can be read.
-    matplotlib.rcParams |= {"svg.hashsalt": "mpvss_ros", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"]}
+    matplotlib.rcParams |= {
+        "svg.hashsalt": "mpvss_ros",
+        "svg.fonttype": "none",  # text stays text, so that the file is small and its changes can be read
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    }
     from matplotlib import pyplot as plt
 
     boxes, ways = _layout(imports)

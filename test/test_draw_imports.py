@@ -1,12 +1,13 @@
 """The picture of the architecture shows what the sources import."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-from draw_imports import draw, read_imports
+draw_imports = import_module("draw_imports")
 
 SOURCES = {
     "mpvss_model/__init__.py": "from mpvss_model.stream.steps import step",
@@ -26,7 +27,7 @@ def write(tmp_path):
         for name, text in sources.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        return read_imports(tmp_path)
+        return draw_imports.read_imports(tmp_path)
 
     return write
 
@@ -64,6 +65,6 @@ def test_a_circle_is_told(write):
 def test_the_same_sources_give_the_same_picture(write, tmp_path):
     pictures = [tmp_path / "first.svg", tmp_path / "second.svg"]
     for picture in pictures:
-        draw(write(SOURCES), picture)
+        draw_imports.draw(write(SOURCES), picture)
     assert pictures[0].read_text() == pictures[1].read_text()
     assert "mpvss_model/stream" in pictures[0].read_text()

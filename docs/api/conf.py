@@ -32,7 +32,8 @@ def imported_packages() -> set[str]:
 project = "mpvss_ros"
 author = "mpvss_ros contributors"
 copyright = f"{author}, Apache-2.0"
-release = version = ElementTree.parse(ROOT / "package.xml").findtext("version")
+if (ROOT / "package.xml").exists():  # rosdoc2 runs a copy of this file elsewhere, and sets version and path itself
+    release = version = ElementTree.parse(ROOT / "package.xml").findtext("version")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 templates_path = ["_templates"]
