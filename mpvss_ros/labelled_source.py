@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpvss_model import DataError
 from mpvss_model.data import Clip, ClipSet, Frame, open_clips
 from mpvss_ros.bag import Bag
 from mpvss_ros.evaluation import bag_frames

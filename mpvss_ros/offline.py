@@ -19,7 +19,7 @@ from mpvss_model.propagation import PROPAGATIONS
 from mpvss_ros.labelled_source import BagFrames, open_labelled_source
 from mpvss_ros.source_counts import SourceCounts
 
-__all__ = ["PER_FRAME", "evaluate_source", "evaluation_notes", "evaluation_table"]
+__all__ = ["PER_FRAME", "evaluate_source", "evaluation_table"]
 
 PER_FRAME = "per-frame"
 UNANSWERED_REASONS = {
