@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import yaml
 
@@ -25,9 +24,7 @@ class QuotingDumper(yaml.SafeDumper):
     """rcl's parser takes more texts for numbers than PyYAML does, such as 1e5: all are quoted."""
 
 
-QuotingDumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-)
+QuotingDumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
 class ChildProcess:
@@ -48,22 +45,23 @@ class ChildProcess:
         self._parameters = parameters
 
     def __enter__(self) -> ChildProcess:
+        text = _parameter_file(self._parameters)
         self._log = tempfile.TemporaryFile("w+", errors="replace")
-        self._folder = tempfile.TemporaryDirectory(prefix="mpvss-run-")
-        try:
-            file = Path(self._folder.name, "parameters.yaml")
-            file.write_text(_parameter_file(self._parameters))
+        # Nameless, so that nothing is left of it however this process ends; the child has it open as well.
+        with tempfile.TemporaryFile("w") as file:
+            file.write(text)
+            file.flush()
             program = [str(os.getpid()), f"mpvss_ros.{self._module}"]
-            ros_arguments = ["--ros-args", *self._arguments, "--params-file", str(file)]
-            command = [sys.executable, "-m", "mpvss_ros.child_main", *program, *ros_arguments]
-            environment = {name: value for name, value in os.environ.items() if name not in LOG_VARIABLES}
+            ros_arguments = ["--ros-args", *self._arguments, "--params-file", f"/dev/fd/{file.fileno()}"]
             # A process group of its own: Ctrl-C is for the session, which stops its nodes in order.
             self._process = subprocess.Popen(
-                command, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                [sys.executable, "-m", "mpvss_ros.child_main", *program, *ros_arguments],
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env={name: value for name, value in os.environ.items() if name not in LOG_VARIABLES},
+                pass_fds=[file.fileno()],
+                start_new_session=True,
             )
-        except BaseException:
-            self._close()
-            raise
         return self
 
     def __exit__(self, *_) -> None:
@@ -76,7 +74,7 @@ class ChildProcess:
         finally:  # also if Ctrl-C comes once more
             self._process.kill()
             self._process.wait()
-            self._close()
+            self._log.close()
 
     @property
     def exit_code(self) -> int | None:
@@ -89,10 +87,6 @@ class ChildProcess:
         lines = [line.strip() for line in self._log if line.strip()]
         reasons = [m[1] for line in lines if (m := re.search(r"(?:cannot (?:configure|activate)|\w+_node): (.*)", line))]
         return (reasons or lines or [f"exit code {self.exit_code}"])[-1]
-
-    def _close(self) -> None:
-        self._log.close()
-        self._folder.cleanup()
 
 
 def _parameter_file(parameters: dict[str, object]) -> str:

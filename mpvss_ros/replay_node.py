@@ -33,9 +33,7 @@ __all__ = ["ReplayNode", "main"]
 PARAMETERS = (
     Parameter(name="bag", default="", description="rosbag2 directory or file to replay"),
     Parameter(name="topics", default=NO_TEXTS, description="Topics to publish; empty for all that can be"),
-    Parameter(
-        name="rate", default=1.0, description="Speed: 1 as recorded, 2 twice as fast; 0 as fast as the window allows"
-    ),
+    Parameter(name="rate", default=1.0, description="Speed: 1 as recorded, 2 twice as fast; 0 as fast as the window allows"),
     Parameter(
         name="image_topic",
         default="",
@@ -146,13 +144,15 @@ class ReplayNode(Node):
 
     def _create_publisher_of(self, topic: str, recorded: RecordedTopic) -> Publisher:
         if not recorded.is_ros2:
-            raise ConfigError(f"topic {topic!r} of the bag is {recorded}, which is no ROS 2 message: choose others with 'topics'")
+            reason = f"is {recorded}, which is no ROS 2 message: choose others with 'topics'"
+            raise ConfigError(f"topic {topic!r} of the bag {reason}")
         message_class = _message_class(recorded.type_name)
         qos = _publisher_qos(topic, recorded, is_camera=topic == self._image_topic)
         try:
             return self.create_publisher(message_class, topic, qos)
         except (InvalidTopicNameException, ValueError) as error:
-            raise ConfigError(f"topic {topic!r} of the bag has a name that ROS 2 does not allow: {first_line(error)}") from error
+            reason = f"has a name that ROS 2 does not allow: {first_line(error)}"
+            raise ConfigError(f"topic {topic!r} of the bag {reason}") from error
 
     def _publish(self, raw: RawMessage) -> None:
         publisher = self._publishers_by_topic[raw.topic]
@@ -293,6 +293,10 @@ def main(args: list[str] | None = None) -> None:
         exit_code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # Whatever is published while a signal takes the context away fails, and that is no error.
+        if rclpy.ok():
+            raise
     rclpy.try_shutdown()
     sys.exit(exit_code)
 

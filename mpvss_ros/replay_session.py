@@ -230,5 +230,6 @@ def _diagnostics_topic(isolation: Isolation) -> str:
 
 
 def _reasons(counts: FrameCounts) -> str:
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.refused.items())) or "the node does not say why"
-    return f"{reasons}; the last one: {counts.last_refusal}" if counts.last_refusal else reasons
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.refused.items()))
+    last = f"; the last one: {counts.last_refusal}" if counts.last_refusal else ""
+    return (reasons or "the node does not say why") + last
