@@ -98,7 +98,9 @@ class Outputs:
         for publisher in self.publishers:
             self._node.destroy_publisher(publisher)
 
-    def _publish_camera_info(self, header, info: CameraInfo, shape: tuple[int, int], label_size: tuple[int, int] | None) -> None:
+    def _publish_camera_info(
+        self, header, info: CameraInfo, shape: tuple[int, int], label_size: tuple[int, int] | None
+    ) -> None:
         height, width = shape
         scale = image_scale(info, width=width, height=height)
         if scale is None:

@@ -26,7 +26,9 @@ def unused_overrides(given: Iterable[str], *, declared: Collection[str], image_t
     """
     unknown = [name for name in given if name not in declared]
     texts = [
-        _unused_qos(name.removeprefix(QOS_PREFIX), image_topics) if name.startswith(QOS_PREFIX) else _unknown(name, declared)
+        _unused_qos(name.removeprefix(QOS_PREFIX), image_topics)
+        if name.startswith(QOS_PREFIX)
+        else _unknown(name, declared)
         for name in unknown
     ]
     return [text for text in dict.fromkeys(texts) if text]
@@ -45,7 +47,7 @@ def _unused_qos(rest: str, image_topics: Collection[str]) -> str:
     entity, _, policy = choice.partition(".")
     if topic not in image_topics:
         known = ", ".join(image_topics)
-        return f"qos_overrides of {topic} have no effect: the node reads its images from {known}, and only that can be overridden"
+        return f"qos_overrides of {topic} have no effect: only those of the images can be given, which come on {known}"
     if (entity, policy) in [(QOS_ENTITY, known) for known in QOS_POLICIES]:
         return ""
     known = ", ".join(f"{QOS_ENTITY}.{policy}" for policy in QOS_POLICIES)
