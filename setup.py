@@ -36,7 +36,7 @@ setup(
         "simplejpeg",
         "torch>=2.5",
         "transformers>=5.20,<6",
-        "typer",
+        "typer>=0.16",
     ],
     extras_require={
         "train": ["accelerate", "tensorboardX"],
