@@ -20,7 +20,7 @@ IN_OPENCV_4_5_4 = set(
     INTER_AREA INTER_CUBIC INTER_LINEAR INTER_NEAREST INTER_NEAREST_EXACT LINE_AA Rodrigues VideoCapture VideoWriter
     VideoWriter_fourcc add addWeighted blur convertScaleAbs copyMakeBorder cvtColor cvtColorTwoPlane distanceTransform
     error fillConvexPoly filter2D flip getRotationMatrix2D imdecode imencode meanStdDev perspectiveTransform putText
-    randn rectangle remap resize setNumThreads setRNGSeed split
+    __version__ randn rectangle remap resize setNumThreads setRNGSeed split
     """.split()
 )
 

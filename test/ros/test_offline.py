@@ -135,7 +135,7 @@ def test_frames_that_the_node_would_refuse_are_counted_by_reason(tmp_path, tiny_
     assert report["frames"] == 3 and report["encodings"] == {"jpeg (compressed)": 3}
     assert report["left_out"] == {"broken image": 3, "duplicate stamp": 1}
     assert report["left_out_details"]["duplicate stamp"] == f"two frames in a row are stamped {frames[1][0]} ns"
-    assert "4 frames left out: 3 broken image (8 bytes of format 'jpeg' cannot be decoded); 1 dup" in report["notes"][1]
+    assert "4 frames left out: 3 broken image (format 'jpeg', 8 bytes with no header of an image); 1 dup" in report["notes"][1]
     json.dumps(report)
 
 
@@ -226,10 +226,10 @@ def test_speed_is_that_of_the_model_without_reading(folder, tiny_checkpoint, mon
 def test_frames_that_the_model_does_not_answer_are_counted(folder, tiny_checkpoint, monkeypatch):
     step = VideoSegmentor.step
 
-    def failing(self, frame, *stamp):
+    def failing(self, frame, **stamp):
         if frame[0, 0, 0] == 120:
             raise PropagationError("masks cannot be propagated: no reason")
-        return step(self, frame, *stamp)
+        return step(self, frame, **stamp)
 
     monkeypatch.setattr(VideoSegmentor, "step", failing)
     report = evaluate(folder, tiny_checkpoint)
