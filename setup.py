@@ -45,9 +45,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "mpvss = mpvss_ros.cli:main",
-            "segmentation_node = mpvss_ros.segmentation_main:main",
-            "replay_node = mpvss_ros.replay_main:main",
+            "mpvss = mpvss_ros.cli.app:main",
+            "segmentation_node = mpvss_ros.node.main:main",
+            "replay_node = mpvss_ros.replay.main:main",
         ]
     },
     zip_safe=True,

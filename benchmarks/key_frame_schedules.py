@@ -20,13 +20,13 @@ import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.image import FramePadding
-from mpvss_model.metrics import ConfusionMatrix
-from mpvss_model.propagation import CopyPropagator
+from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.propagation.registry import CopyPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import class_scores, label_map
-from mpvss_ros.bag import Bag
-from mpvss_ros.cli import SAMPLE_BAG
-from mpvss_ros.evaluation import bag_frames
+from mpvss_ros.bags.bag import Bag
+from mpvss_ros.cli.app import SAMPLE_BAG
+from mpvss_ros.bags.bag_frames import bag_frames
 
 FIXED_INTERVALS = (5, 7, 10, 15)
 STARTS = (0, 5)

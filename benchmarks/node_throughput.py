@@ -31,9 +31,9 @@ from benchmarks.clip_camera import Answers, ClipCamera
 from benchmarks.running_node import running_node
 from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
-from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
-from mpvss_ros.camera import Camera
-from mpvss_ros.statistics import percentile
+from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
+from mpvss_ros.node.camera import Camera
+from mpvss_ros.diagnostics.statistics import percentile
 
 WARM_UP_FRAMES = 20
 

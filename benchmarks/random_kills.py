@@ -25,7 +25,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.conversions import image_message
 
 MAX_SECONDS = 2.0
 STAGES = {"waiting for Image": "at work", "model": "activating"}
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--work-s", type=float, default=3.0, help="how long after the start the last moment is")
     parser.add_argument("--model", default="rooms-lite")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "mpvss_ros.segmentation_main", "--ros-args", "-p", f"model:={options.model}"]
+    command = [sys.executable, "-m", "mpvss_ros.node.main", "--ros-args", "-p", f"model:={options.model}"]
     command += ["-p", "threads:=1", "-r", "image:=/image"]
     rclpy.init(args=[])
     stop = Event()

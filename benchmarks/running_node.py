@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
 from mpvss_model import VideoSegmentor
-from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.node.segmentation_node import SegmentationNode
 
 __all__ = ["running_node", "wait_for_node"]
 

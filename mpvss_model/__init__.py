@@ -14,11 +14,11 @@ from mpvss_model.errors import (
     SegmentorError,
     StaleKeyFrameError,
 )
-from mpvss_model.schedule import KeyFrameReason, RestartReason
+from mpvss_model.stream.schedule import KeyFrameReason, RestartReason
 
 if TYPE_CHECKING:
-    from mpvss_model.segmentation import Segmentation
-    from mpvss_model.video_segmentor import VideoSegmentor
+    from mpvss_model.stream.segmentation import Segmentation
+    from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = [
     "CheckpointError",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 # PyTorch takes seconds to import, which whoever only wants a configuration or an error is spared.
-_NEED_TORCH = {"Segmentation": "mpvss_model.segmentation", "VideoSegmentor": "mpvss_model.video_segmentor"}
+_NEED_TORCH = {"Segmentation": "mpvss_model.stream.segmentation", "VideoSegmentor": "mpvss_model.stream.video_segmentor"}
 
 
 def __getattr__(name: str) -> object:

@@ -49,7 +49,7 @@ class StreamConfig:
             each failure.
         retry_max_s: Up to this.
         history_weight: Of what earlier key frames said, carried to a new one, relative to what the segmentor says of it, such
-            as 0.5; 0 for the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.history`.
+            as 0.5; 0 for the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.stream.history`.
         query_tolerance: Queries are left out of propagation as long as no class score (range 0..1) can change by more
             than this.
 

@@ -6,7 +6,7 @@ import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.image import FramePadding
-from mpvss_model.motion.dense import TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 

@@ -49,7 +49,7 @@ def tiny_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_motion_checkpoint(tiny_checkpoint, tmp_path_factory):
     """The tiny checkpoint with a random motion module that sees motion everywhere."""
-    from mpvss_model.segmentor.start import load_start, save_model, with_motion
+    from mpvss_model.checkpoints.starting_model import load_start, save_model, with_motion
 
     torch.manual_seed(0)
     start = load_start(tiny_checkpoint)

@@ -39,7 +39,7 @@ def test_the_ros_side_does_not_reach_around_the_model(path):
 
 def test_help_needs_neither_torch_nor_ros():
     code = (
-        "import sys; from mpvss_ros.cli import main; sys.argv = ['mpvss', '--help']\n"
+        "import sys; from mpvss_ros.cli.app import main; sys.argv = ['mpvss', '--help']\n"
         "try: main()\n"
         "except SystemExit: print(sorted({'torch', 'rclpy', 'numpy', 'cv2'} & set(sys.modules)))"
     )
@@ -67,14 +67,14 @@ ROS = "rclpy,cv_bridge,sensor_msgs,std_msgs,std_srvs,builtin_interfaces,rcl_inte
 # What the commands that touch no message import when they run, beside `mpvss evaluate`; those of training and rendering, where
 # their packages are installed.
 MESSAGE_FREE = [
-    "mpvss_ros.study.command",
-    "mpvss_ros.video",
-    "mpvss_model.benchmark",
-    "mpvss_model.checkpoint",
-    "mpvss_model.flops",
-    "mpvss_model.parity",
+    "mpvss_model.evaluation.study.report.command",
+    "mpvss_ros.bags.video",
+    "mpvss_model.evaluation.benchmark",
+    "mpvss_model.checkpoints.convert",
+    "mpvss_model.evaluation.flops",
+    "mpvss_model.checkpoints.parity",
     *(["mpvss_model.training"] if find_spec("accelerate") else []),
-    *(["mpvss_ros.rooms_bag"] if find_spec("moderngl") and find_spec("trimesh") else []),
+    *(["mpvss_ros.bags.rooms_bag"] if find_spec("moderngl") and find_spec("trimesh") else []),
 ]
 
 
@@ -88,7 +88,7 @@ def test_what_touches_no_message_works_without_ros(small_clips, tiny_checkpoint,
     report = tmp_path / "report.json"
     script = WITHOUT.replace("module.main()", f"for name in {MESSAGE_FREE}: importlib.import_module(name)\nmodule.main()")
     arguments = ("evaluate", small_clips, "--model", tiny_checkpoint, "--split", "first", "--out", report)
-    done = run_without(ROS, "mpvss_ros.cli", *arguments, script=script)
+    done = run_without(ROS, "mpvss_ros.cli.app", *arguments, script=script)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(report.read_text())["frames"] == 18
 
@@ -96,13 +96,13 @@ def test_what_touches_no_message_works_without_ros(small_clips, tiny_checkpoint,
 @pytest.mark.parametrize(
     ("missing", "module", "arguments", "line"),
     [
-        (ROS, "mpvss_ros.cli", ("run",), "mpvss: ROS 2's Python package"),
-        ("rclpy", "mpvss_ros.segmentation_main", (), "segmentation_node: ROS 2's Python package rclpy is missing"),
-        ("torch", "mpvss_ros.segmentation_main", (), "segmentation_node: Python package torch is missing"),
-        ("rosbags", "mpvss_ros.replay_main", (), "replay_node: Python package rosbags is missing"),
-        ("transformers", "mpvss_ros.segmentation_main", (), "segmentation_node: Python package transformers is missing"),
-        ("torch", "mpvss_ros.cli", ("flops",), "mpvss: Python package torch is missing"),
-        ("typer", "mpvss_ros.cli", ("--help",), "mpvss: Python package typer is missing"),
+        (ROS, "mpvss_ros.cli.app", ("run",), "mpvss: ROS 2's Python package"),
+        ("rclpy", "mpvss_ros.node.main", (), "segmentation_node: ROS 2's Python package rclpy is missing"),
+        ("torch", "mpvss_ros.node.main", (), "segmentation_node: Python package torch is missing"),
+        ("rosbags", "mpvss_ros.replay.main", (), "replay_node: Python package rosbags is missing"),
+        ("transformers", "mpvss_ros.node.main", (), "segmentation_node: Python package transformers is missing"),
+        ("torch", "mpvss_ros.cli.app", ("flops",), "mpvss: Python package torch is missing"),
+        ("typer", "mpvss_ros.cli.app", ("--help",), "mpvss: Python package typer is missing"),
     ],
 )
 def test_a_missing_package_ends_with_one_line_that_names_the_command(missing, module, arguments, line):

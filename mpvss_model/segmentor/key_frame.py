@@ -22,7 +22,7 @@ class KeyFrame:
         stamp_s: Of the image, in seconds, as far as a float tells; a stream keeps the exact stamp itself.
         padding: Geometry of the image in the network.
         mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then, with
-            a history, those that `mpvss_model.history` adds.
+            a history, those that `mpvss_model.stream.history` adds.
         class_logits: ``[S, C + 1]``, likewise; the last column is "no object".
         queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm.
         moves_with: With a history: the index of the query that each mask moves with, ``[S]``.

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from mpvss_model.errors import CheckpointError, one_line
-from mpvss_model.tensor_files import check_tensor_file, foreign_content
+from mpvss_model.segmentor.tensor_files import check_tensor_file, foreign_content
 from mpvss_model.text_files import read_json_object
 
 __all__ = ["check_location", "class_names_of", "few", "listed", "load_config", "load_network"]

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
 from mpvss_model.image import FramePadding
-from mpvss_model.motion.dense import TrackedFlowPropagator, warped_image
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image
 from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig
 

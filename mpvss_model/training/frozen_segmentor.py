@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mpvss_model.segmentor.fast_network import FastMask2Former
+from mpvss_model.segmentor.mask2former.fast_network import FastMask2Former
 
 __all__ = ["FrozenSegmentor"]
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from mpvss_model.data import ClipSet, open_clips
 from mpvss_model.errors import ConfigError, DataError
-from mpvss_model.evaluation import ClipEvaluation
-from mpvss_model.segmentor.start import (
+from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.checkpoints.starting_model import (
     StartingModel,
     load_start,
     new_start,

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
-from mpvss_model.memory import keep_freed_memory
+from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.config import TrainingConfig
 from mpvss_model.training.datasets import Sample
 from mpvss_model.training.stages import parameter_groups

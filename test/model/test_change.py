@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mpvss_model.motion.change import is_cut, measure_change, thumbnail
+from mpvss_model.stream.change import is_cut, measure_change, thumbnail
 
 
 def texture(seed, size=(240, 320), scale_px=8.0):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mpvss_model import FrameError, jpeg
-from mpvss_model.encoded_image import check_encoded_size, decoded_image
+from mpvss_model.images.encoded_image import check_encoded_size, decoded_image
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (96, 128, 3), np.uint8)

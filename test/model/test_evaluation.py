@@ -5,7 +5,7 @@ import pytest
 
 from mpvss_model import DataError, StreamConfig, VideoSegmentor
 from mpvss_model.data import Clip, Frame
-from mpvss_model.evaluation import ClipEvaluation
+from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 
 
 @pytest.fixture

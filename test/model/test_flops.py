@@ -8,7 +8,7 @@ import torch
 
 from mpvss_model import flops
 from mpvss_model.errors import ConfigError
-from mpvss_model.flops import (
+from mpvss_model.evaluation.flops import (
     CITYSCAPES,
     PAPER_PARAMETERS_M,
     VSPW,
@@ -24,8 +24,8 @@ from mpvss_model.flops import (
 )
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule, propagate_masks
-from mpvss_model.segmentor.loading import load_model
-from mpvss_model.segmentor.mpvss import MPVSSConfig, paper_config
+from mpvss_model.segmentor.registry import load_model
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from test.brightness import BrightnessSegmentor
 from test.faulty_segmentor import FaultySegmentor
 

@@ -8,8 +8,8 @@ import torch
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model import CheckpointError, StreamConfig, VideoSegmentor
-from mpvss_model.segmentor.efficientnet_lite import EfficientNetLiteBackbone, EfficientNetLiteConfig, imagenet_state_dict
-from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+from mpvss_model.segmentor.mask2former.efficientnet_lite import EfficientNetLiteBackbone, EfficientNetLiteConfig, imagenet_state_dict
+from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 
 CPU = torch.device("cpu")
 FRAME = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpvss_model.errors import DataError
-from mpvss_model.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
 
 
 def labels(*rows) -> np.ndarray:

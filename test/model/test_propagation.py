@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from mpvss_model import CheckpointError, ConfigError, VideoSegmentor
-from mpvss_model.flops import stream_cost
+from mpvss_model.evaluation.flops import stream_cost
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.propagation import make_propagator
+from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.segmentor.key_frame import KeyFrame
-from mpvss_model.segmentor.loading import load_model
+from mpvss_model.segmentor.registry import load_model
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
 

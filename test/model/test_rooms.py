@@ -21,8 +21,8 @@ from mpvss_model.data.rooms.scene import draw_scene
 from mpvss_model.data.rooms.sensor import Sensor
 from mpvss_model.data.rooms.textures import TEXTURE_KINDS, draw_texture
 from mpvss_model.errors import ConfigError, DataError
-from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.rooms_bag import TOPIC, write_bag_clip
+from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
+from mpvss_ros.bags.rooms_bag import TOPIC, write_bag_clip
 
 SIZES_CM = {"person": (50, 40, 170), "window": (90, 20, 120), "door": (90, 20, 200), "bed": (140, 200, 50)}
 SMALL_CM = (30, 30, 30)

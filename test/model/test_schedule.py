@@ -1,7 +1,7 @@
 import pytest
 
 from mpvss_model import StreamConfig
-from mpvss_model.schedule import KeyFrameReason, KeyFrameSchedule
+from mpvss_model.stream.schedule import KeyFrameReason, KeyFrameSchedule
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mpvss_model.sixteen_bits import SixteenBitRange
+from mpvss_model.images.sixteen_bits import SixteenBitRange
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
-from mpvss_model.last_values import LastValues
-from mpvss_model.propagation import make_propagator
-from mpvss_model.segmentor.loading import load_model
+from mpvss_model.runtime.last_values import LastValues
+from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.segmentor.registry import load_model
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 
 REPETITIONS = 20

@@ -6,8 +6,8 @@ import torch
 
 from mpvss_model import ConfigError, DataError
 from mpvss_model.data import Clip, Frame, open_clips
-from mpvss_model.segmentor.loading import load_model
-from mpvss_model.study import (
+from mpvss_model.segmentor.registry import load_model
+from mpvss_model.evaluation.study import (
     CORRUPTIONS,
     PER_FRAME,
     ClipJob,
@@ -19,8 +19,8 @@ from mpvss_model.study import (
     measure_latency,
     source_summary,
 )
-from mpvss_model.study.code_digest import code_digest, sources_digest
-from mpvss_model.study.result import ClipResult, cache_key
+from mpvss_model.evaluation.study.code_digest import code_digest, sources_digest
+from mpvss_model.evaluation.study.result import ClipResult, cache_key
 
 CONFIG = StudyConfig(intervals=(1, 2, 6))
 
@@ -131,7 +131,7 @@ def test_results_are_not_kept_for_another_program_or_other_image_statistics(stud
     monkeypatch.setattr(study.model.segmentor, "image_mean", (0.5, 0.5, 0.5))
     assert ClipStudy(model=study.model, config=study.config).digest != before
     monkeypatch.undo()
-    monkeypatch.setattr("mpvss_model.study.result.code_digest", lambda: b"another program")
+    monkeypatch.setattr("mpvss_model.evaluation.study.result.code_digest", lambda: b"another program")
     assert ClipStudy(model=study.model, config=study.config).digest != before
 
 

@@ -2,11 +2,11 @@ import io
 
 from rich.console import Console
 
-from mpvss_model.checkpoint import Conversion
-from mpvss_model.flops import Cost, PartCost
+from mpvss_model.checkpoints.convert import Conversion
+from mpvss_model.evaluation.flops import Cost, PartCost
 from mpvss_model.motion.config import MotionConfig
-from mpvss_model.parity import ArrayParity, ParityReport
-from mpvss_model.tables import conversion_table, cost_table, costs_table, parity_table
+from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
+from mpvss_ros.cli.tables import conversion_table, cost_table, costs_table, parity_table
 
 PARTS = {
     name: PartCost(gflops, parameters, runs_on)

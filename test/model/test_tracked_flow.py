@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
 from test.brightness import BrightnessSegmentor
 
 QUERIES = torch.arange(3)

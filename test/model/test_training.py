@@ -20,8 +20,8 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation,
 
 from mpvss_model import ConfigError, DataError, MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.data import ClipSet, open_clips
-from mpvss_model.evaluation import ClipEvaluation
-from mpvss_model.motion.propagator import RefinedFlowPropagator
+from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.propagation.motion_module import RefinedFlowPropagator
 from mpvss_model.training import TrainingConfig, train, train_from_yaml
 
 SIZE_PX = 64

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mpvss_model import ConfigError, FrameError
-from mpvss_model.motion.dense import DenseFlowPropagator, TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.semantics import best_labels, best_scores, relevant_queries
-from mpvss_model.video_segmentor import resolve_device
+from mpvss_model.stream.video_segmentor import resolve_device
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 
 

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mpvss_model import VideoSegmentor
-from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.node.segmentation_node import SegmentationNode
 
 from ..faulty_segmentor import FaultySegmentor
 

@@ -9,8 +9,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, TimeReference
 from std_srvs.srv import SetBool, Trigger
 
-from mpvss_ros.conversions import image_message
-from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.messages.conversions import image_message
+from mpvss_ros.node.segmentation_node import SegmentationNode
 
 from .conftest import FaultyModel, header
 

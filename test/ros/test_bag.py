@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mpvss_model import DataError
-from mpvss_ros.bag import GROUND_TRUTH_TOPIC, Bag, BagWriter
-from mpvss_ros.conversions import labels_from_message, rgb_from_message, stamp_ns
+from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag, BagWriter
+from mpvss_ros.messages.conversions import labels_from_message, rgb_from_message, stamp_ns
 
 STAMPS_NS = [1_700_000_000_123_456_789 + i * 66_666_667 for i in range(3)]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
-from mpvss_ros.camera_info import image_scale, scaled_camera_info
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
+from mpvss_ros.messages.conversions import image_message
 
 from .conftest import header
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import ConfigError
-from mpvss_ros.class_map import ClassMap
+from mpvss_ros.node.class_map import ClassMap
 
 CLASSES = ("wall", "floor", "chair", "person")
 ALL_LABELS = np.array([[0, 1, 2, 3, 255]], np.uint8)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpvss_ros.bag import BagWriter
-from mpvss_ros.cli import SAMPLE_BAG, main
+from mpvss_ros.bags.bag import BagWriter
+from mpvss_ros.cli.app import SAMPLE_BAG, main
 
 
 @pytest.fixture

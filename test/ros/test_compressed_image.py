@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import FrameError
-from mpvss_ros.compressed_image import rgb_from_compressed_image
+from mpvss_ros.messages.compressed_image import rgb_from_compressed_image
 
 COLOUR = {"R": 200, "G": 120, "B": 40}
 RGB = np.full((24, 32, 3), [200, 120, 40], np.uint8)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 
 from mpvss_model import FrameError
-from mpvss_model.sixteen_bits import SixteenBitRange
-from mpvss_ros.conversions import compressed_message, image_message, labels_from_message, rgb_from_message
+from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_ros.messages.conversions import compressed_message, image_message, labels_from_message, rgb_from_message
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 

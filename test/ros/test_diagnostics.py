@@ -4,11 +4,11 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
-from mpvss_ros.camera_check import CameraCheck
-from mpvss_ros.conversions import image_message
-from mpvss_ros.diagnostics import camera_statuses
-from mpvss_ros.statistics import CameraStatistics
-from mpvss_ros.topic_check import TopicReport
+from mpvss_ros.diagnostics.camera_check import CameraCheck
+from mpvss_ros.messages.conversions import image_message
+from mpvss_ros.diagnostics.statuses import camera_statuses
+from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.topic_check import TopicReport
 
 from .conftest import header
 
@@ -67,7 +67,7 @@ def test_a_segmentor_that_hangs_is_named(statistics, monkeypatch):
     statistics.begin()
     assert statuses(statistics)[1].level == OK
     now_s = time.monotonic()
-    monkeypatch.setattr("mpvss_ros.diagnostics.time.monotonic", lambda: now_s + 60.0)
+    monkeypatch.setattr("mpvss_ros.diagnostics.statuses.time.monotonic", lambda: now_s + 60.0)
     _, output_status, _ = statuses(statistics)
     assert output_status.level == ERROR and "at work for 60 s" in output_status.message
     statistics.end()

@@ -4,7 +4,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, TimeReference
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.conversions import image_message
 
 from ..faulty_segmentor import FAULTS
 from .conftest import FaultyModel, header

@@ -9,10 +9,10 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from rosbags.rosbag2 import StoragePlugin
 
 from mpvss_model import DataError
-from mpvss_ros.bag import Bag
-from mpvss_ros.bag_storage import zstd
-from mpvss_ros.conversions import stamp_ns
-from mpvss_ros.offline import is_bag
+from mpvss_ros.bags.bag import Bag
+from mpvss_ros.bags.bag_storage import zstd
+from mpvss_ros.messages.conversions import stamp_ns
+from mpvss_ros.cli.evaluation import is_bag
 
 from .recordings import (
     FRAMES,

@@ -1,6 +1,6 @@
 import pytest
 
-from mpvss_ros.frame_sequence import FrameSequence
+from mpvss_ros.diagnostics.frame_sequence import FrameSequence
 
 SIZE, OTHER_SIZE = (640, 480), (320, 240)
 

@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 from mpvss_model import FrameError
 from mpvss_model.image import check_frame
-from mpvss_ros.conversions import rgb_from_message, stamp_s
+from mpvss_ros.messages.conversions import rgb_from_message, stamp_s
 
 MESSAGES = 10_000
 BURST = 100

@@ -3,7 +3,7 @@
 import numpy as np
 from sensor_msgs.msg import Image
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.conversions import image_message
 
 from .conftest import header
 

@@ -3,8 +3,8 @@ from threading import Condition, Event
 
 import pytest
 
-from mpvss_ros.inference_thread import InferenceThread
-from mpvss_ros.latest_frame import FrameMailbox
+from mpvss_ros.node.inference_thread import InferenceThread
+from mpvss_ros.node.mailbox import FrameMailbox
 
 TIMEOUT_S = 10.0
 

@@ -1,6 +1,6 @@
 from threading import Condition
 
-from mpvss_ros.latest_frame import FrameMailbox
+from mpvss_ros.node.mailbox import FrameMailbox
 
 
 def test_the_newest_frame_replaces_the_one_that_waits():

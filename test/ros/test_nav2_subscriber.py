@@ -6,7 +6,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.conversions import image_message
 
 from .conftest import header
 

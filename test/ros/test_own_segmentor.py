@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import VideoSegmentor
-from mpvss_ros.offline import evaluate_source, evaluation_table
+from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 
 FRAMES = 4

@@ -6,8 +6,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from mpvss_model import ConfigError
-from mpvss_ros.parameters import PARAMETERS, checked_config
-from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.node.parameters import PARAMETERS, checked_config
+from mpvss_ros.node.segmentation_node import SegmentationNode
 
 # Parameter, wrong value, and words of what is allowed. What the node shows of a value is its Python form.
 WRONG = [

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 
 from mpvss_model import ConfigError, FrameError
 from mpvss_ros import raw_image
-from mpvss_ros.raw_image import CV_BRIDGE_ENCODINGS, rgb_from_raw_image
+from mpvss_ros.messages.raw_image import CV_BRIDGE_ENCODINGS, rgb_from_raw_image
 
 HEIGHT, WIDTH = 12, 16
 COLOUR = {"R": 200, "G": 120, "B": 40, "A": 7, "Y": 132, "U": 81, "V": 169}  # Y, U, V of video range, BT.601

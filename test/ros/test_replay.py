@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mpvss_model import StreamConfig, VideoSegmentor
-from mpvss_ros.bag import Bag, BagWriter
-from mpvss_ros.cli import SAMPLE_BAG
-from mpvss_ros.conversions import labels_from_message, stamp_ns
-from mpvss_ros.evaluation import bag_frames
-from mpvss_ros.replay_session import SessionError, run_session
-from mpvss_ros.report import write_report
+from mpvss_ros.bags.bag import Bag, BagWriter
+from mpvss_ros.cli.app import SAMPLE_BAG
+from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
+from mpvss_ros.bags.bag_frames import bag_frames
+from mpvss_ros.replay.replay_session import SessionError, run_session
+from mpvss_ros.replay.report import write_report
 
 FRAMES = 24
 INTERVAL = 4

@@ -15,15 +15,15 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mpvss_model import DataError, MPVSSError
-from mpvss_ros.bag import Bag, RecordedTopic
-from mpvss_ros.conversions import stamp_ns
-from mpvss_ros.diagnostics import camera_statuses
-from mpvss_ros.evaluation import LabelledFrame
-from mpvss_ros.offered_qos import OfferedQos
-from mpvss_ros.replay_node import ReplayNode, _publisher_qos
-from mpvss_ros.replay_session import SessionError, run_session
-from mpvss_ros.report import write_report
-from mpvss_ros.statistics import CameraStatistics
+from mpvss_ros.bags.bag import Bag, RecordedTopic
+from mpvss_ros.messages.conversions import stamp_ns
+from mpvss_ros.diagnostics.statuses import camera_statuses
+from mpvss_ros.bags.bag_frames import LabelledFrame
+from mpvss_ros.bags.offered_qos import OfferedQos
+from mpvss_ros.replay.replay_node import ReplayNode, _publisher_qos
+from mpvss_ros.replay.replay_session import SessionError, run_session
+from mpvss_ros.replay.report import write_report
+from mpvss_ros.diagnostics.statistics import CameraStatistics
 
 from .recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
 

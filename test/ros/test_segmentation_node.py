@@ -16,8 +16,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 
 from mpvss_model import ConfigError
-from mpvss_ros.conversions import compressed_message, image_message, labels_from_message
-from mpvss_ros.parameters import PARAMETERS
+from mpvss_ros.messages.conversions import compressed_message, image_message, labels_from_message
+from mpvss_ros.node.parameters import PARAMETERS
 
 from .conftest import header
 

@@ -4,7 +4,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, TimeReference
 from std_srvs.srv import SetBool, Trigger
 
-from mpvss_ros.conversions import image_message
+from mpvss_ros.messages.conversions import image_message
 
 from .conftest import header
 

@@ -9,16 +9,16 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from mpvss_model import VideoSegmentor
-from mpvss_ros.overrides import unused_overrides
-from mpvss_ros.parameters import PARAMETERS
-from mpvss_ros.segmentation_node import SegmentationNode
+from mpvss_ros.process.overrides import unused_overrides
+from mpvss_ros.node.parameters import PARAMETERS
+from mpvss_ros.node.segmentation_node import SegmentationNode
 
 # Takes a directory and argument lists; prints what is wrong with each of them there.
 REFUSALS = """
 import os
 import sys
 from mpvss_model import ConfigError
-from mpvss_ros.ros_arguments import start_ros
+from mpvss_ros.process.ros_arguments import start_ros
 import rclpy
 
 os.chdir(sys.argv[1])
@@ -33,14 +33,14 @@ for line in sys.argv[2:]:
 """
 HELP = """
 import sys
-from mpvss_ros.segmentation_main import main
+from mpvss_ros.node.main import main
 
 main(["--help"])
 assert not {"torch", "transformers"} & set(sys.modules)
 """
 LEAVE = """
 import os, signal
-from mpvss_ros.quit_signals import QuitSignals
+from mpvss_ros.process.quit_signals import QuitSignals
 
 signals = QuitSignals()
 signals.before_leaving(lambda: print("left the graph", flush=True))

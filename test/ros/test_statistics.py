@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mpvss_ros.statistics import Latencies, Rate, percentile
+from mpvss_ros.diagnostics.statistics import Latencies, Rate, percentile
 
 
 @pytest.mark.parametrize("percent, expected", [(0, 1), (50, 50), (99, 99), (100, 100)])
@@ -23,7 +23,7 @@ def test_latencies_forget_what_is_old():
 
 def test_rate_counts_intervals_between_events(monkeypatch):
     now_s = 0.0
-    monkeypatch.setattr("mpvss_ros.statistics.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("mpvss_ros.diagnostics.statistics.time.monotonic", lambda: now_s)
     rate = Rate()
     assert rate.per_second() == 0.0
     for i in range(31):

@@ -4,7 +4,7 @@ import cv2
 import pytest
 import torch
 
-from mpvss_ros.threads import use_threads
+from mpvss_model.runtime.threads import use_threads
 
 
 @pytest.fixture(autouse=True)

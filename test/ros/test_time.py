@@ -7,8 +7,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 
-from mpvss_ros.conversions import image_message, stamp_ns
-from mpvss_ros.outputs import time_message
+from mpvss_ros.messages.conversions import image_message, stamp_ns
+from mpvss_ros.node.outputs import time_message
 
 KEY_FRAME = "/mpvss/key_frame"
 SHAPE, OTHER_SHAPE = (48, 64, 3), (32, 80, 3)

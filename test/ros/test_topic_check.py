@@ -10,7 +10,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from mpvss_ros.topic_check import check_inputs, check_outputs
+from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 TIMEOUT_S = 20.0

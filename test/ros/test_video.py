@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mpvss_model import DataError
-from mpvss_ros.bag import Bag
-from mpvss_ros.conversions import rgb_from_message, stamp_ns
-from mpvss_ros.video import bag_from_video
+from mpvss_ros.bags.bag import Bag
+from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
+from mpvss_ros.bags.video import bag_from_video
 
 
 @pytest.fixture

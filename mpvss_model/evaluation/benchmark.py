@@ -1,0 +1,357 @@
+"""This project against ``transformers`` frame by frame: time, labels and memory, in one process, on the same frames."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mpvss_model.config import DEFAULT_MODEL, StreamConfig
+from mpvss_model.errors import ConfigError, first_line
+from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
+from mpvss_model.segmentor.registry import load_model
+from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
+from mpvss_model.checkpoints.mpvss_model import MPVSSModel, paper_config
+from mpvss_model.checkpoints.starting_model import save_model
+from mpvss_model.semantics import class_scores, relevant_queries
+from mpvss_model.stream.video_segmentor import WEIGHTS_DIR, VideoSegmentor, resolve_device
+
+__all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchmark"]
+
+STREAM_INTERVALS = (5, 10)
+STREAM_FRAMES = 10
+NUM_CLASSES = 124
+# The published models find about ten objects in a frame; of a random one's queries, all or none would matter.
+RELEVANT_QUERIES = 10
+CONFIDENCE = 12.0
+TRANSFORMERS = "transformers"
+COMPILED = "transformers, compiled, half"
+
+Labeller = Callable[[np.ndarray, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What to measure.
+
+    Attributes:
+        model: A shipped model's name, or a backbone of the paper, which then gets random weights and a motion module.
+        frame_size: Height and width in pixels.
+    """
+
+    model: str
+    frame_size: tuple[int, int]
+
+
+PRESETS = {
+    "r50": Preset("r50", (480, 864)),
+    "swin-t": Preset("swin-t", (480, 864)),
+    "default-320x240": Preset(DEFAULT_MODEL, (240, 320)),
+    "default-640x480": Preset(DEFAULT_MODEL, (480, 640)),
+}
+
+
+@dataclass
+class VariantReport:
+    """Figures of one way to label a stream.
+
+    Attributes:
+        name: Of the variant.
+        frame_ms: Median time per frame; None if it could not be measured.
+        ratio: How many times faster than ``transformers``.
+        agreement: Share of pixels that get the same label as from ``transformers``.
+        peak_mb: Highest resident memory of a process that does only this; on a GPU, of memory allocated there.
+        left_out: Why it could not be measured.
+    """
+
+    name: str
+    frame_ms: float | None = None
+    ratio: float | None = None
+    agreement: float | None = None
+    peak_mb: float | None = None
+    left_out: str = ""
+
+
+@dataclass
+class BenchmarkReport:
+    """Figures of one preset.
+
+    Attributes:
+        preset: Its name.
+        frame_size: Height and width in pixels.
+        device: Where the models ran.
+        precision: Of this project's variants.
+        propagation: Likewise, and not ``auto`` once measured.
+        threads: CPU threads.
+        relevant_queries: Queries that matter in the last key frame, of how many.
+        gemm_gflops: Multiplications and additions per second, in 1e9, of a large matrix product in fp32.
+        conv_gflops: Likewise of a large 3x3 convolution.
+        variants: In the order of the table.
+    """
+
+    preset: str
+    frame_size: tuple[int, int]
+    device: str
+    precision: str
+    propagation: str
+    threads: int
+    relevant_queries: tuple[int, int] = (0, 0)
+    gemm_gflops: float = 0.0
+    conv_gflops: float = 0.0
+    variants: list[VariantReport] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def run_benchmark(
+    preset: str,
+    frames: Sequence[np.ndarray],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    propagation: str = "auto",
+    rounds: int = 3,
+    compiled: bool = True,
+    on_round: Callable[[int, int], None] = lambda done, total: None,
+) -> BenchmarkReport:
+    """Measure one preset.
+
+    Args:
+        preset: One of `PRESETS`.
+        frames: At least 10 uint8 RGB images of the preset's size, of a video.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: Of this project, see `VideoSegmentor.from_pretrained`; ``transformers`` runs in fp32.
+        propagation: Likewise; ``auto`` is segment-aware flow for the models with random weights.
+        rounds: How often each variant has its turn; the variants alternate.
+        compiled: Whether to measure ``transformers`` with ``torch.compile``, too, which takes minutes to start.
+        on_round: Called with the rounds done and their total.
+
+    Raises:
+        ConfigError: If there is no such preset, device, precision or propagation, or too few frames.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if len(frames) < STREAM_FRAMES:
+        raise ConfigError(f"the benchmark needs {STREAM_FRAMES} frames, got {len(frames)}")
+    torch_device = resolve_device(device)
+    size = PRESETS[preset].frame_size
+    report = BenchmarkReport(preset, size, _device_name(torch_device), precision, propagation, torch.get_num_threads())
+    report.gemm_gflops, report.conv_gflops = _ceilings(torch_device)
+    with _model(PRESETS[preset].model, frames[0]) as location:
+        _measure(report, location, frames, torch_device, rounds, compiled, on_round)
+        for variant in report.variants:
+            if variant.frame_ms is not None and not variant.name.endswith("frame"):
+                variant.peak_mb = _in_new_process(_peak_mb, variant.name, location, frames[:6], device, precision, propagation)
+    return report
+
+
+def _measure(
+    report: BenchmarkReport,
+    location: str,
+    frames: Sequence[np.ndarray],
+    device: torch.device,
+    rounds: int,
+    compiled: bool,
+    on_round: Callable[[int, int], None],
+) -> None:
+    plain = _transformers(location, device)
+    plain(frames[0], 0.0)
+    labellers: dict[str, Labeller] = {TRANSFORMERS: plain}
+    left_out = {}
+    if compiled:
+        try:
+            labellers[COMPILED] = _compiled(location, device)
+            labellers[COMPILED](frames[0], 0.0)
+        except Exception as error:  # no compiler shows in many ways
+            labellers.pop(COMPILED, None)
+            left_out[COMPILED] = f"torch.compile does not work here: {first_line(error)}"
+    streams = {
+        interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS
+    }
+    report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
+    for stream in streams.values():
+        stream.step(frames[0], 0.0)
+        stream.step(frames[1], 0.1)
+    times: dict[str, list[float]] = {}
+    same: dict[str, list[float]] = {}
+    for i in range(rounds):
+        expected = {}
+        for name, labeller in labellers.items():
+            # One frame is enough: they all cost the same.
+            labels = _timed(times, name, labeller, frames[0], float(i))
+            expected.setdefault("labels", labels)
+            same.setdefault(name, []).append(float((labels == expected["labels"]).mean()))
+        for interval, stream in streams.items():
+            stream.reset()
+            per_frame: dict[str, list[float]] = {}
+            for j, frame in enumerate(frames[:STREAM_FRAMES]):
+                is_key = j % interval == 0
+                name = f"mpvss, {'key' if is_key else 'propagated'} frame"
+                result = _timed(per_frame, name, stream.step, frame, i + j / STREAM_FRAMES)
+                if j == 0:
+                    same.setdefault(name, []).append(float((result.labels == expected["labels"]).mean()))
+            for name, values in per_frame.items():
+                times.setdefault(name, []).extend(values)
+            times.setdefault(f"mpvss, interval {interval}", []).append(
+                sum(map(sum, per_frame.values())) / STREAM_FRAMES
+            )
+        on_round(i + 1, rounds)
+    key_frame = streams[STREAM_INTERVALS[0]].segmentor.segment(frames[0], 0.0)
+    queries = relevant_queries(key_frame.mask_logits, key_frame.class_logits, StreamConfig.query_tolerance)
+    report.relevant_queries = len(queries), len(key_frame.queries)
+    reference = statistics.median(times[TRANSFORMERS])
+    for name, values in times.items():
+        median = statistics.median(values)
+        report.variants.append(
+            VariantReport(name, median * 1e3, reference / median, statistics.mean(same[name]) if name in same else None)
+        )
+    report.variants += [VariantReport(name, left_out=reason) for name, reason in left_out.items()]
+
+
+def _timed(times: dict[str, list[float]], name: str, function: Callable, *arguments: object):
+    started = time.perf_counter()
+    result = function(*arguments)
+    times.setdefault(name, []).append(time.perf_counter() - started)
+    return result
+
+
+def _transformers(location: str, device: torch.device, compile_: bool = False) -> Labeller:
+    """What a user of ``transformers`` runs per frame: the network, then its semantic inference at the frame's size."""
+    segmentor = load_model(location, device=device).segmentor
+    model = torch.compile(segmentor.model) if compile_ else segmentor.model
+    half = torch.float16 if device.type == "cuda" else torch.bfloat16
+
+    @torch.inference_mode()
+    def label(frame: np.ndarray, _stamp_s: float) -> np.ndarray:
+        padding, pixels = segmentor.prepared(frame)
+        with torch.autocast(device.type, dtype=half, enabled=compile_):
+            outputs = model(pixels)
+        scores = class_scores(outputs.masks_queries_logits[0].float(), outputs.class_queries_logits[0].float(), padding)
+        return scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+    return label
+
+
+def _compiled(location: str, device: torch.device) -> Labeller:
+    return _transformers(location, device, compile_=True)
+
+
+def _mpvss(location: str, device: torch.device, precision: str, propagation: str, interval: int) -> VideoSegmentor:
+    return VideoSegmentor.from_pretrained(
+        location,
+        device=str(device),
+        precision=precision,
+        propagation=propagation,
+        config=StreamConfig(max_interval_frames=interval, max_key_age_s=1e6),
+    )
+
+
+@contextmanager
+def _model(name: str, frame: np.ndarray) -> Iterator[str]:
+    """Where a preset's model lies; a random one is written for the time being."""
+    if (WEIGHTS_DIR / name).is_dir():
+        yield str(WEIGHTS_DIR / name)
+        return
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet():
+            model = MPVSSModel(paper_config(name, NUM_CLASSES)).eval()
+        save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
+        segmentor = load_model(folder, device=torch.device("cpu")).segmentor
+        _make_decided(segmentor, frame)
+        model.segmentor = segmentor.model
+        save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
+        del segmentor
+        del model
+        yield folder
+
+
+@torch.no_grad()
+def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
+    """Change a random network so that ten queries are objects, each of its own class, with clear masks of half a frame."""
+    network = segmentor.model
+    decoder = network.model.transformer_module.decoder
+    # Random attention would make all queries the same: let them stay what they were learned to be, mostly.
+    for layer in decoder.layers:
+        for update in (layer.cross_attn.out_proj, layer.self_attn.out_proj, layer.fc2):
+            update.weight.mul_(0.1)
+    projection = network.model.pixel_level_module.decoder.mask_projection
+    means = []
+    hook = projection.register_forward_hook(lambda _module, _inputs, output: means.append(output.mean(dim=(0, 2, 3)).clone()))
+    segmentor.segment(frame, 0.0)
+    hook.remove()
+    projection.bias -= means[0]
+    queries = segmentor.segment(frame, 0.0).queries.clone()
+    wanted = torch.zeros(len(queries), NUM_CLASSES + 1)
+    wanted[:, -1] = CONFIDENCE
+    objects = torch.arange(RELEVANT_QUERIES)
+    wanted[objects, -1] = 0.0
+    wanted[objects, objects] = CONFIDENCE
+    network.class_predictor.weight.copy_((torch.linalg.pinv(queries) @ wanted).t())
+    network.class_predictor.bias.zero_()
+    last = decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
+    last.weight.mul_(4 * CONFIDENCE)
+    last.bias.mul_(4 * CONFIDENCE)
+
+
+def _in_new_process(function: Callable, *arguments: object):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, torch.get_num_threads(), *arguments).result()
+
+
+def _peak_mb(
+    threads: int, name: str, location: str, frames: Sequence[np.ndarray], device: str, precision: str, propagation: str
+) -> float:
+    torch.set_num_threads(threads)
+    torch_device = resolve_device(device)
+    if name.startswith(TRANSFORMERS):
+        labeller = _transformers(location, torch_device, compile_=name == COMPILED)
+    else:
+        labeller = _mpvss(location, torch_device, precision, propagation, int(name.split()[-1])).step
+    for i, frame in enumerate(frames):
+        labeller(frame, float(i))
+    if torch_device.type == "cuda":
+        return torch.cuda.max_memory_allocated(torch_device) / 2**20
+    # What getrusage tells includes the parent process, which this one was forked from.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10
+
+
+@torch.inference_mode()
+def _ceilings(device: torch.device) -> tuple[float, float]:
+    """What the machine reaches in fp32 where nothing holds it up: GFLOP/s of a matrix product and of a convolution."""
+    matrix = torch.randn(2048, 2048, device=device)
+    image = torch.randn(1, 256, 120, 216, device=device).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(256, 256, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    products = (
+        (2 * 2048**3, lambda: matrix @ matrix),
+        (2 * image[0, 0].numel() * kernel.numel(), lambda: F.conv2d(image, kernel, padding=1)),
+    )
+    rates = []
+    for flops, product in products:
+        durations = []
+        for _ in range(4):
+            started = time.perf_counter()
+            product()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            durations.append(time.perf_counter() - started)
+        rates.append(flops / min(durations) / 1e9)
+    return tuple(rates)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

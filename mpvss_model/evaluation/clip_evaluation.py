@@ -1,0 +1,116 @@
+"""Metrics of a video segmentor on labelled clips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from mpvss_model.data import Clip, Frame
+from mpvss_model.errors import FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
+from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.stream.segmentation import Segmentation
+from mpvss_model.stream.video_segmentor import VideoSegmentor
+
+__all__ = ["CONSISTENCY_WINDOWS", "ClipEvaluation", "metrics_summary"]
+
+CONSISTENCY_WINDOWS = (8, 16)
+# One frame is not answered, and the stream goes on.
+UNANSWERED = (FrameError, SegmentorError, StaleKeyFrameError, PropagationError)
+
+
+class ClipEvaluation:
+    """Segments clips and keeps the metrics of all frames that have ground truth.
+
+    Frames without ground truth are segmented, too, and interrupt the videos that consistency is measured on.
+
+    Attributes:
+        confusion: Of all labelled frames so far.
+        consistency: Of all videos so far, by window length.
+        labelled_frames: Answered frames with ground truth so far.
+        step_s: Seconds spent in `VideoSegmentor.step` so far: neither in reading and decoding frames nor in counting.
+
+    Args:
+        segmentor: Reset before each clip.
+        on_frame: Called with each result, for progress.
+        on_unanswered: Called with the reason for each frame that could not be answered, which is then left out as it would be
+            on a robot; by default the reason is raised.
+    """
+
+    def __init__(
+        self,
+        segmentor: VideoSegmentor,
+        on_frame: Callable[[Segmentation], None] = lambda _: None,
+        on_unanswered: Callable[[MPVSSError], None] | None = None,
+    ) -> None:
+        self._segmentor = segmentor
+        self._on_frame = on_frame
+        self._on_unanswered = on_unanswered
+        self.labelled_frames = 0
+        self.step_s = 0.0
+        self.confusion = ConfusionMatrix(len(segmentor.class_names))
+        self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
+
+    def run(self, clips: Iterable[Clip]) -> None:
+        """Segment and count some clips.
+
+        Raises:
+            DataError: If a frame cannot be read or a label is out of range.
+            FrameError: If a frame cannot be segmented.
+        """
+        for clip in clips:
+            self.add_video(clip.frames)
+
+    def add_video(self, frames: Iterable[Frame]) -> None:
+        """Segment and count the frames of one video; raises as `run`."""
+        self.start_video()
+        for frame in frames:
+            image, ground_truth = frame.read_image(), frame.read_label() if frame.is_labelled else None
+            try:
+                self.add_frame(image, frame.stamp_ns, ground_truth)
+            except UNANSWERED as error:
+                if self._on_unanswered is None:
+                    raise
+                self._on_unanswered(error)
+                self._interrupt_video()
+
+    def start_video(self) -> None:
+        """Say that the next frame belongs to another video."""
+        self._segmentor.reset()
+        self._interrupt_video()
+
+    def add_frame(self, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray | None) -> Segmentation:
+        """Segment and count the next frame of the video; raises as `run`.
+
+        Args:
+            image: uint8 RGB ``[H, W, 3]``.
+            stamp_ns: When it was taken, in nanoseconds of any clock.
+            ground_truth: uint8 ``[H, W]``, or None.
+        """
+        started_s = time.perf_counter()
+        segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
+        self.step_s += time.perf_counter() - started_s
+        self._on_frame(segmentation)
+        if ground_truth is None:
+            self._interrupt_video()
+            return segmentation
+        self.labelled_frames += 1
+        self.confusion.update(segmentation.labels, ground_truth)
+        for consistency in self.consistency.values():
+            consistency.update(segmentation.labels, ground_truth)
+        return segmentation
+
+    def summary(self) -> dict[str, float]:
+        """As `metrics_summary`, of everything so far."""
+        return metrics_summary(self.confusion, self.consistency)
+
+    def _interrupt_video(self) -> None:
+        for consistency in self.consistency.values():
+            consistency.start_video()
+
+
+def metrics_summary(confusion: ConfusionMatrix, consistency: Mapping[int, VideoConsistency]) -> dict[str, float]:
+    """``miou``, ``weighted_iou``, ``mvc8`` and ``mvc16``, each 0..1, or nan without a labelled frame or long video."""
+    consistencies = {f"mvc{window}": measured.value for window, measured in consistency.items()}
+    return {"miou": confusion.miou, "weighted_iou": confusion.weighted_iou, **consistencies}

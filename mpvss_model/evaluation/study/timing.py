@@ -1,0 +1,72 @@
+"""How long key frames and propagated frames take, measured one after the other in one process."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mpvss_model.data import Frame
+from mpvss_model.evaluation.study.clip_study import ClipStudy
+from mpvss_model.evaluation.study.config import PER_FRAME
+from mpvss_model.stream.video_segmentor import VideoSegmentor
+
+__all__ = ["Latency", "measure_latency"]
+
+FRAME_INTERVAL_NS = 66_666_667
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Median time from an image in memory to its labels.
+
+    Attributes:
+        key_ms: Of a key frame, by `Run.way`; also `PER_FRAME`.
+        propagated_ms: Of a propagated frame, by `Run.way`.
+    """
+
+    key_ms: dict[str, float]
+    propagated_ms: dict[str, float]
+
+    def mean_ms(self, way: str, key_share: float) -> float:
+        """Per frame, if this share of the frames are key frames; `PER_FRAME` has no others."""
+        return key_share * self.key_ms[way] + (1 - key_share) * self.propagated_ms.get(way, 0.0)
+
+
+def measure_latency(study: ClipStudy, frames: Iterable[Frame], pairs: int = 12) -> Latency:
+    """Time pairs of a key frame and a propagated frame, in all ways in turn, so that a busy machine slows all alike.
+
+    Args:
+        study: Model and methods.
+        frames: Of one clip; the first are used.
+        pairs: Besides one that pays the one-time costs, and is the history of the next.
+    """
+    images = [frame.read_image() for frame in itertools.islice(frames, 2 * (pairs + 1))]
+    ways = dict.fromkeys(replace(run, interval=2, motion_threshold=0.0) for run in study.runs[1:])
+    streams = {run.way: study.stream(run) for run in ways}
+    key_s: dict[str, list[float]] = {way: [] for way in streams}
+    propagated_s: dict[str, list[float]] = {way: [] for way in streams}
+    for number in range(pairs + 1):
+        for way, stream in streams.items():
+            for times, i in ((key_s, 2 * number), (propagated_s, 2 * number + 1)):
+                # A clip that is too short starts over.
+                elapsed_s = _timed_step(stream, images[i % len(images)], i * FRAME_INTERVAL_NS)
+                if number > 0:
+                    times[way].append(elapsed_s)
+    # Methods differ in what comes after a key frame.
+    key_s[PER_FRAME] = [elapsed_s for method in study.methods for elapsed_s in key_s[method]]
+    return Latency(key_ms=_medians_ms(key_s), propagated_ms=_medians_ms(propagated_s))
+
+
+def _medians_ms(times_s: dict[str, list[float]]) -> dict[str, float]:
+    return {way: 1000 * statistics.median(values) for way, values in times_s.items()}
+
+
+def _timed_step(stream: VideoSegmentor, image: np.ndarray, stamp_ns: int) -> float:
+    started_s = time.perf_counter()
+    stream.step(image, stamp_ns=stamp_ns)
+    return time.perf_counter() - started_s

@@ -1,0 +1,136 @@
+"""Propagation with the flow of a trained motion module."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mpvss_model.runtime.cuda import GraphedFunction, to_device
+from mpvss_model.errors import ConfigError
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
+from mpvss_model.motion.fast import fast_motion, key_part
+from mpvss_model.motion.module import Motion, MotionModule, propagate_masks
+from mpvss_model.segmentor.key_frame import KeyFrame
+
+__all__ = ["MotionPropagator", "RefinedFlowPropagator"]
+
+FLOWS = ("segment", "pixel")
+
+
+class MotionWarp:
+    """Warps masks with the motion module's flow, and keeps nothing from one call to the next.
+
+    Args:
+        module: Trained with the segmentor that makes the key frames; on the same device, in evaluation mode.
+        released_grid: The grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+        flow: ``segment`` for a flow per query; ``pixel`` for the pixel-wise flow alone, as in the paper's ablation.
+
+    Raises:
+        ConfigError: If there is no such flow.
+    """
+
+    def __init__(self, module: MotionModule, *, released_grid: bool, flow: str) -> None:
+        if flow not in FLOWS:
+            raise ConfigError(f"flow must be one of {', '.join(FLOWS)}, got {flow!r}")
+        self.module = module
+        self._released_grid = released_grid
+        self._flow = flow
+        self._warped = GraphedFunction(self._warp)
+
+    def __call__(
+        self, masks: torch.Tensor, frame: np.ndarray, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor
+    ) -> torch.Tensor:
+        """Masks ``[Q', h, w]`` of the queries with the indices ``[Q']`` -> those of a frame, uint8 RGB ``[H, W, 3]``.
+
+        ``part`` is what `key_part` makes of the image that the masks belong to, ``queries`` are its key frame's, ``[Q, d]``.
+        """
+        return self._warped(_batch_of_one(frame, queries.device), part, queries, selected, masks)[0]
+
+    def key_part(self, key_image: np.ndarray, device: torch.device) -> torch.Tensor:
+        """As `mpvss_model.motion.fast.key_part`, of an image uint8 RGB ``[H, W, 3]``."""
+        return key_part(self.module, _batch_of_one(key_image, device))
+
+    def _warp(
+        self, image: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor, masks: torch.Tensor
+    ) -> tuple[torch.Tensor]:
+        motion = fast_motion(self.module, image, part, queries, selected)
+        flow = motion.segment_flow if self._flow == "segment" else motion.pixel_flow
+        # Positions need more digits than half precision has.
+        return propagate_masks(masks.unsqueeze(0).float(), flow.float(), released_grid=self._released_grid)
+
+
+class MotionPropagator:
+    """Warps a key frame's mask logits with segment-aware flow (MPVSS, section 3.2).
+
+    Args:
+        module: See `MotionWarp`.
+        released_grid: Likewise.
+        flow: Likewise.
+
+    Raises:
+        ConfigError: If there is no such flow.
+    """
+
+    def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
+        self.module = module
+        self.name = flow
+        self._released_grid = released_grid
+        self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
+        self._key_frame: KeyFrame | None = None
+        self._key_part: torch.Tensor | None = None
+
+    def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
+        """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
+        image = _batch_of_one(frame, key_frame.queries.device)
+        return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """As `mpvss_model.propagation.registry.Propagator`."""
+        masks = key_frame.mask_logits[queries]
+        return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
+
+    def for_new_stream(self) -> MotionPropagator:
+        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        return MotionPropagator(self.module, released_grid=self._released_grid, flow=self.name)
+
+    def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
+        if self._key_frame is not key_frame:
+            self._key_part = self._warp.key_part(key_frame.image, key_frame.queries.device)
+            self._key_frame = key_frame
+        return self._key_part
+
+
+class RefinedFlowPropagator(TrackedFlowPropagator):
+    """Carries a key frame's image and masks on by tracked flow, and warps the masks with what motion is left between the two.
+
+    Args:
+        module: As for `MotionWarp`; with ``refines_tracked_flow``.
+        released_grid: Likewise.
+        flow: Likewise.
+
+    Raises:
+        ConfigError: If there is no such flow.
+    """
+
+    def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
+        super().__init__()
+        self.module = module
+        self.name = flow
+        self._released_grid = released_grid
+        self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """As `mpvss_model.propagation.registry.Propagator`."""
+        flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
+        masks = warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
+        part = self._warp.key_part(warped_image(key_frame.image, flow, key_frame.padding), masks.device)
+        return self._warp(masks, frame, part, key_frame.queries, key_frame.queries_of(queries))
+
+    def for_new_stream(self) -> RefinedFlowPropagator:
+        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        return RefinedFlowPropagator(self.module, released_grid=self._released_grid, flow=self.name)
+
+
+def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:
+    """uint8 ``[H, W, 3]`` -> ``[1, 3, H, W]``."""
+    return to_device(image, device).permute(2, 0, 1).unsqueeze(0)

@@ -1,0 +1,161 @@
+"""Propagation with ordinary optical flow, which needs no training."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from mpvss_model.image import FramePadding
+from mpvss_model.segmentor.key_frame import KeyFrame
+from mpvss_model.warp import backward_warp
+
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "warped_image", "warped_masks"]
+
+MASK_STRIDE = 4
+DIS_MIN_SIDE_PX = 12
+# A key frame that was made in the background may come so many frames later.
+MAX_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Step:
+    """A frame, and the flow from it to the frame before it: float32 ``[h, w, 2]`` in pixels of the masks' grid."""
+
+    frame: weakref.ref[np.ndarray]
+    flow: np.ndarray
+
+
+class DenseFlowPropagator:
+    """Warps a key frame's mask logits with DIS optical flow (Kroeger et al., ECCV 2016; OpenCV's implementation).
+
+    The flow goes from the current frame straight to the key frame, the direction that a backward warp needs, and is the same
+    for all queries.
+    """
+
+    name = "dense"
+    module = None
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # The preset ends at 1/4 of the frame's size, too, but begins with, and returns to, all of it.
+        self._dis.setFinestScale(0)
+        # Half of the time, for digits that masks at 1/4 of the frame do not show.
+        self._dis.setVariationalRefinementIterations(0)
+        self._key_image: np.ndarray | None = None
+        # Of the frame that flow is measured to.
+        self._earlier_gray: np.ndarray | None = None
+
+    def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
+        """As `mpvss_model.propagation.registry.Propagator`."""
+        flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
+        return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
+
+    def for_new_stream(self) -> DenseFlowPropagator:
+        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`: OpenCV's flow has buffers that threads must not share."""
+        return type(self)()
+
+    def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """Flow from a frame to its key frame, both uint8 RGB ``[H, W, 3]``; also to places beyond the key frame's edges.
+
+        Returns:
+            float32 ``[H'/4, W'/4, 2]``, x then y, of the padded frame, in pixels of that grid.
+        """
+        if self._key_image is not key_image:
+            self._key_image, self._earlier_gray = key_image, _small_gray(key_image)
+        return self._flow_to_earlier(_small_gray(frame), padding)
+
+    def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """As `flow_to_key`, to the frame that `_earlier_gray` is of."""
+        flow = self._dis.calc(gray, self._earlier_gray, None)
+        flow = flow[: -(-padding.height // MASK_STRIDE), : -(-padding.width // MASK_STRIDE)]
+        height, width = (side // MASK_STRIDE for side in padding.padded_size)
+        return cv2.copyMakeBorder(flow, 0, height - flow.shape[0], 0, width - flow.shape[1], cv2.BORDER_REPLICATE)
+
+
+class TrackedFlowPropagator(DenseFlowPropagator):
+    """As `DenseFlowPropagator`, but with flow from each frame to the one before it, added up on the way to the key frame.
+
+    DIS finds small motion well and large motion badly, and there is little motion between two frames in a row.
+    """
+
+    name = "tracked"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tracked: np.ndarray | None = None
+        self._steps: tuple[Step, ...] = ()
+
+    def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """As `DenseFlowPropagator.flow_to_key`; to be called once for each frame, in their order."""
+        if self._key_image is not key_image:
+            self._begin(key_image, padding)
+        gray = _small_gray(frame)
+        step = self._flow_to_earlier(gray, padding)
+        self._tracked = _composed(step, self._tracked)
+        self._earlier_gray = gray
+        self._steps = (*self._steps, Step(weakref.ref(frame), step))[-MAX_STEPS:]
+        return self._tracked
+
+    def _begin(self, key_image: np.ndarray, padding: FramePadding) -> None:
+        """Track another key frame: from where it was passed if it was one of the frames since the last, else from itself."""
+        height, width = padding.padded_size
+        self._tracked = np.zeros((height // MASK_STRIDE, width // MASK_STRIDE, 2), np.float32)
+        passed = [i for i, step in enumerate(self._steps) if step.frame() is key_image]
+        if passed:
+            self._steps = self._steps[passed[0] + 1 :]
+            for step in self._steps:
+                self._tracked = _composed(step.flow, self._tracked)
+        else:
+            self._steps = ()
+            self._earlier_gray = _small_gray(key_image)
+        self._key_image = key_image
+
+
+def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadding) -> torch.Tensor:
+    """Mask logits ``[Q, H'/4, W'/4]`` where flow ``[H'/4, W'/4, 2]`` points, or at the frame's edge next to it; float32."""
+    mask_logits = mask_logits.float().unsqueeze(0)
+    flow = torch.from_numpy(_into_frame(flow, padding)).to(mask_logits).permute(2, 0, 1).unsqueeze(0)
+    return backward_warp(mask_logits, flow)[0]
+
+
+def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """As `warped_masks`, an image uint8 RGB ``[H, W, 3]``."""
+    height, width = padding.padded_size
+    flow_px = cv2.resize(flow * MASK_STRIDE, (width, height), interpolation=cv2.INTER_LINEAR)
+    flow_px = flow_px[: padding.height, : padding.width]
+    xs, ys = _pixels(flow_px)
+    return cv2.remap(image, xs + flow_px[..., 0], ys + flow_px[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _small_gray(image: np.ndarray) -> np.ndarray:
+    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs: OpenCV crashes
+    on thinner images."""
+    sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
+    height, width = (side * MASK_STRIDE for side in sides)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gray = cv2.copyMakeBorder(gray, 0, height - gray.shape[0], 0, width - gray.shape[1], cv2.BORDER_REPLICATE)
+    return cv2.resize(gray, (width // MASK_STRIDE, height // MASK_STRIDE), interpolation=cv2.INTER_AREA)
+
+
+def _composed(step: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """First a step to the previous frame, then on with that frame's flow; all ``[h, w, 2]``."""
+    xs, ys = _pixels(step)
+    return step + cv2.remap(flow, xs + step[..., 0], ys + step[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _into_frame(flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+    """Flow ``[h, w, 2]`` that points into the frame only: masks in the padding mean nothing."""
+    xs, ys = _pixels(flow)
+    inside = np.empty_like(flow)
+    inside[..., 0] = np.clip(xs + flow[..., 0], 0, padding.width / MASK_STRIDE - 1) - xs
+    inside[..., 1] = np.clip(ys + flow[..., 1], 0, padding.height / MASK_STRIDE - 1) - ys
+    return inside
+
+
+def _pixels(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    height, width = flow.shape[:2]
+    return np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]

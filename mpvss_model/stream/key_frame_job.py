@@ -1,0 +1,197 @@
+"""One key frame being made, at once or in the background, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mpvss_model.config import StreamConfig
+from mpvss_model.errors import first_line
+from mpvss_model.stream.history import History
+from mpvss_model.stream.change import thumbnail
+from mpvss_model.stream.schedule import KeyFrameReason
+from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
+from mpvss_model.semantics import relevant_queries
+from mpvss_model.stamps import seconds
+
+__all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker"]
+
+# Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
+# More would starve key frames on a busy machine.
+NICENESS = 5
+# A recorded CUDA graph is of one size; rounding up keeps the number of sizes small.
+GPU_QUERY_MULTIPLE = 16
+
+
+def key_frame_worker() -> Executor:
+    """One background thread, started when it is first needed, that does what it is given in that order."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="key frames", initializer=_step_back)
+
+
+def _step_back() -> None:
+    """Let other threads of the process go first; on Linux niceness belongs to the thread, and to those it starts."""
+    if sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # some sandboxes forbid it
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A finished key frame with all that answering later frames from it takes.
+
+    Attributes:
+        key_frame: Its masks.
+        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter.
+        thumbnail: Of its image, see `mpvss_model.stream.change`.
+        stamp_ns: Of its image.
+        reason: Why it was made.
+        segmentor_s: How long that took, in seconds of real time.
+    """
+
+    key_frame: KeyFrame
+    queries: torch.Tensor
+    thumbnail: np.ndarray
+    stamp_ns: int
+    reason: KeyFrameReason
+    segmentor_s: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A key frame that could not be made, and when the next one is to be tried.
+
+    Attributes:
+        text: What went wrong, in one line.
+        reason: Why the key frame was due.
+        stamp_ns: Of the frame with which that was noticed.
+        delay_s: Pause after it, before the next one.
+    """
+
+    text: str
+    reason: KeyFrameReason
+    stamp_ns: int
+    delay_s: float
+
+    @classmethod
+    def of(
+        cls, error: Exception, *, reason: KeyFrameReason, previous: Failure | None, stamp_ns: int, config: StreamConfig
+    ) -> Failure:
+        """The failure with this error, noticed with the frame of this stamp; pauses double from one to the next."""
+        delay_s = config.retry_initial_s if previous is None else min(2 * previous.delay_s, config.retry_max_s)
+        text = f"key frame failed: {type(error).__name__}: {first_line(error)}; tried again in {delay_s:g} s"
+        return cls(text, reason, stamp_ns, delay_s)
+
+    def is_over(self, stamp_ns: int) -> bool:
+        """Whether the pause is over with the frame of this stamp."""
+        return seconds(stamp_ns - self.stamp_ns) >= self.delay_s
+
+
+class KeyFrameJob:
+    """A frame on its way to become a `Reference`.
+
+    Args:
+        segmentor: Makes the key frame.
+        query_tolerance: See `StreamConfig`.
+        reason: Why it is made.
+        frame: uint8 RGB ``[H, W, 3]``.
+        stamp_ns: Of the frame.
+        history: What earlier key frames say about the frame, if anything.
+    """
+
+    def __init__(
+        self,
+        *,
+        segmentor: KeyFrameSegmentor,
+        query_tolerance: float,
+        reason: KeyFrameReason,
+        frame: np.ndarray,
+        stamp_ns: int,
+        history: History | None,
+    ) -> None:
+        self.reason = reason
+        self._segmentor = segmentor
+        self._query_tolerance = query_tolerance
+        self._seen = frame, stamp_ns, history
+        self._has_begun = False
+        self._lock = threading.Lock()
+        self._future: Future[Reference] | None = None
+
+    def start(self, worker: Executor) -> None:
+        """Have the work done in the background, after all that the worker was given before."""
+        self._future = worker.submit(self.run)
+
+    def replace_frame(self, frame: np.ndarray, stamp_ns: int, history: History | None) -> bool:
+        """Segment a newer frame instead; False if the work on the older one has begun."""
+        with self._lock:
+            if not self._has_begun:
+                self._seen = frame, stamp_ns, history
+            return not self._has_begun
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether `replace_frame` comes too late."""
+        return self._has_begun
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` answers at once."""
+        return self._future.done()
+
+    def result(self) -> Reference:
+        """Wait for the work in the background to end.
+
+        Raises:
+            Exception: That of the segmentor, or that it was cancelled.
+        """
+        return self._future.result()
+
+    def cancel(self, timeout_s: float = 0.0) -> bool:
+        """Do not begin the work, or wait for its end; False if it goes on after that time."""
+        return self._future.cancel() or not wait([self._future], timeout_s).not_done
+
+    # Threads do not inherit inference mode.
+    @torch.inference_mode()
+    def run(self) -> Reference:
+        """Do the work in this thread.
+
+        Raises:
+            Exception: Anything that the segmentor raises.
+            ValueError: If its output is not finite.
+        """
+        with self._lock:
+            self._has_begun = True
+            frame, stamp_ns, history = self._seen
+        started_s = time.monotonic()
+        key_frame = self._segmentor.segment(frame, seconds(stamp_ns))
+        for name in ("mask_logits", "class_logits", "queries"):
+            check_finite(f"segmentor's {name}", getattr(key_frame, name))
+        if history is not None:
+            key_frame = history.joined_by(key_frame)
+        multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
+        return Reference(
+            key_frame=key_frame,
+            queries=relevant_queries(key_frame.mask_logits, key_frame.class_logits, self._query_tolerance, multiple),
+            thumbnail=thumbnail(key_frame.image),
+            stamp_ns=stamp_ns,
+            reason=self.reason,
+            segmentor_s=time.monotonic() - started_s,
+        )
+
+
+def check_finite(name: str, tensor: torch.Tensor) -> None:
+    """Raise `ValueError` unless all values are finite.
+
+    Their sum is so exactly if they are, as long as they are logits, and takes a small part of the time of ``isfinite``.
+    """
+    if not torch.isfinite(tensor.sum(dtype=torch.float32)):
+        raise ValueError(f"the {name} hold values that are not finite")

@@ -1,0 +1,104 @@
+"""The files of a recording, whatever their format: what topics they hold, and their messages, still serialized."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["Channel", "Storage", "StorageError", "ZSTD_MAGIC", "open_storage", "zstd"]
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+SQLITE_MAGIC = b"SQLite format 3\0"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+class StorageError(Exception):
+    """A file of a recording cannot be read; the message says why, and does not name the file."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What one publisher recorded under one topic. A topic may have several.
+
+    Attributes:
+        number: Of the channel in its file.
+        topic: As recorded.
+        type_name: As recorded, which need not be the name of a ROS 2 message.
+        serialization: ``cdr`` for messages of ROS 2; others, such as ``json``, come from other recorders.
+        offered_qos: YAML text of the publishers' profiles; empty if they were not recorded.
+        count: Number of messages.
+    """
+
+    number: int
+    topic: str
+    type_name: str
+    serialization: str
+    offered_qos: str
+    count: int
+
+
+class Storage(Protocol):
+    """One open file of a recording.
+
+    Attributes:
+        channels: Everything in it.
+    """
+
+    channels: list[Channel]
+
+    def messages(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Channel number, time of recording in nanoseconds and data of each message of some channels, in order."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def open_storage(path: Path, stack: ExitStack) -> Storage:
+    """Open an MCAP or SQLite file, perhaps one that rosbag2 compressed as a whole.
+
+    The file's first bytes tell its format: neither its name nor ``metadata.yaml`` has to be right.
+
+    Args:
+        path: Of the file.
+        stack: Closes the file, and removes what was unpacked.
+
+    Raises:
+        StorageError: If it is none of them, or damaged.
+        OSError: If it cannot be opened.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(SQLITE_MAGIC))
+    if start.startswith(ZSTD_MAGIC):
+        return open_storage(_unpacked(path, stack), stack)
+    if start.startswith(MCAP_MAGIC):
+        from mpvss_ros.bags.mcap_storage import McapStorage as storage_class
+    elif start == SQLITE_MAGIC:
+        from mpvss_ros.bags.sqlite_storage import SqliteStorage as storage_class
+    else:
+        found = f"it starts with {start[:8]!r}" if start else "it is empty"
+        raise StorageError(f"it is neither an MCAP nor a SQLite file: {found}")
+    storage = storage_class(path)
+    stack.callback(storage.close)
+    return storage
+
+
+def _unpacked(path: Path, stack: ExitStack) -> Path:
+    folder = stack.enter_context(TemporaryDirectory(prefix="mpvss-bag-"))
+    unpacked = Path(folder, path.stem)
+    try:
+        with zstd.open(path, "rb") as packed, unpacked.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (zstd.ZstdError, EOFError) as error:
+        raise StorageError(f"its compression is damaged: {error}") from error
+    return unpacked

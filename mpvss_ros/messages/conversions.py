@@ -1,0 +1,104 @@
+"""Messages <-> numpy arrays.
+
+The functions read plain attributes, so they take messages of ``rclpy`` and of ``rosbags`` alike: the node and the offline
+evaluation decode a frame with the very same code.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from mpvss_model import FrameError
+from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS, check_encoded_size
+from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_model.stamps import seconds
+from mpvss_ros.messages.compressed_image import rgb_from_compressed_image
+from mpvss_ros.messages.raw_image import packed_rows, rgb_from_raw_image
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
+
+__all__ = ["compressed_message", "image_message", "labels_from_message", "rgb_from_message", "stamp_ns", "stamp_s"]
+
+
+def stamp_ns(message) -> int:
+    """The header's stamp in nanoseconds."""
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def stamp_s(message) -> float:
+    """The header's stamp in seconds."""
+    return seconds(stamp_ns(message))
+
+
+def rgb_from_message(
+    message, *, max_image_pixels: int = MAX_IMAGE_PIXELS, sixteen_bits: SixteenBitRange | None = None
+) -> np.ndarray:
+    """Decode a ``sensor_msgs`` Image or CompressedImage to uint8 RGB ``[H, W, 3]``.
+
+    Args:
+        message: Of ``rclpy``, ``rosbags`` or any other origin.
+        max_image_pixels: Width x height, at most; checked before anything is decoded.
+        sixteen_bits: The camera's range of 16-bit values, to be given again for each of its images; None estimates it from
+            this image alone.
+
+    Raises:
+        FrameError: If the message is malformed, too large, or its encoding is not supported.
+    """
+    decode = rgb_from_compressed_image if hasattr(message, "format") else rgb_from_raw_image
+    return decode(message, max_image_pixels=max_image_pixels, sixteen_bits=sixteen_bits)
+
+
+def labels_from_message(message, *, max_image_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray:
+    """Decode a label image, ``mono8`` Image or PNG CompressedImage, to uint8 ``[H, W]``.
+
+    Args:
+        message: Of ``rclpy``, ``rosbags`` or any other origin.
+        max_image_pixels: Width x height, at most; checked before anything is decoded.
+
+    Raises:
+        FrameError: If it is malformed, too large, or not of one 8-bit channel.
+    """
+    if hasattr(message, "format"):
+        return _decoded_labels(message, max_image_pixels)
+    if message.encoding not in ("mono8", "8UC1"):
+        raise FrameError("unknown encoding", f"a label image is mono8, got {message.encoding!r}")
+    return packed_rows(message, 1, max_image_pixels)
+
+
+def image_message(image: np.ndarray, encoding: str, header) -> Image:
+    """A uint8 array ``[H, W]`` or ``[H, W, C]`` as an Image message with the given header."""
+    from sensor_msgs.msg import Image
+
+    # A numpy array assigned to `data` would be converted element by element, which takes tens of milliseconds.
+    data = array("B")
+    data.frombytes(np.ascontiguousarray(image).data.cast("B"))
+    height, width = image.shape[:2]
+    return Image(
+        header=header, height=height, width=width, encoding=encoding, step=image[0].size, is_bigendian=0, data=data
+    )
+
+
+def compressed_message(image: np.ndarray, file_format: str, header, *, quality: int = 95) -> CompressedImage:
+    """A uint8 array, RGB ``[H, W, 3]`` or one channel ``[H, W]``, as a ``jpeg`` or ``png`` CompressedImage."""
+    from sensor_msgs.msg import CompressedImage
+
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if file_format == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    _, encoded = cv2.imencode("." + file_format, bgr, options)
+    return CompressedImage(header=header, format=file_format, data=array("B", encoded.tobytes()))
+
+
+def _decoded_labels(message, max_image_pixels: int) -> np.ndarray:
+    data = np.frombuffer(message.data, np.uint8)
+    check_encoded_size(data.tobytes(), max_image_pixels)
+    labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if labels is None:
+        raise FrameError("broken image", f"{data.size} bytes of format {message.format!r} cannot be decoded")
+    if labels.dtype != np.uint8 or labels.ndim != 2:
+        raise FrameError("unknown encoding", f"a label image has one 8-bit channel, got {labels.dtype} {labels.shape}")
+    return labels

@@ -1,0 +1,314 @@
+"""One camera: its subscriptions, its stream of the model, its outputs, services and statistics."""
+
+from __future__ import annotations
+
+import time
+from threading import Condition, Lock
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool, Trigger
+
+from mpvss_model import FrameError, VideoSegmentor
+from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_ros.diagnostics.camera_check import CameraCheck
+from mpvss_ros.messages.camera_info import image_scale
+from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
+from mpvss_ros.diagnostics.frame_sequence import FrameSequence
+from mpvss_ros.node.mailbox import FrameMailbox
+from mpvss_ros.node.outputs import Outputs
+from mpvss_ros.node.parameters import NodeConfig
+from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
+
+__all__ = ["Camera", "image_topic"]
+
+LOG_THROTTLE_S = 5.0
+# A camera may well start after the node.
+NO_CAMERA_LOG_S = 5.0
+# Results that wait for a subscriber that is held up. In lossless mode none may be overwritten.
+REALTIME_RESULTS = 2
+# Why a frame that was fine gets no labels.
+UNANSWERED = {
+    SegmentorError: "no key frame",
+    StaleKeyFrameError: "masks too old",
+    PropagationError: "propagation failed",
+}
+
+
+def image_topic(node: Node, camera: str, config: NodeConfig) -> str:
+    """The full name of the topic that a camera's images come on, as the command line remaps it.
+
+    Args:
+        node: Knows the remappings.
+        camera: Its name; empty if the node has only one.
+        config: Raw or compressed images.
+    """
+    topic = node.resolve_topic_name(f"{camera}/image" if camera else "image")
+    # The name of a compressed topic may itself be remapped.
+    return node.resolve_topic_name(topic + "/compressed") if config.image_transport == "compressed" else topic
+
+
+class Camera:
+    """Answers the images of one camera with labels.
+
+    The executor's callbacks only fill the mailbox and note what is asked for; `process` and `close_stream` are for the
+    inference thread, which alone touches the stream.
+
+    Args:
+        node: Owns publishers, subscriptions and services.
+        name: Goes before the names of all topics and services; empty if the node has only one camera.
+        stream: The camera's own stream of the model.
+        class_map: Published classes.
+        config: See `apply`.
+        changed: Is notified of each frame in the mailbox.
+
+    Attributes:
+        mailbox: Frames for `process`.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        *,
+        name: str,
+        stream: VideoSegmentor,
+        class_map: ClassMap,
+        config: NodeConfig,
+        changed: Condition,
+    ) -> None:
+        self.name = name
+        self.statistics = CameraStatistics()
+        self._node = node
+        self._prefix = f"{name}/" if name else ""
+        self._stream = stream
+        lossless = config.mode == "lossless"
+        self.mailbox = FrameMailbox(
+            capacity=config.queue_size if lossless else 1, newest_wins=not lossless, changed=changed
+        )
+        self._subscriptions: list[Subscription] = []
+        self._subscribed_s = 0.0
+        # Orders what is asked for and the publication of the frame at hand: none is published after it was called off.
+        self._lock = Lock()
+        self._is_active = False
+        self._reset_requested = False
+        self._key_frame_requested = False
+        self._sequence = FrameSequence()
+        self._sixteen_bits = SixteenBitRange(report=node.get_logger().info)
+        self._camera_info: CameraInfo | None = None
+        self._known_troubles: set[str] = set()
+        self.apply(config)
+        self._outputs = Outputs(
+            node,
+            prefix=self._prefix,
+            class_map=class_map,
+            depth=config.queue_size if lossless else REALTIME_RESULTS,
+        )
+        self._services = [
+            node.create_service(service_type, f"~/{self._prefix}{service}", callback)
+            for service_type, service, callback in (
+                (Trigger, "request_key_frame", self._on_request_key_frame),
+                (Trigger, "reset", self._on_reset),
+                (SetBool, "set_enabled", self._on_set_enabled),
+            )
+        ]
+
+    def apply(self, config: NodeConfig) -> None:
+        """Take over changed parameters; the inference thread does, before it begins the next frame."""
+        self._config = config
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Frames that were fine but are not answered, by reason, since the model was loaded."""
+        reason = "queue full" if self._config.mode == "lossless" else "newer frame"
+        with self.statistics.lock:
+            return {reason: self.mailbox.dropped, **self.statistics.discarded}
+
+    def subscribe(self) -> None:
+        """Listen to the camera, and start its stream anew."""
+        with self._lock:
+            self._is_active = True
+            self._reset_requested = True
+            self.mailbox.revoke("deactivated")
+        message_type = CompressedImage if self._config.image_transport == "compressed" else Image
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        if self._config.mode == "lossless":
+            qos = QoSProfile(depth=self._config.queue_size, reliability=ReliabilityPolicy.RELIABLE)
+        image = self._node.create_subscription(
+            message_type,
+            image_topic(self._node, self.name, self._config),
+            self._on_image,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        camera_info = self._node.create_subscription(
+            CameraInfo, self._prefix + "camera_info_in", self._on_camera_info, qos_profile_sensor_data
+        )
+        self._subscriptions = [image, camera_info]
+        self._subscribed_s = time.monotonic()
+        self._node.get_logger().info(f"waiting for {message_type.__name__} on {image.topic_name}")
+
+    def unsubscribe(self) -> None:
+        """Stop listening; frames that wait are not answered any more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        self.statistics.count_discarded("deactivated", self.mailbox.clear())
+
+    def silence(self) -> None:
+        """Publish nothing until `subscribe`, not even of a frame at hand; when this returns, nothing more will be."""
+        with self._lock:
+            self._is_active = False
+            self.mailbox.revoke("deactivated")
+
+    def destroy(self) -> None:
+        """Free what belongs to the node."""
+        self.unsubscribe()
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._outputs.destroy()
+
+    def check(self) -> CameraCheck:
+        """Look for what is wrong with the camera and its peers, and log what is new."""
+        if not self._subscriptions:
+            return CameraCheck(active=False, outputs=check_outputs(self._node, self._outputs.publishers))
+        image, camera_info = self._subscriptions
+        inputs = check_inputs(self._node, image=image, camera_info=camera_info, argument=f"{self._prefix}image")
+        found = CameraCheck(
+            active=True,
+            inputs=inputs,
+            outputs=check_outputs(self._node, self._outputs.publishers),
+            sequence=tuple(self._sequence.troubles()) if self.statistics.input_rate.in_window() else (),
+            camera_info=self._camera_info_trouble(camera_info.topic_name),
+        )
+        is_late = time.monotonic() - self._subscribed_s > NO_CAMERA_LOG_S
+        self._log_new({text for text in found.to_log if is_late or text != inputs.nobody})
+        return found
+
+    def _camera_info_trouble(self, topic: str) -> str:
+        """Why no calibration is published beside the labels, or not the camera's own; empty if it is as it should be."""
+        info, size = self._camera_info, self._sequence.newest_size
+        if info is None:
+            wanted = self._outputs.camera_info_is_wanted
+            return f"no calibration comes on {topic}, and so none is published on camera_info" if wanted else ""
+        if size is None or image_scale(info, width=size[0], height=size[1]) is not None:
+            return ""
+        return (
+            f"the calibration on {topic} is of {info.width} x {info.height} pixels, the images have {size[0]} x {size[1]}, "
+            "of another shape: it is not published on camera_info"
+        )
+
+    def _log_new(self, troubles: set[str]) -> None:
+        for text in sorted(troubles - self._known_troubles):
+            self._node.get_logger().warning(text)
+        self._known_troubles = troubles
+
+    # -- callbacks ---------------------------------------------------------------------------------------------------
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self.statistics.count_input()
+        if self.statistics.enabled and not self.mailbox.put(message):
+            self._node.get_logger().error(
+                f"queue of {self._config.queue_size} frames is full: frame dropped; raise queue_size or replay slower",
+                throttle_duration_sec=LOG_THROTTLE_S,
+            )
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _on_request_key_frame(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            self._key_frame_requested = True
+        response.success, response.message = True, "the next frame becomes a key frame"
+        return response
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            self._reset_requested = True
+            self.mailbox.revoke("reset")
+        response.success, response.message = True, "the stream starts anew with the next frame"
+        return response
+
+    def _on_set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        with self.statistics.lock:
+            self.statistics.enabled = request.data
+        if not request.data:
+            self.statistics.count_discarded("disabled", self.mailbox.clear())
+            with self._lock:
+                self.mailbox.revoke("disabled")
+        response.success, response.message = True, "frames are answered" if request.data else "frames are dropped"
+        return response
+
+    # -- the inference thread ----------------------------------------------------------------------------------------
+
+    def process(self, message: Image | CompressedImage) -> None:
+        """Answer one frame. Whatever happens to it, the next one may be fine: nothing is raised."""
+        started_s = time.monotonic()
+        self.statistics.begin()
+        try:
+            self._answer(message, started_s)
+        except FrameError as error:
+            self.statistics.count_rejection(error.reason, str(error))
+            self._log_throttled(f"frame not used: {error}")
+        except tuple(UNANSWERED) as error:
+            self.statistics.count_unanswered(UNANSWERED[type(error)], str(error))
+            self._log_throttled(f"frame not answered: {error}")
+        except Exception as error:
+            if self._node.context.ok():  # else the publishers are gone
+                text = f"{type(error).__name__}: {first_line(error)}"
+                self.statistics.count_unanswered("error", text)
+                self._log_throttled(f"frame failed: {text}")
+        finally:
+            self.statistics.end()
+
+    def close_stream(self) -> None:
+        """Forget the stream and what is being made for it."""
+        self._stream.close()
+
+    def _answer(self, message: Image | CompressedImage, started_s: float) -> None:
+        config = self._begin()
+        self._sixteen_bits.significant_bits = config.significant_bits
+        frame = rgb_from_message(message, max_image_pixels=config.max_image_pixels, sixteen_bits=self._sixteen_bits)
+        self._sequence.add(
+            stamp_ns=stamp_ns(message), frame_id=message.header.frame_id, width=frame.shape[1], height=frame.shape[0]
+        )
+        segmentation = self._stream.step(frame, stamp_ns=stamp_ns(message))
+        with self._lock:
+            if self.mailbox.revoked or not self._is_active:
+                self.statistics.count_discarded(self.mailbox.revoked or "deactivated")
+                return
+            self._outputs.publish(
+                message.header,
+                frame,
+                segmentation,
+                camera_info=self._camera_info,
+                config=config,
+            )
+        latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
+        self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
+
+    def _begin(self) -> NodeConfig:
+        """Do to the stream what was asked for since the last frame; returns the parameters of this one."""
+        with self._lock:
+            # What was asked for after this frame was called off is for the next one.
+            if not self.mailbox.revoked:
+                if self._reset_requested:
+                    self._stream.reset()
+                    self._sequence.clear()
+                    self._sixteen_bits = SixteenBitRange(report=self._node.get_logger().info)
+                if self._key_frame_requested:
+                    self._stream.request_key_frame()
+                self._reset_requested = self._key_frame_requested = False
+            config = self._config
+        if self._stream.config != config.stream:
+            self._stream.config = config.stream
+        return config
+
+    def _log_throttled(self, text: str) -> None:
+        self._node.get_logger().warning(text, throttle_duration_sec=LOG_THROTTLE_S)

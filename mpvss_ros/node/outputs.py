@@ -1,0 +1,136 @@
+"""What the node publishes for each frame of a camera."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, TimeReference
+
+from mpvss_model import Segmentation
+from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
+from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.messages.conversions import image_message
+from mpvss_model.overlay import overlay
+from mpvss_ros.node.parameters import NodeConfig
+
+__all__ = ["Outputs", "time_message"]
+
+OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+NANOSECONDS = 1_000_000_000
+MAX_SEC = 2**31 - 1
+
+
+class Outputs:
+    """One camera's publishers. Everything but the labels costs nothing while nobody subscribes.
+
+    Args:
+        node: Owns the publishers.
+        prefix: Of the topics: empty, or a camera's name and a slash.
+        class_map: Its names are published once, latched, before the first label image.
+        depth: Results kept for a subscriber that is held up.
+
+    Attributes:
+        publishers: All of them.
+    """
+
+    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int) -> None:
+        self._node = node
+        self._class_map = class_map
+        self.publishers: list[Publisher] = []
+
+        def create(message_type, name: str, qos: QoSProfile) -> Publisher:
+            self.publishers.append(node.create_publisher(message_type, prefix + name, qos))
+            return self.publishers[-1]
+
+        self._publish_label_info(create)
+        result_qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+        self._labels = create(Image, "labels", result_qos)
+        self._confidence = create(Image, "confidence", result_qos)
+        self._overlay = create(Image, "overlay", OVERLAY_QOS)
+        self._key_frame = create(TimeReference, "key_frame", result_qos)
+        self._camera_info = create(CameraInfo, "camera_info", result_qos)
+
+    def publish(
+        self,
+        header,
+        frame: np.ndarray,
+        segmentation: Segmentation,
+        *,
+        camera_info: CameraInfo | None,
+        config: NodeConfig,
+    ) -> None:
+        """Publish one frame's results under the camera image's own header.
+
+        Args:
+            header: Of the camera image.
+            frame: uint8 RGB ``[H, W, 3]``.
+            segmentation: Its result.
+            camera_info: The camera's newest, if there is any; not published if it cannot be that of the image.
+            config: Size of the labels, and opacity of the overlay.
+        """
+        labels = self._class_map(segmentation.labels)
+        if self._key_frame.get_subscription_count():
+            source = "key" if segmentation.is_key_frame else "propagated"
+            key_time = time_message(segmentation.key_stamp_ns)
+            self._key_frame.publish(TimeReference(header=header, time_ref=key_time, source=source))
+        if camera_info is not None and self.camera_info_is_wanted:
+            self._publish_camera_info(header, camera_info, labels.shape, config.label_size)
+        if self._confidence.get_subscription_count():
+            confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
+            self._confidence.publish(image_message(_resized(confidence, config.label_size), "mono8", header))
+        # Labels come last: whoever waits for them finds the rest of the frame already sent.
+        self._labels.publish(image_message(_resized(labels, config.label_size), "mono8", header))
+        if self._overlay.get_subscription_count():
+            self._overlay.publish(image_message(overlay(frame, labels, config.overlay_alpha), "rgb8", header))
+
+    @property
+    def camera_info_is_wanted(self) -> bool:
+        """Whether somebody subscribes to the calibration."""
+        return self._camera_info.get_subscription_count() > 0
+
+    def destroy(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self.publishers:
+            self._node.destroy_publisher(publisher)
+
+    def _publish_camera_info(
+        self, header, info: CameraInfo, shape: tuple[int, int], label_size: tuple[int, int] | None
+    ) -> None:
+        height, width = shape
+        scale = image_scale(info, width=width, height=height)
+        if scale is None:
+            return
+        out_width, out_height = label_size or (width, height)
+        scale_x, scale_y = scale[0] * out_width / width, scale[1] * out_height / height
+        self._camera_info.publish(scaled_camera_info(info, header, scale_x=scale_x, scale_y=scale_y))
+
+    def _publish_label_info(self, create) -> None:
+        try:
+            from vision_msgs.msg import LabelInfo, VisionClass
+        except ImportError:
+            self._node.get_logger().warning(
+                "vision_msgs is not installed: the topic label_info is not published", once=True
+            )
+            return
+        names = enumerate(self._class_map.names)
+        message = LabelInfo(class_map=[VisionClass(class_id=i, class_name=name) for i, name in names])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        create(LabelInfo, "label_info", LATCHED_QOS).publish(message)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """The nearest pixel's value at each pixel of an image of another width and height."""
+    if size is None or size == image.shape[::-1]:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def time_message(stamp_ns: int) -> Time:
+    """A stamp as messages hold it; the last second can hold more than 1e9 nanoseconds, and must where no later one exists."""
+    sec = min(stamp_ns // NANOSECONDS, MAX_SEC)
+    return Time(sec=sec, nanosec=stamp_ns - sec * NANOSECONDS)

@@ -1,0 +1,376 @@
+"""The node's parameters: one table, from which descriptors, checks and a typed configuration are made."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from mpvss_model import ConfigError, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT, PRECISIONS, PROPAGATIONS
+from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS
+from mpvss_ros.node.class_map import parse_entries
+
+__all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+LISTS = {int: "a list of whole numbers", str: "a list of texts"}
+MAX_LABEL_SIZE = 16_384
+MOST_IMAGE_PIXELS = 150_000_000
+# Whether a parameter may change, as its descriptor says it.
+LIVE = "may change live, from the next frame on"
+FIXED = "fixed while a model is loaded: clean up the node before it changes"
+# ROS has no empty list to start from: these stand for it.
+NO_TEXTS = ("",)
+INPUT_SIZE = (0, 0)
+
+
+def _is_device(value: str) -> bool:
+    return re.fullmatch(r"auto|cpu|cuda(:\d+)?", value) is not None
+
+
+def _are_camera_names(value: tuple[str, ...]) -> bool:
+    names = [name for name in value if name]
+    return len(set(names)) == len(names) and all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) for name in names)
+
+
+def _is_label_size(value: tuple[int, ...]) -> bool:
+    return value == INPUT_SIZE or (len(value) == 2 and all(1 <= side <= MAX_LABEL_SIZE for side in value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One row of the table.
+
+    Attributes:
+        name: As users write it.
+        default: Also fixes the type; a tuple stands for a list.
+        description: One line for ``ros2 param describe``.
+        minimum: Smallest value of a number.
+        maximum: Largest value of a number.
+        choices: The values a string may take; empty for any.
+        accepts: Whether a value of the right type may be used, where no range and no choices say it.
+        requirement: What ``accepts`` asks for, in words.
+        live: Whether it may change while a model is loaded.
+    """
+
+    name: str
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    accepts: Callable[[Any], bool] = lambda value: True
+    requirement: str = ""
+    live: bool = False
+
+    @property
+    def ros_default(self) -> Any:
+        """The default as rclpy takes it."""
+        return list(self.default) if isinstance(self.default, tuple) else self.default
+
+    def checked(self, value: Any) -> Any:
+        """The value as the node uses it; raises `ConfigError`, naming parameter, value and range, if it may not be used."""
+        if isinstance(self.default, tuple):
+            value = self._checked_list(value)
+        elif type(value) is not type(self.default) and not (isinstance(self.default, float) and type(value) is int):
+            raise self._error(KINDS[type(self.default)], value)
+        if self.choices and value not in self.choices:
+            raise self._error(f"one of {', '.join(self.choices)}", value)
+        if self.minimum is not None and not self.minimum <= value <= self.maximum:
+            raise self._error(f"in {self.minimum} .. {self.maximum}", value)
+        if not self.accepts(value):
+            raise self._error(self.requirement, value)
+        return value
+
+    def _checked_list(self, value: Any) -> tuple:
+        # An empty list on the command line or in a parameter file arrives as no value at all.
+        items = () if value is None else value
+        kind = type(self.default[0])
+        if not isinstance(items, (list, tuple, array)) or any(type(item) is not kind for item in items):
+            raise self._error(LISTS[kind], value)
+        return tuple(items) or self.default
+
+    def _error(self, requirement: str, value: Any) -> ConfigError:
+        shown = list(value) if isinstance(value, (tuple, array)) else value
+        return ConfigError(f"parameter {self.name!r} must be {requirement}, got {shown!r}")
+
+    def descriptor(self) -> ParameterDescriptor:
+        """For ``declare_parameter``."""
+        # rclpy's own check of types names neither parameter nor value, and refuses 2 where 2.0 is meant.
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, dynamic_typing=True)
+        # `read_only` would forbid changes before a model is loaded, too.
+        change = LIVE if self.live else FIXED
+        allowed = f"one of: {', '.join(self.choices)}" if self.choices else self.requirement
+        descriptor.additional_constraints = f"{allowed}; {change}" if allowed else change
+        if isinstance(self.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=self.minimum, to_value=self.maximum)]
+        elif self.minimum is not None:
+            descriptor.integer_range = [IntegerRange(from_value=self.minimum, to_value=self.maximum, step=0)]
+        return descriptor
+
+
+PARAMETERS = (
+    Parameter(
+        name="model",
+        default=DEFAULT_MODEL,
+        description="Mask2Former checkpoint: name of a shipped model, a directory, or a hub id (downloads on first use)",
+        accepts=bool,
+        requirement="the name of a model",
+    ),
+    Parameter(
+        name="propagation",
+        default="auto",
+        description="How masks reach the frames in between; auto: what the model recommends, tracked without a motion module",
+        choices=PROPAGATIONS,
+    ),
+    Parameter(
+        name="device",
+        default="auto",
+        description="Where the model runs: auto (CUDA where there is one), cpu, cuda or cuda:N",
+        accepts=_is_device,
+        requirement="auto, cpu, cuda or cuda:N",
+    ),
+    Parameter(
+        name="precision",
+        default="auto",
+        description="Floating-point type of the networks; auto: fp16 on a GPU, else fp32",
+        choices=PRECISIONS,
+    ),
+    Parameter(
+        name="threads",
+        default=0,
+        description="CPU threads for the model and optical flow; 0: half of the cores",
+        minimum=0,
+        maximum=256,
+    ),
+    Parameter(
+        name="mode",
+        default="realtime",
+        description="realtime: the newest frame wins and older ones are dropped; lossless: every frame is answered once",
+        choices=("realtime", "lossless"),
+    ),
+    Parameter(
+        name="queue_size",
+        default=256,
+        description="Frames that may wait in lossless mode; those that come when it is full are counted as dropped",
+        minimum=1,
+        maximum=100_000,
+    ),
+    Parameter(
+        name="image_transport",
+        default="raw",
+        description="raw: sensor_msgs/Image on 'image'; compressed: sensor_msgs/CompressedImage on 'image/compressed'",
+        choices=("raw", "compressed"),
+    ),
+    Parameter(
+        name="max_image_pixels",
+        default=MAX_IMAGE_PIXELS,
+        description="Images of more pixels, width x height, are refused before they are decoded",
+        minimum=1,
+        maximum=MOST_IMAGE_PIXELS,
+        live=True,
+    ),
+    Parameter(
+        name="significant_bits",
+        default=0,
+        description="Bits that the camera's 16-bit values use, such as 12 of mono16; 0: estimated from the brightest so far",
+        accepts=lambda value: value == 0 or 8 <= value <= 16,
+        requirement="0 or in 8 .. 16",
+        live=True,
+    ),
+    Parameter(
+        name="cameras",
+        default=NO_TEXTS,
+        description="Names of several cameras, each with topics and services of its own below its name; empty for one camera",
+        accepts=_are_camera_names,
+        requirement="a list of different names of letters, digits and _, each beginning with a letter",
+    ),
+    Parameter(
+        name="key_frames",
+        default="auto",
+        description="async: the segmentor works in the background; sync: its frame waits for it; auto: async in realtime mode",
+        choices=("auto", *KEY_FRAME_MODES),
+    ),
+    Parameter(
+        name="max_interval_frames",
+        default=StreamConfig.max_interval_frames,
+        description="A key frame at least every so many frames; 1 runs the segmentor on each frame",
+        minimum=1,
+        maximum=100_000,
+        live=True,
+    ),
+    Parameter(
+        name="max_interval_s",
+        default=StreamConfig.max_interval_s,
+        description="A key frame also when the last one is this old, in seconds of frame stamps; 0: max_key_age_s, or "
+        "half of it when key frames are asynchronous",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="min_interval_s",
+        default=StreamConfig.min_interval_s,
+        description="No key frame sooner than this after the last one, except at a scene cut or on request",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="motion_threshold",
+        default=StreamConfig.motion_threshold,
+        description="A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the "
+        "image x seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
+        name="history_weight",
+        default=StreamConfig.history_weight,
+        description="Of what earlier key frames said, relative to a new one: 0.5 for steadier labels; 0 is MPVSS as published",
+        minimum=0.0,
+        maximum=MAX_HISTORY_WEIGHT,
+        live=True,
+    ),
+    Parameter(
+        name="max_key_age_s",
+        default=StreamConfig.max_key_age_s,
+        description="Masks this old are not used any more, and a longer gap between frames resets the stream",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="retry_initial_s",
+        default=StreamConfig.retry_initial_s,
+        description="How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles each time",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="retry_max_s",
+        default=StreamConfig.retry_max_s,
+        description="The longest wait between two tries after failed key frames",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
+    ),
+    Parameter(
+        name="output_size",
+        default=INPUT_SIZE,
+        description="Width and height of labels and confidence, resized to the nearest pixel; [0, 0] for the camera image's",
+        accepts=_is_label_size,
+        requirement=f"[width, height] in 1 .. {MAX_LABEL_SIZE}, or [0, 0]",
+        live=True,
+    ),
+    Parameter(
+        name="class_map",
+        default=NO_TEXTS,
+        description="Published classes: 'class=name' each; equal names merge, '*' stands for the rest, no name: unlabeled",
+        requirement="a list of 'class=name' that names each class once",
+    ),
+    Parameter(
+        name="overlay_alpha",
+        default=0.5,
+        description="Opacity of the class colours in the overlay image",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
+        name="autostart",
+        default=True,
+        description="Configure and activate by itself; false leaves the lifecycle transitions to a manager",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig:
+    """The values of all parameters, by the table's names, checked."""
+
+    model: str
+    propagation: str
+    device: str
+    precision: str
+    threads: int
+    mode: str
+    queue_size: int
+    image_transport: str
+    max_image_pixels: int
+    significant_bits: int
+    cameras: tuple[str, ...]
+    key_frames: str
+    max_interval_frames: int
+    max_interval_s: float
+    min_interval_s: float
+    motion_threshold: float
+    history_weight: float
+    max_key_age_s: float
+    retry_initial_s: float
+    retry_max_s: float
+    output_size: tuple[int, ...]
+    class_map: tuple[str, ...]
+    overlay_alpha: float
+    autostart: bool
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """One empty name for a node with one camera, whose topics need no prefix."""
+        return tuple(name for name in self.cameras if name) or ("",)
+
+    @property
+    def class_map_entries(self) -> tuple[str, ...]:
+        """What `ClassMap` needs of it."""
+        return tuple(entry for entry in self.class_map if entry)
+
+    @property
+    def label_size(self) -> tuple[int, int] | None:
+        """Width and height of the label images; None for the camera image's."""
+        return None if self.output_size == INPUT_SIZE else self.output_size
+
+    @property
+    def stream(self) -> StreamConfig:
+        """What the model side needs of it."""
+        automatic = "sync" if self.mode == "lossless" else "async"
+        return StreamConfig(
+            key_frames=automatic if self.key_frames == "auto" else self.key_frames,
+            max_interval_frames=self.max_interval_frames,
+            max_interval_s=self.max_interval_s,
+            min_interval_s=self.min_interval_s,
+            motion_threshold=self.motion_threshold,
+            history_weight=self.history_weight,
+            max_key_age_s=self.max_key_age_s,
+            retry_initial_s=self.retry_initial_s,
+            retry_max_s=self.retry_max_s,
+        )
+
+
+def checked_config(values: dict[str, Any]) -> NodeConfig:
+    """Build a `NodeConfig` from all parameters' values; raises `ConfigError` if any of them is out of range."""
+    config = NodeConfig(**{p.name: p.checked(values[p.name]) for p in PARAMETERS})
+    config.stream  # noqa: B018  raises if the combination is refused
+    parse_entries(config.class_map_entries)
+    return config
+
+
+def declare_parameters(node: Node) -> NodeConfig:
+    """Declare the table on a node and return the values it starts with.
+
+    Raises:
+        ConfigError: If a given value is of another type or out of range.
+    """
+    try:
+        values = {p.name: node.declare_parameter(p.name, p.ros_default, p.descriptor()).value for p in PARAMETERS}
+    except Exception as error:  # rclpy has one exception type for each way in which a value can be wrong
+        raise ConfigError(str(error)) from error
+    return checked_config(values)

@@ -1,1 +1,0 @@
-"""``mpvss study``: tables, plots and pictures of what `mpvss_model.study` measures on bags, folders and data sets."""
