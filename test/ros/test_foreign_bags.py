@@ -12,7 +12,7 @@ from mpvss_model import DataError
 from mpvss_ros.bag import Bag
 from mpvss_ros.bag_storage import zstd
 from mpvss_ros.conversions import stamp_ns
-from mpvss_ros.offline import is_bag
+from mpvss_ros.labelled_source import is_bag
 
 from .recordings import (
     FRAMES,
