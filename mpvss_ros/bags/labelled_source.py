@@ -11,7 +11,7 @@ from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_files import is_bag_file, is_bag_folder
 from mpvss_ros.bags.source_counts import SourceCounts
 
-__all__ = ["BagFrames", "open_labelled_source"]
+__all__ = ["BagFrames", "is_bag", "open_labelled_source"]
 
 
 @dataclass
@@ -49,7 +49,7 @@ def open_labelled_source(path: Path, *, split: str | None = None, topic: str | N
     Raises:
         DataError: If the source is missing or broken.
     """
-    if not _is_bag(path):
+    if not is_bag(path):
         return open_clips(path, split=split)
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
@@ -57,6 +57,6 @@ def open_labelled_source(path: Path, *, split: str | None = None, topic: str | N
     return ClipSet(str(path), None, (Clip(path.name, frames),))
 
 
-def _is_bag(path: Path) -> bool:
+def is_bag(path: Path) -> bool:
     """Whether a source is read as a bag, also where there is nothing: a bag's errors tell what may be given."""
     return is_bag_file(path) or is_bag_folder(path) or not path.exists()
