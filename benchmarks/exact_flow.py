@@ -19,8 +19,8 @@ import numpy as np
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
-from mpvss_model.image import FramePadding
 from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.image import FramePadding
 from mpvss_model.propagation.optical_flow import MASK_STRIDE, DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.propagation.registry import CopyPropagator, Propagator
 from mpvss_model.runtime.threads import use_threads

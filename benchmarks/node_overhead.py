@@ -20,9 +20,9 @@ from std_msgs.msg import Header
 from benchmarks.running_node import running_node, wait_for_node
 from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
-from mpvss_ros.node.camera import Camera
-from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.diagnostics.statistics import percentile
+from mpvss_ros.messages.conversions import image_message
+from mpvss_ros.node.camera import Camera
 
 WARM_UP_FRAMES = 20
 PARAMETERS = {"propagation": "copy", "max_interval_frames": 100_000, "max_key_age_s": 3600.0, "mode": "lossless", "threads": 1}

@@ -32,8 +32,8 @@ from benchmarks.running_node import running_node
 from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
-from mpvss_ros.node.camera import Camera
 from mpvss_ros.diagnostics.statistics import percentile
+from mpvss_ros.node.camera import Camera
 
 WARM_UP_FRAMES = 20
 

@@ -22,8 +22,8 @@ from std_msgs.msg import Header
 from benchmarks.running_node import running_node, wait_for_node
 from mpvss_model import VideoSegmentor
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
-from mpvss_ros.messages.conversions import image_message, stamp_ns
 from mpvss_ros.diagnostics.statistics import percentile
+from mpvss_ros.messages.conversions import image_message, stamp_ns
 
 CAMERA_HZ = 15
 

@@ -20,8 +20,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from benchmarks.running_node import running_node, wait_for_node
-from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.diagnostics.statuses import resident_mb
+from mpvss_ros.messages.conversions import image_message
 
 MAX_GROWTH = 0.01
 CAMERA_HZ = 15

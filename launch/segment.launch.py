@@ -5,11 +5,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
 
 # Name, default and description of each argument. An empty default is "not given": then the node's parameter has the value that
 # a parameter file or `SetParameter` gives it, or its own default.

@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import torch
 
+from mpvss_model.checkpoints.mpvss_model import MPVSSModel
+from mpvss_model.checkpoints.released_names import is_ignored, released_tensor
+from mpvss_model.checkpoints.released_sizes import TensorShapes, released_motion_config, released_mpvss_config
 from mpvss_model.errors import CheckpointError, ConfigError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.checkpoints.released_names import is_ignored, released_tensor
-from mpvss_model.checkpoints.released_sizes import TensorShapes, released_motion_config, released_mpvss_config
 from mpvss_model.segmentor.mask2former.backbones import backbone_name
 from mpvss_model.segmentor.mask2former.segmentor import quiet
-from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.segmentor.network_files import listed, load_network
 from mpvss_model.segmentor.tensor_files import read_released
 

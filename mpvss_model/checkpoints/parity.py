@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from mpvss_model.checkpoints.convert import is_motion_only, model_from_released, motion_from_released
+from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.errors import DataError, MPVSSError
 from mpvss_model.motion.encoder import half_size_input
 from mpvss_model.motion.module import MotionModule, propagate_masks
 from mpvss_model.propagation.motion_module import MotionPropagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
-from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.semantics import class_scores, label_map
 from mpvss_model.text_files import read_text
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig
 from mpvss_model.errors import CheckpointError
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.segmentor.mask2former.backbones import BackboneConfig, mask2former_config, resnet_config, swin_config
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig
 
 __all__ = ["TensorShapes", "released_motion_config", "released_mpvss_config"]
 

@@ -15,16 +15,16 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from mpvss_model.checkpoints.convert import PREPROCESSOR_CONFIG, read_released
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel
 from mpvss_model.errors import CheckpointError, ConfigError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
+from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.mask2former.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
-from mpvss_model.segmentor.image_statistics import image_statistics
-from mpvss_model.segmentor.registry import load_model
 from mpvss_model.segmentor.mask2former.segmentor import quiet
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel
+from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_model", "set_losses", "with_motion"]
 

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from mpvss_model.data.clip import Frame
-from mpvss_model.images.encoded_image import check_encoded_size, decoded_image
 from mpvss_model.errors import DataError, FrameError, first_line
-from mpvss_model.semantics import UNLABELED
+from mpvss_model.images.encoded_image import check_encoded_size, decoded_image
 from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_model.semantics import UNLABELED
 from mpvss_model.stamps import nanoseconds
 from mpvss_model.text_files import read_text
 

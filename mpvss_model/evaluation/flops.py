@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation.registry import Propagator
-from mpvss_model.segmentor.mask2former.backbones import BACKBONES
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
+from mpvss_model.segmentor.mask2former.backbones import BACKBONES
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
 
 __all__ = [
     "CITYSCAPES",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
 from mpvss_model.motion.config import MotionConfig
+from mpvss_model.position_encoding import sine_position_encoding
 
-__all__ = ["MotionDecoder", "sine_position_encoding"]
+__all__ = ["MotionDecoder"]
 
 NUM_LEVELS = 3
-TEMPERATURE = 10000.0
-EPSILON = 1e-6
 
 
 class MotionDecoder(nn.Module):
@@ -62,21 +59,3 @@ class MotionDecoder(nn.Module):
             tokens = torch.cat([queries + self.query_embed.weight, pixels[level] + positions[level]], dim=1)
             queries, pixels[level] = layer(tokens).tensor_split([queries.shape[1]], dim=1)
         return [tokens.transpose(1, 2).unflatten(2, feature.shape[-2:]) for tokens, feature in zip(pixels, features)], queries
-
-
-def sine_position_encoding(height: int, width: int, *, like: torch.Tensor) -> torch.Tensor:
-    """DETR's normalised sine encoding of each pixel, ``[height * width, d]``: first half of ``d`` for y, second for x.
-
-    ``d``, dtype and device are those of ``like``, ``[..., d]``.
-    """
-    channels = like.shape[-1] // 2
-    wavelengths = TEMPERATURE ** (torch.arange(0, channels, 2, device=like.device) / channels)
-
-    def encode(size: int) -> torch.Tensor:
-        positions = torch.arange(1, size + 1, device=like.device) / (size + EPSILON) * (2 * math.pi)
-        angles = positions[:, None] / wavelengths
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # [size, channels]
-
-    rows = encode(height)[:, None].expand(height, width, channels)
-    columns = encode(width)[None].expand(height, width, channels)
-    return torch.cat([rows, columns], dim=-1).flatten(0, 1).to(like.dtype)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mpvss_model.runtime.cuda import GraphedFunction, to_device
 from mpvss_model.errors import ConfigError
-from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
 from mpvss_model.motion.fast import fast_motion, key_part
 from mpvss_model.motion.module import Motion, MotionModule, propagate_masks
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
+from mpvss_model.runtime.cuda import GraphedFunction, to_device
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["MotionPropagator", "RefinedFlowPropagator"]

@@ -9,9 +9,9 @@ import torch
 
 from mpvss_model.config import PROPAGATIONS
 from mpvss_model.errors import ConfigError
-from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation.motion_module import MotionPropagator, RefinedFlowPropagator
+from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["PROPAGATIONS", "CopyPropagator", "Propagator", "make_propagator"]

@@ -10,10 +10,10 @@ import torch
 from transformers import Mask2FormerConfig
 
 from mpvss_model.checkpoints.convert import load_checkpoint
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig
 from mpvss_model.segmentor.network_files import check_location, load_config
 
 __all__ = ["LoadedModel", "load_model"]

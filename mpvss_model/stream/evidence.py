@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from mpvss_model.image import FramePadding
-from mpvss_model.stream.change import Change, measure_change
 from mpvss_model.semantics import best_scores, confidence_map
+from mpvss_model.stream.change import Change, measure_change
 
 __all__ = ["SCORE_LEVELS", "Evidence", "RecentEvidence", "Segments"]
 

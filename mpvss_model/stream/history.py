@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from mpvss_model.image import FramePadding
-from mpvss_model.stream.change import Change
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import class_probabilities, grid_scores
+from mpvss_model.stream.change import Change
 
 __all__ = ["History"]
 

@@ -15,12 +15,12 @@ import torch
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import first_line
-from mpvss_model.stream.history import History
-from mpvss_model.stream.change import thumbnail
-from mpvss_model.stream.schedule import KeyFrameReason
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_model.semantics import relevant_queries
 from mpvss_model.stamps import seconds
+from mpvss_model.stream.change import thumbnail
+from mpvss_model.stream.history import History
+from mpvss_model.stream.schedule import KeyFrameReason
 
 __all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mpvss_model.stream.evidence import SCORE_LEVELS, Evidence
-from mpvss_model.stream.change import Change
-from mpvss_model.stream.schedule import KeyFrameReason, RestartReason
 from mpvss_model.stamps import seconds
+from mpvss_model.stream.change import Change
+from mpvss_model.stream.evidence import SCORE_LEVELS, Evidence
+from mpvss_model.stream.schedule import KeyFrameReason, RestartReason
 
 __all__ = ["Segmentation"]
 

@@ -14,19 +14,19 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
-from mpvss_model.stream.evidence import Evidence, RecentEvidence, Segments
-from mpvss_model.stream.history import History
 from mpvss_model.image import check_frame
-from mpvss_model.stream.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
-from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.stream.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
-from mpvss_model.runtime.precision import resolve_precision
 from mpvss_model.propagation.registry import Propagator, make_propagator
-from mpvss_model.stream.schedule import KeyFrameReason, KeyFrameSchedule, RestartReason
-from mpvss_model.stream.segmentation import Segmentation
+from mpvss_model.runtime.memory import keep_freed_memory
+from mpvss_model.runtime.precision import resolve_precision
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.semantics import best_labels
 from mpvss_model.stamps import checked_stamp_ns, seconds, stamp_text
+from mpvss_model.stream.change import SCENE_CUT, Change, is_cut, measure_change, thumbnail
+from mpvss_model.stream.evidence import Evidence, RecentEvidence, Segments
+from mpvss_model.stream.history import History
+from mpvss_model.stream.key_frame_job import Failure, KeyFrameJob, Reference, check_finite, key_frame_worker
+from mpvss_model.stream.schedule import KeyFrameReason, KeyFrameSchedule, RestartReason
+from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.state import StreamState
 
 __all__ = ["VideoSegmentor", "model_location", "resolve_device"]
@@ -35,7 +35,7 @@ WARM_UP_SIZE = (240, 320)
 # A key frame and a frame that is answered from it; the same once more where the second key frame is made in another way.
 WARM_UP_FRAMES, WARM_UP_FRAMES_WITH_HISTORY = 2, 4
 WARM_UP_PERIOD_NS = 1_000_000
-WEIGHTS_DIR = Path(__file__).parent / "weights"
+WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)

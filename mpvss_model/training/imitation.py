@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from mpvss_model.checkpoints.mpvss_model import MPVSSModel
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.config import LossConfig
 from mpvss_model.training.stages import RGB, Batch, Predictor, Stage, frozen_predictor, key_frame_predictions
-from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["BackboneStage", "DecoderStage", "ImitationStage"]
 

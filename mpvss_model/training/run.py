@@ -14,9 +14,6 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from mpvss_model.data import ClipSet, open_clips
-from mpvss_model.errors import ConfigError, DataError
-from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.checkpoints.starting_model import (
     StartingModel,
     load_start,
@@ -26,6 +23,9 @@ from mpvss_model.checkpoints.starting_model import (
     set_losses,
     with_motion,
 )
+from mpvss_model.data import ClipSet, open_clips
+from mpvss_model.errors import ConfigError, DataError
+from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.training.config import IMITATION_STAGES, ModelConfig, TrainingConfig
 from mpvss_model.training.datasets import ClipDataset, FlawedFrameDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.imitation import BackboneStage, DecoderStage, ImitationStage

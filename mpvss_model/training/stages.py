@@ -16,11 +16,11 @@ from mpvss_model.config import StreamConfig
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation.registry import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.flow_loss import flow_loss
 from mpvss_model.training.frozen_segmentor import FrozenSegmentor
 from mpvss_model.training.losses import segmentation_losses
-from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.warp import backward_warp
 
 __all__ = ["MotionStage", "SegmentorStage", "Stage", "frozen_predictor", "key_frame_predictions", "parameter_groups"]

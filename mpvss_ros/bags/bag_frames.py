@@ -12,12 +12,12 @@ import numpy as np
 from mpvss_model import DataError, FrameError
 from mpvss_model.data import Frame
 from mpvss_model.evaluation.metrics import ConfusionMatrix
-from mpvss_model.semantics import UNLABELED
 from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_model.semantics import UNLABELED
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.messages.conversions import labels_from_message, rgb_from_message, stamp_ns
 from mpvss_ros.bags.source_counts import SourceCounts
+from mpvss_ros.messages.conversions import labels_from_message, rgb_from_message, stamp_ns
 
 __all__ = ["EvaluatedFrame", "LabelledFrame", "bag_frames", "evaluated_frames"]
 

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 PAPER_TABLE_SIZE = 12
 BENCHMARK_FRAMES = 10
-SAMPLE_BAG = Path(__file__).parent / "samples" / "rooms"
+SAMPLE_BAG = Path(__file__).parents[1] / "samples" / "rooms"
 
 BagOption = Annotated[Path, typer.Option(help="rosbag2 directory or file; the shipped clip if left out.", show_default=False)]
 ModelOption = Annotated[str, typer.Option(help="Shipped model's name, checkpoint directory or hub id.")]
@@ -57,8 +57,8 @@ def run(
     from mpvss_ros.bags.bag import Bag
     from mpvss_ros.process.clean_end import clean_end
     from mpvss_ros.replay.output_folder import check_output_folder
-    from mpvss_ros.replay.report import write_report
     from mpvss_ros.replay.replay_session import Progress, run_session
+    from mpvss_ros.replay.report import write_report
 
     config = StreamConfig(max_interval_frames=interval)
     console = Console()
@@ -123,8 +123,8 @@ def evaluate(
     from rich.progress import Progress
 
     from mpvss_model.files import write_whole
-    from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
     from mpvss_model.runtime.threads import use_threads
+    from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
 
     use_threads(threads)
     console = Console()
@@ -203,8 +203,8 @@ def convert(
     from rich.console import Console
 
     from mpvss_model.checkpoints.convert import convert as convert_checkpoint
-    from mpvss_ros.cli.tables import conversion_table
     from mpvss_model.text_files import read_text
+    from mpvss_ros.cli.tables import conversion_table
 
     names = None if classes is None else [name.strip() for name in read_text(classes).splitlines() if name.strip()]
     Console().print(conversion_table(convert_checkpoint(file, out_dir, class_names=names)))
@@ -240,7 +240,7 @@ def flops(
     from rich.console import Console
     from rich.progress import track
 
-    from mpvss_model.evaluation.flops import all_paper_costs, parse_frame_size, paper_cost
+    from mpvss_model.evaluation.flops import all_paper_costs, paper_cost, parse_frame_size
     from mpvss_ros.cli.tables import cost_table, costs_table
 
     console = Console()
@@ -270,13 +270,13 @@ def benchmark(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mpvss_model.evaluation.benchmark import PRESETS, run_benchmark
     from mpvss_model.errors import ConfigError
+    from mpvss_model.evaluation.benchmark import PRESETS, run_benchmark
     from mpvss_model.files import write_whole
-    from mpvss_ros.cli.tables import benchmark_table
+    from mpvss_model.runtime.threads import use_threads
     from mpvss_ros.bags.bag import Bag
     from mpvss_ros.bags.bag_frames import bag_frames
-    from mpvss_model.runtime.threads import use_threads
+    from mpvss_ros.cli.tables import benchmark_table
 
     names = list(PRESETS) if preset == "all" else [preset]
     if not set(names) <= set(PRESETS):
@@ -373,8 +373,8 @@ def rooms(
         ground_truth=ground_truth,
     )
     require_rooms_extra()
-    from mpvss_model.data.rooms.generate import generate, write_folder_clip
     from mpvss_model.data.rooms.furniture_library import prepare_library
+    from mpvss_model.data.rooms.generate import generate, write_folder_clip
 
     write_clip = write_folder_clip
     if bags:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from mpvss_model.evaluation.benchmark import BenchmarkReport
 from mpvss_model.checkpoints.convert import Conversion
-from mpvss_model.evaluation.flops import Cost
 from mpvss_model.checkpoints.parity import ParityReport
+from mpvss_model.evaluation.benchmark import BenchmarkReport
+from mpvss_model.evaluation.flops import Cost
 
 __all__ = ["benchmark_table", "conversion_table", "cost_table", "costs_table", "parity_table"]
 

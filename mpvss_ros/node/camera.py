@@ -17,15 +17,15 @@ from mpvss_model import FrameError, VideoSegmentor
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.diagnostics.camera_check import CameraCheck
-from mpvss_ros.messages.camera_info import image_scale
-from mpvss_ros.node.class_map import ClassMap
-from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
 from mpvss_ros.diagnostics.frame_sequence import FrameSequence
+from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
+from mpvss_ros.messages.camera_info import image_scale
+from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
+from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.mailbox import FrameMailbox
 from mpvss_ros.node.outputs import Outputs
 from mpvss_ros.node.parameters import NodeConfig
-from mpvss_ros.diagnostics.statistics import CameraStatistics
-from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
 
 __all__ = ["Camera", "image_topic"]
 

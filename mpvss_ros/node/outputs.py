@@ -11,10 +11,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 
 from mpvss_model import Segmentation
-from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
-from mpvss_ros.node.class_map import ClassMap
-from mpvss_ros.messages.conversions import image_message
 from mpvss_model.overlay import overlay
+from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
+from mpvss_ros.messages.conversions import image_message
+from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.parameters import NodeConfig
 
 __all__ = ["Outputs", "time_message"]

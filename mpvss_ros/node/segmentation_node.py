@@ -22,13 +22,13 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, MPVSSError, VideoSegmentor
 from mpvss_model.errors import first_line
+from mpvss_model.runtime.threads import use_threads
+from mpvss_ros.diagnostics.statuses import camera_statuses, model_status
 from mpvss_ros.node.camera import Camera, image_topic
 from mpvss_ros.node.class_map import ClassMap
-from mpvss_ros.diagnostics.statuses import camera_statuses, model_status
 from mpvss_ros.node.inference_thread import InferenceThread
-from mpvss_ros.process.overrides import unused_overrides
 from mpvss_ros.node.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
-from mpvss_model.runtime.threads import use_threads
+from mpvss_ros.process.overrides import unused_overrides
 
 __all__ = ["SegmentationNode", "run"]
 

@@ -31,7 +31,7 @@ class ChildProcess:
     """Runs while the block does, and never longer than this process; its log is kept.
 
     Args:
-        module: Of this package, such as ``replay_node``.
+        module: Of this package, such as ``replay.main``.
         arguments: After ``--ros-args``.
         parameters: Of the node, by name. They go through a file, so that texts may hold anything.
 

@@ -24,8 +24,8 @@ from mpvss_model import ConfigError, MPVSSError
 from mpvss_model.errors import first_line
 from mpvss_ros.bags.bag import Bag, RawMessage, RecordedTopic
 from mpvss_ros.messages.conversions import stamp_ns
-from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
 from mpvss_ros.node.parameters import NO_TEXTS, Parameter
+from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
 from mpvss_ros.replay.replay_window import ReplayWindow
 
 __all__ = ["ReplayNode", "main"]

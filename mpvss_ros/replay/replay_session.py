@@ -15,13 +15,13 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 
 from mpvss_model import MPVSSError
-from mpvss_ros.replay.answers import Answers, PackedAnswer
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.process.child_process import ChildProcess
-from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
 from mpvss_ros.bags.bag_frames import LabelledFrame
-from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
+from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
+from mpvss_ros.process.child_process import ChildProcess
 from mpvss_ros.process.isolation import Isolation, isolated
+from mpvss_ros.replay.answers import Answers, PackedAnswer
+from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
 
 __all__ = ["Progress", "SessionError", "SessionResult", "run_session"]
 
@@ -176,12 +176,12 @@ def _collect(
     camera_topic = f"{isolation.namespace}/image" + ("/compressed" if is_compressed else "")
     names = ["-r", f"__ns:={isolation.namespace}", "-r", f"/diagnostics:={_diagnostics_topic(isolation)}"]
     segmentation = ChildProcess(
-        "segmentation_main",
+        "node.main",
         names,
         {"mode": "lossless", "image_transport": "compressed" if is_compressed else "raw", **node_parameters},
     )
     replay = ChildProcess(
-        "replay_node",
+        "replay.main",
         [*names, "-r", f"{topic}:={camera_topic}"],
         {
             "bag": str(bag.path),

@@ -13,13 +13,13 @@ import numpy as np
 from mpvss_model import DataError
 from mpvss_model.class_names import distinct_names
 from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.overlay import PALETTE, overlay
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_frames import EvaluatedFrame, LabelledFrame, evaluated_frames
+from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.replay.frame_counts import FrameCounts
 from mpvss_ros.replay.output_folder import output_folder
-from mpvss_model.overlay import PALETTE, overlay
-from mpvss_ros.diagnostics.statistics import percentile
 
 __all__ = ["write_report"]
 

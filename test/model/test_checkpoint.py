@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mpvss_model.checkpoints.convert import convert, load_checkpoint, model_from_released, motion_from_released, read_released
-from mpvss_model.errors import CheckpointError, ConfigError
-from mpvss_model.checkpoints.parity import fixture_weights
 from mpvss_model.checkpoints.mpvss_model import MPVSSModel
+from mpvss_model.checkpoints.parity import fixture_weights
+from mpvss_model.errors import CheckpointError, ConfigError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.fast import fast_motion, key_part
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation.motion_module import MotionPropagator
+from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.segmentor.key_frame import KeyFrame
 from test.model.test_fast_network import CountedOperators
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mpvss_model import flops
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.flops import (
     CITYSCAPES,
@@ -25,7 +26,6 @@ from mpvss_model.evaluation.flops import (
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule, propagate_masks
 from mpvss_model.segmentor.registry import load_model
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from test.brightness import BrightnessSegmentor
 from test.faulty_segmentor import FaultySegmentor
 

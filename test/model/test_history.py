@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
-from mpvss_model.stream.history import LEAST_SCORE, History
-from mpvss_model.stream.change import Change
 from mpvss_model.propagation.optical_flow import TrackedFlowPropagator
 from mpvss_model.segmentor.registry import load_model
 from mpvss_model.semantics import class_scores
+from mpvss_model.stream.change import Change
+from mpvss_model.stream.history import LEAST_SCORE, History
 from mpvss_model.warp import backward_warp
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 from test.faulty_segmentor import FaultySegmentor

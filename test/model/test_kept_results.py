@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
-from mpvss_model.stream.evidence import Evidence, Segments
 from mpvss_model.image import FramePadding
 from mpvss_model.stream.change import Change
+from mpvss_model.stream.evidence import Evidence, Segments
 from test.brightness import make_segmentor, scene
 
 SIZE = (240, 320)

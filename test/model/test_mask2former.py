@@ -8,7 +8,11 @@ import torch
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model import CheckpointError, StreamConfig, VideoSegmentor
-from mpvss_model.segmentor.mask2former.efficientnet_lite import EfficientNetLiteBackbone, EfficientNetLiteConfig, imagenet_state_dict
+from mpvss_model.segmentor.mask2former.efficientnet_lite import (
+    EfficientNetLiteBackbone,
+    EfficientNetLiteConfig,
+    imagenet_state_dict,
+)
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 
 CPU = torch.device("cpu")

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mpvss_model.motion.config import MotionConfig
-from mpvss_model.motion.decoder import MotionDecoder, sine_position_encoding
+from mpvss_model.motion.decoder import MotionDecoder
+from mpvss_model.position_encoding import sine_position_encoding
 
 SMALL = MotionConfig(
     num_queries=5, query_size=16, hidden_size=16, num_heads=2, ffn_size=32, num_layers=4, encoder_channels=(4, 4, 4, 6, 16, 8)

@@ -5,9 +5,9 @@ import torch
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
-from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation.motion_module import MotionPropagator, RefinedFlowPropagator
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 CONFIG = MotionConfig(

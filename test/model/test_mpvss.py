@@ -4,9 +4,15 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from mpvss_model.errors import ConfigError
-from mpvss_model.segmentor.mask2former.backbones import BACKBONES, backbone_name, mask2former_config, resnet_config, swin_config
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
+from mpvss_model.errors import ConfigError
+from mpvss_model.segmentor.mask2former.backbones import (
+    BACKBONES,
+    backbone_name,
+    mask2former_config,
+    resnet_config,
+    swin_config,
+)
 
 # Millions of parameters of the released networks with 124 classes.
 PARAMETERS_M = {"r50": 84.120, "r101": 103.112, "swin-t": 87.518, "swin-s": 108.836, "swin-b": 147.001, "swin-l": 255.567}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model.errors import CheckpointError, DataError
 from mpvss_model.checkpoints.parity import ArrayParity, ParityReport, check_parity, fixture_weights
+from mpvss_model.errors import CheckpointError, DataError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 # Largest absolute differences that are allowed.

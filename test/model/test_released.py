@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from mpvss_model.checkpoints.convert import model_from_released
-from mpvss_model.errors import CheckpointError
-from mpvss_model.motion.config import MotionConfig
+from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
 from mpvss_model.checkpoints.released_names import is_ignored, released_tensor
 from mpvss_model.checkpoints.released_sizes import TensorShapes, released_mpvss_config
+from mpvss_model.errors import CheckpointError
+from mpvss_model.motion.config import MotionConfig
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES, backbone_name, mask2former_config, resnet_config
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
 
 
 def released_layout(model):

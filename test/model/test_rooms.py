@@ -13,8 +13,8 @@ from mpvss_model.data.rooms.camera import CameraPose, Lens, Roads, RobotCamera
 from mpvss_model.data.rooms.catalogue import CLASS_NAMES, model_classes, read_archives
 from mpvss_model.data.rooms.floor_grid import CELL_M, FloorGrid, footprint
 from mpvss_model.data.rooms.floor_plan import MIN_SIDE_M, draw_floor_plan
-from mpvss_model.data.rooms.generate import RoomsGenerator, generate, write_folder_clip
 from mpvss_model.data.rooms.furniture_library import FurnitureLibrary, prepare_library
+from mpvss_model.data.rooms.generate import RoomsGenerator, generate, write_folder_clip
 from mpvss_model.data.rooms.mesh import NO_TEXTURE, load_mesh, mesh_from_obj, save_mesh
 from mpvss_model.data.rooms.renderer import Moment, Renderer
 from mpvss_model.data.rooms.scene import draw_scene

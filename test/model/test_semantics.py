@@ -2,8 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpvss_model.image import FramePadding
 from mpvss_model import semantics
+from mpvss_model.image import FramePadding
 from mpvss_model.semantics import best_labels, best_scores, class_scores, confidence_map, label_map, relevant_queries
 
 PADDING = FramePadding(20, 30)

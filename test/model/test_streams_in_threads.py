@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
-from mpvss_model.runtime.last_values import LastValues
 from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.runtime.last_values import LastValues
 from mpvss_model.segmentor.registry import load_model
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 

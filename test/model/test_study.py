@@ -6,7 +6,6 @@ import torch
 
 from mpvss_model import ConfigError, DataError
 from mpvss_model.data import Clip, Frame, open_clips
-from mpvss_model.segmentor.registry import load_model
 from mpvss_model.evaluation.study import (
     CORRUPTIONS,
     PER_FRAME,
@@ -21,6 +20,7 @@ from mpvss_model.evaluation.study import (
 )
 from mpvss_model.evaluation.study.code_digest import code_digest, sources_digest
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
+from mpvss_model.segmentor.registry import load_model
 
 CONFIG = StudyConfig(intervals=(1, 2, 6))
 

@@ -3,9 +3,9 @@ import io
 from rich.console import Console
 
 from mpvss_model.checkpoints.convert import Conversion
+from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
 from mpvss_model.evaluation.flops import Cost, PartCost
 from mpvss_model.motion.config import MotionConfig
-from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
 from mpvss_ros.cli.tables import conversion_table, cost_table, costs_table, parity_table
 
 PARTS = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mpvss_model import CheckpointError, ConfigError, DataError
-from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.checkpoints.starting_model import load_start, new_start, with_motion
+from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.training import TrainingConfig
 from mpvss_model.training.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig, LossConfig

@@ -168,8 +168,8 @@ def start_process(tiny_checkpoint):
     """Starts nodes as processes, and ends them after the test."""
     started = []
 
-    def start(*arguments, module="segmentation_main", **parameters):
-        if module == "segmentation_main":
+    def start(*arguments, module="node.main", **parameters):
+        if module == "node.main":
             parameters = {"model": tiny_checkpoint, "threads": 1, **parameters}
         started.append(NodeProcess(module, parameters, arguments))
         return started[-1]

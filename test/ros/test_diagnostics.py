@@ -5,10 +5,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from mpvss_ros.diagnostics.camera_check import CameraCheck
-from mpvss_ros.messages.conversions import image_message
-from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.diagnostics.topic_check import TopicReport
+from mpvss_ros.messages.conversions import image_message
 
 from .conftest import header
 

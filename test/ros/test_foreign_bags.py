@@ -11,8 +11,8 @@ from rosbags.rosbag2 import StoragePlugin
 from mpvss_model import DataError
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_storage import zstd
-from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.bags.labelled_source import is_bag
+from mpvss_ros.messages.conversions import stamp_ns
 
 from .recordings import (
     FRAMES,

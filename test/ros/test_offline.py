@@ -18,8 +18,8 @@ from mpvss_model.segmentor.registry import load_model
 from mpvss_model.semantics import best_labels, class_scores, label_map, relevant_queries
 from mpvss_model.stream.video_segmentor import model_location
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, BagWriter
-from mpvss_ros.cli.app import SAMPLE_BAG
 from mpvss_ros.bags.bag_frames import Bag, bag_frames
+from mpvss_ros.cli.app import SAMPLE_BAG
 from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
 
 FRAMES = 18

@@ -1,7 +1,7 @@
 import numpy as np
 
-from mpvss_model.semantics import UNLABELED
 from mpvss_model.overlay import PALETTE, overlay
+from mpvss_model.semantics import UNLABELED
 
 
 def test_every_class_has_its_own_colour_and_unlabeled_is_black():

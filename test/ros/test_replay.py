@@ -9,9 +9,9 @@ import pytest
 
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bags.bag import Bag, BagWriter
+from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.cli.app import SAMPLE_BAG
 from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
-from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
 
@@ -91,7 +91,7 @@ def test_the_labels_depend_neither_on_the_replay_s_speed_nor_on_simulated_time(
     )
     replay = start_process(
         *("-r", "__ns:=/mpvss"),
-        module="replay_node",
+        module="replay.main",
         bag=short_recording,
         topics="[/camera/image_raw/compressed]",
         image_topic="/camera/image_raw/compressed",
@@ -166,6 +166,6 @@ def test_a_node_that_does_not_start_gives_its_reason(short_recording):
     ],
 )
 def test_a_replay_that_cannot_start_says_why(start_process, parameters, message):
-    node = start_process(module="replay_node", **parameters)
+    node = start_process(module="replay.main", **parameters)
     assert node.process.wait(60) == 2
     assert message in node.log() and "Traceback" not in node.log()

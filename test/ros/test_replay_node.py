@@ -16,14 +16,14 @@ from std_msgs.msg import Header
 
 from mpvss_model import DataError, MPVSSError
 from mpvss_ros.bags.bag import Bag, RecordedTopic
-from mpvss_ros.messages.conversions import stamp_ns
-from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.bags.bag_frames import LabelledFrame
 from mpvss_ros.bags.offered_qos import OfferedQos
+from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.statuses import camera_statuses
+from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.replay.replay_node import ReplayNode, _publisher_qos
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
-from mpvss_ros.diagnostics.statistics import CameraStatistics
 
 from .recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
 
@@ -125,14 +125,14 @@ def test_topics_are_latched_as_they_were_recorded(topic, offered, count, is_latc
 def test_a_latched_topic_reaches_who_asks_for_its_last_messages(start_process, peer, bag):
     peer.listen(Header, "/map", LATCHED)
     peer.listen(Image, "/camera/image_raw")
-    replay = start_process(module="replay_node", bag=bag, rate=0, typo=1)
+    replay = start_process(module="replay.main", bag=bag, rate=0, typo=1)
     peer.spin_until(lambda: len(peer.received["/camera/image_raw"]) == FRAMES and peer.received["/map"])
     assert replay.process.wait(60) == 0
     assert "parameter 'typo' is unknown" in replay.log()
 
 
 def test_arguments_that_rcl_cannot_parse_end_with_its_reason(start_process):
-    replay = start_process("--params-file", "/nowhere.yaml", module="replay_node")
+    replay = start_process("--params-file", "/nowhere.yaml", module="replay.main")
     assert replay.process.wait(60) == 2
     assert "/nowhere.yaml" in replay.log() and "Traceback" not in replay.log()
 

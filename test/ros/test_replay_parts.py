@@ -13,15 +13,15 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from mpvss_model import ConfigError, DataError
-from mpvss_ros.replay.answers import Answers, PackedAnswer, match_in_order
+from mpvss_ros.diagnostics.statistics import CameraStatistics
+from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.process.child_process import ChildProcess, _parameter_file
 from mpvss_ros.process.clean_end import clean_end
-from mpvss_ros.diagnostics.statuses import camera_statuses
-from mpvss_ros.replay.frame_counts import frame_counts
 from mpvss_ros.process.isolation import isolated
+from mpvss_ros.replay.answers import Answers, PackedAnswer, match_in_order
+from mpvss_ros.replay.frame_counts import frame_counts
 from mpvss_ros.replay.output_folder import check_output_folder, output_folder
 from mpvss_ros.replay.replay_window import ReplayWindow
-from mpvss_ros.diagnostics.statistics import CameraStatistics
 
 
 def sent(window, stamps):
@@ -212,7 +212,7 @@ def is_running(pid):
 def test_a_child_ends_with_its_parent_even_if_that_is_killed():
     code = (
         "from mpvss_ros.process.child_process import ChildProcess; import time\n"
-        "with ChildProcess('replay_node', [], {'bag': 'none'}) as c: print(c._process.pid, flush=True); time.sleep(60)"
+        "with ChildProcess('replay.main', [], {'bag': 'none'}) as c: print(c._process.pid, flush=True); time.sleep(60)"
     )
     # Stopped in the middle of its imports, the child still has the signal to come.
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -225,7 +225,7 @@ def test_a_child_ends_with_its_parent_even_if_that_is_killed():
 
 
 def test_a_child_that_fails_gives_its_reason():
-    with ChildProcess("replay_node", [], {"bag": "/no/such: 'bag' 1e5"}) as child:
+    with ChildProcess("replay.main", [], {"bag": "/no/such: 'bag' 1e5"}) as child:
         deadline_s = time.monotonic() + 60.0
         while child.exit_code is None:
             assert time.monotonic() < deadline_s

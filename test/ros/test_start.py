@@ -9,9 +9,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from mpvss_model import VideoSegmentor
-from mpvss_ros.process.overrides import unused_overrides
 from mpvss_ros.node.parameters import PARAMETERS
 from mpvss_ros.node.segmentation_node import SegmentationNode
+from mpvss_ros.process.overrides import unused_overrides
 
 # Takes a directory and argument lists; prints what is wrong with each of them there.
 REFUSALS = """

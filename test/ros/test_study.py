@@ -9,14 +9,14 @@ from PIL import Image
 
 from mpvss_model import ConfigError, DataError
 from mpvss_model.evaluation.study import StudyConfig
-from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag, BagWriter
-from mpvss_ros.bags.bag_frames import bag_frames
-from mpvss_ros.cli.evaluation import evaluate_source
-from mpvss_model.overlay import PALETTE
 from mpvss_model.evaluation.study.report.command import run_study
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import worst_frames
 from mpvss_model.evaluation.study.report.sources import open_source
+from mpvss_model.overlay import PALETTE
+from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag, BagWriter
+from mpvss_ros.bags.bag_frames import bag_frames
+from mpvss_ros.cli.evaluation import evaluate_source
 
 CONFIG = StudyConfig(intervals=(2, 5))
 PLOTS = {"miou_over_interval.png", "miou_over_distance.png", "robustness.png"}

@@ -6,8 +6,8 @@ import pytest
 
 from mpvss_model import DataError
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
 from mpvss_ros.bags.video import bag_from_video
+from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from mpvss_model.errors import DataError, MPVSSError
 from mpvss_model.evaluation.clip_evaluation import CONSISTENCY_WINDOWS, ClipEvaluation
 from mpvss_model.evaluation.flops import Cost, stream_cost
 from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.evaluation.study.config import PER_FRAME, Run, StudyConfig
+from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
+from mpvss_model.evaluation.study.result import ClipResult, study_digest
+from mpvss_model.evaluation.study.shared_segmentor import SharedSegmentor
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.registry import LoadedModel
 from mpvss_model.semantics import UNLABELED
-from mpvss_model.evaluation.study.config import PER_FRAME, Run, StudyConfig
-from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
-from mpvss_model.evaluation.study.result import ClipResult, study_digest
-from mpvss_model.evaluation.study.shared_segmentor import SharedSegmentor
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["ClipStudy", "methods_of"]

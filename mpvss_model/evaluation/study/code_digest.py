@@ -13,7 +13,7 @@ import torch
 
 __all__ = ["code_digest", "sources_digest"]
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 # What computes nothing that a study keeps: how models and data sets are made.
 UNUSED = ("training", "data/rooms")
 

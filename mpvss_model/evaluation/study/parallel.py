@@ -15,11 +15,11 @@ import torch
 
 from mpvss_model.data import Clip
 from mpvss_model.errors import MPVSSError
-from mpvss_model.runtime.precision import resolve_precision
-from mpvss_model.segmentor.registry import load_model
 from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import StudyConfig
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
+from mpvss_model.runtime.precision import resolve_precision
+from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["ClipJob", "WorkerSettings", "measure_clips"]
 

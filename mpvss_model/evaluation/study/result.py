@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from mpvss_model.data import Clip
-from mpvss_model.files import write_whole
-from mpvss_model.segmentor.registry import LoadedModel
 from mpvss_model.evaluation.study.code_digest import code_digest
 from mpvss_model.evaluation.study.config import StudyConfig
+from mpvss_model.files import write_whole
+from mpvss_model.segmentor.registry import LoadedModel
 
 __all__ = ["ClipResult", "cache_key", "study_digest"]
 

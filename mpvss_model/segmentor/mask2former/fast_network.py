@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
+from mpvss_model.position_encoding import sine_position_encoding
 from mpvss_model.runtime.last_values import LastValues
-from mpvss_model.motion.decoder import sine_position_encoding
 from mpvss_model.segmentor.mask2former.convolutions import prepare_convolutions
 from mpvss_model.segmentor.mask2former.deformable_attention import DeformableAttention, SamplingGrid
 

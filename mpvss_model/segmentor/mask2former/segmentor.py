@@ -15,12 +15,12 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.utils import logging
 
 import mpvss_model.segmentor.mask2former.efficientnet_lite  # noqa: F401  registers the backbone with transformers
-from mpvss_model.runtime.cuda import GraphedFunction, to_device
 from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
-from mpvss_model.segmentor.mask2former.fast_network import FastMask2Former, SegmentedFrame
+from mpvss_model.runtime.cuda import GraphedFunction, to_device
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.key_frame import KeyFrame
+from mpvss_model.segmentor.mask2former.fast_network import FastMask2Former, SegmentedFrame
 from mpvss_model.segmentor.network_files import check_location, class_names_of, load_config, load_network
 from mpvss_model.semantics import UNLABELED
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from mpvss_model.class_names import distinct_names
-from mpvss_model.files import write_whole
 from mpvss_model.evaluation.study import (
     ClipJob,
     ClipResult,
@@ -21,11 +20,12 @@ from mpvss_model.evaluation.study import (
     measure_latency,
     source_summary,
 )
-from mpvss_model.stream.video_segmentor import model_location, resolve_device
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import write_pictures
 from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.report.sources import Source, open_sources
+from mpvss_model.files import write_whole
+from mpvss_model.stream.video_segmentor import model_location, resolve_device
 
 __all__ = ["run_study"]
 

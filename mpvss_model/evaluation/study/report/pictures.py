@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mpvss_model.data import Clip, Frame
-from mpvss_model.semantics import UNLABELED
 from mpvss_model.evaluation.study import ClipResult, ClipStudy, Run
-from mpvss_model.overlay import PALETTE
 from mpvss_model.evaluation.study.report.methods import METHODS
 from mpvss_model.evaluation.study.report.plots import save_figure
 from mpvss_model.evaluation.study.report.sources import Source
+from mpvss_model.overlay import PALETTE
+from mpvss_model.semantics import UNLABELED
 
 __all__ = ["worst_frames", "write_pictures"]
 

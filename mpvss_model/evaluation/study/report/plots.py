@@ -18,9 +18,9 @@ from matplotlib import pyplot  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from mpvss_model.files import write_whole  # noqa: E402
 from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
 from mpvss_model.evaluation.study.report.methods import METHODS, run_label  # noqa: E402
+from mpvss_model.files import write_whole  # noqa: E402
 
 __all__ = ["save_figure", "write_plots"]
 

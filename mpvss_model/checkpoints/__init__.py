@@ -1,0 +1,1 @@
+"""Whole models on disk: loaded, saved, converted, compared."""

@@ -1,0 +1,1 @@
+"""Camera images as they arrive, encoded or with 16 bits."""

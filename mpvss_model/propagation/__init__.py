@@ -1,0 +1,1 @@
+"""Ways to carry the masks of a key frame to another frame."""

@@ -1,0 +1,1 @@
+"""What the model runs on: devices, precision, memory, threads and CUDA graphs."""

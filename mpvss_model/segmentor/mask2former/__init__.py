@@ -1,0 +1,1 @@
+"""Mask2Former, as a segmentor of key frames."""

@@ -1,0 +1,1 @@
+"""One video stream: when key frames are made, and what answers each frame."""

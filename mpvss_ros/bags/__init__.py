@@ -1,0 +1,1 @@
+"""Recordings: read, written, and opened as labelled video."""

@@ -1,0 +1,1 @@
+"""What the node knows of its health, and how it says so."""

@@ -1,0 +1,1 @@
+"""ROS messages <-> what the model takes and gives."""

@@ -1,0 +1,1 @@
+"""How this package's programs start, start each other, and end."""

@@ -1,0 +1,1 @@
+"""Bags replayed through the node, and the report of it."""
