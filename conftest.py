@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 
 NEEDED = {
-    "accelerate": ("mpvss_model/training/*", "test/model/test_training*.py", "test/model/test_synthetic_motion.py"),
-    "moderngl": ("mpvss_model/data/rooms/*", "test/model/test_rooms.py"),
-    "trimesh": ("mpvss_model/data/rooms/*", "test/model/test_rooms.py"),
+    "accelerate": ("mpvss_model/training/*", "test/model/training/*"),
+    "moderngl": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
+    "trimesh": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
 }
 collect_ignore_glob = [path for package, paths in NEEDED.items() if find_spec(package) is None for path in paths]

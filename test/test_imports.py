@@ -2,39 +2,142 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
-from importlib.util import find_spec
+from functools import cache
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROS_MODULES = {"mpvss_ros", "rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rosbags"}
+# From the ground up, as in docs/architecture.md: a room imports rooms of rows before its own only, and no room of its own row.
+# Modules that lie loose in mpvss_model are its foundations.
+ROWS = (
+    ("mpvss_model",),
+    ("mpvss_model.images",),
+    ("mpvss_model.runtime",),
+    ("mpvss_model.segmentor", "mpvss_model.motion"),
+    ("mpvss_model.propagation",),
+    ("mpvss_model.stream",),
+    ("mpvss_model.checkpoints",),
+    ("mpvss_model.data",),
+    ("mpvss_model.evaluation",),
+    ("mpvss_model.training",),
+    ("mpvss_ros.process",),
+    ("mpvss_ros.messages",),
+    ("mpvss_ros.bags",),
+    ("mpvss_ros.diagnostics",),
+    ("mpvss_ros.node",),
+    ("mpvss_ros.replay",),
+    ("mpvss_ros.cli",),
+)
+HEIGHTS = {room: height for height, row in enumerate(ROWS) for room in row}
+PACKAGES = ("mpvss_model", "mpvss_ros")
+MOST_MODULES = 12
 
 
-def imports_of(path):
-    """All modules that a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def module_name(path):
+    """The full name of a source file's module; a package's is that of its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# What mpvss_model/__init__.py exports is imported from above only: that file is no part of the foundations.
+SOURCES = {module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+@cache
+def imports_of(module):
+    """Full names of all modules, or names in them, that a module imports, wherever in its file."""
+    path = SOURCES[module]
+    folder = module if path.stem == "__init__" else module.rpartition(".")[0]
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
+            source = resolve_name("." * node.level + (node.module or ""), folder)
+            names += [f"{source}.{alias.name}" for alias in node.names]
+    return tuple(names)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mpvss_model").rglob("*.py")), ids=lambda path: path.name)
-def test_the_model_knows_nothing_of_ros(path):
-    assert not {name.split(".")[0] for name in imports_of(path)} & ROS_MODULES
+def folder_of(module):
+    """The folder, as a package's name, in which a module lies; `__init__.py` lies in its own."""
+    return module if SOURCES[module].stem == "__init__" else module.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mpvss_model").rglob("*.py")), ids=lambda path: path.name)
-def test_only_the_segmentors_know_transformers(path):
-    assert path.parent.name == "segmentor" or "transformers" not in {name.split(".")[0] for name in imports_of(path)}
+def room_of(module):
+    return ".".join(folder_of(module).split(".")[:2])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mpvss_ros").rglob("*.py")), ids=lambda path: path.name)
-def test_the_ros_side_does_not_reach_around_the_model(path):
-    assert "transformers" not in {name.split(".")[0] for name in imports_of(path)}
+def imported_sources(module):
+    """The modules of both packages that a module imports."""
+    names = (name for name in imports_of(module) if name.partition(".")[0] in PACKAGES)
+    return [name if name in SOURCES else name.rpartition(".")[0] for name in names]
+
+
+def arrows():
+    """Pairs of a module and a module that it imports; but for what the packages' own ``__init__.py`` export."""
+    return sorted({(module, name) for module in SOURCES if module not in PACKAGES for name in imported_sources(module)})
+
+
+def users_of(packages):
+    """Modules that import one of these packages."""
+    return {module for module in SOURCES if {name.partition(".")[0] for name in imports_of(module)} & packages}
+
+
+def test_every_module_lies_in_a_room_of_the_table():
+    assert {room_of(module) for module in SOURCES if module not in PACKAGES} == set(HEIGHTS)
+
+
+def test_the_table_is_that_of_the_documents():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)
+    assert documented == [room.partition(".")[2] for room in HEIGHTS if room != "mpvss_model"]
+
+
+def test_no_import_runs_upward():
+    def runs_down(module, imported):
+        if imported in PACKAGES:  # its exports come from its highest room
+            return module.partition(".")[0] != imported
+        room, imported_room = room_of(module), room_of(imported)
+        return room == imported_room or HEIGHTS[imported_room] < HEIGHTS[room]
+
+    upward = [f"{module} -> {imported}" for module, imported in arrows() if not runs_down(module, imported)]
+    assert not upward, "\n".join(upward)
+
+
+def test_folders_import_each_other_in_one_direction_only():
+    between = {arrow: (folder_of(arrow[0]), folder_of(arrow[1])) for arrow in arrows() if arrow[1] not in PACKAGES}
+    below = {folder: {to for start, to in between.values() if start == folder} - {folder} for folder in map(folder_of, SOURCES)}
+    for folder in below:  # Warshall's algorithm: in the end, all that a folder imports itself or through others
+        for others in below.values():
+            others |= below[folder] if folder in others else set()
+    circular = [f"{module} -> {to}" for (module, to), (start, end) in between.items() if start != end and start in below[end]]
+    assert not circular, "\n".join(circular)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_folder_can_be_seen_at_a_glance(package):
+    folders = [path for path in (ROOT / package, *(ROOT / package).rglob("*")) if path.is_dir()]
+    counts = {str(path.relative_to(ROOT)): len([*path.glob("[!_]*.py")]) for path in folders}
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def test_the_model_knows_nothing_of_ros():
+    depends = ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")
+    ros = {depend.text for depend in depends if not depend.text.startswith("python3-")}
+    assert {"rclpy", "sensor_msgs"} <= ros
+    ros |= {"mpvss_ros", "std_msgs", "lifecycle_msgs", "ament_index_python", "rosbags", "mcap"}
+    assert not {module for module in users_of(ros) if module.startswith("mpvss_model")}
+
+
+def test_only_segmentors_and_checkpoints_know_transformers():
+    rooms = {room_of(module) for module in users_of({"transformers"})}
+    assert rooms == {"mpvss_model.segmentor", "mpvss_model.checkpoints"}
 
 
 def test_help_needs_neither_torch_nor_ros():

@@ -12,7 +12,7 @@ from std_srvs.srv import SetBool, Trigger
 from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.segmentation_node import SegmentationNode
 
-from .conftest import FaultyModel, header
+from ..conftest import FaultyModel, header
 
 LABELS = "/mpvss/labels"
 KEY_FRAME = "/mpvss/key_frame"

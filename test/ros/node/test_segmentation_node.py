@@ -19,7 +19,7 @@ from mpvss_model import ConfigError
 from mpvss_ros.messages.conversions import compressed_message, image_message, labels_from_message
 from mpvss_ros.node.parameters import PARAMETERS
 
-from .conftest import header
+from ..conftest import header
 
 LABELS = "/mpvss/labels"
 # A program that notes in a file that labels arrive, and ends when it has as many of a camera "held up" as it is told.

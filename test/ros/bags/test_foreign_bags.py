@@ -14,7 +14,7 @@ from mpvss_ros.bags.bag_storage import zstd
 from mpvss_ros.bags.labelled_source import is_bag
 from mpvss_ros.messages.conversions import stamp_ns
 
-from .recordings import (
+from ..recordings import (
     FRAMES,
     PERIOD_NS,
     START_NS,

@@ -5,7 +5,7 @@ from sensor_msgs.msg import Image
 
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import header
+from ..conftest import header
 
 
 def test_images_that_are_too_large_are_counted_and_the_limit_may_change_live(start_node, peer, frames):

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mpvss_model import flops
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from mpvss_model.errors import ConfigError
+from mpvss_model.evaluation import flops
 from mpvss_model.evaluation.flops import (
     CITYSCAPES,
     PAPER_PARAMETERS_M,

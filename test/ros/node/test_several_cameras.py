@@ -9,7 +9,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import FaultyModel, header
+from ..conftest import FaultyModel, header
 
 CAMERAS = ("front", "rear")
 REMAPPINGS = [text for name in CAMERAS for text in ("-r", f"{name}/image:=/{name}/image_raw")]

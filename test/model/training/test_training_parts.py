@@ -64,7 +64,7 @@ def test_defaults_are_the_published_recipe():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml")), ids=lambda path: path.stem
+    "path", sorted((Path(__file__).parents[3] / "config" / "train").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_shipped_recipes_are_valid(path):
     TrainingConfig.from_yaml(path)

@@ -10,7 +10,7 @@ from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.diagnostics.topic_check import TopicReport
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import header
+from ..conftest import header
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

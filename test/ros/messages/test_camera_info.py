@@ -7,7 +7,7 @@ from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import header
+from ..conftest import header
 
 INPUT = "segmentation: input"
 

@@ -6,8 +6,8 @@ from sensor_msgs.msg import Image, TimeReference
 
 from mpvss_ros.messages.conversions import image_message
 
-from ..faulty_segmentor import FAULTS
-from .conftest import FaultyModel, header
+from ...faulty_segmentor import FAULTS
+from ..conftest import FaultyModel, header
 
 LABELS = "/mpvss/labels"
 KEY_FRAME = "/mpvss/key_frame"

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import header
+from ..conftest import header
 
 WIDTH, HEIGHT = 20, 16
 CLASSES = {"free": 0, "obstacle": 1}

@@ -14,7 +14,7 @@ from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.checkpoints.parity import fixture_weights
 from mpvss_model.errors import CheckpointError, ConfigError
 
-PARITY = Path(__file__).parents[1] / "data" / "parity"
+PARITY = Path(__file__).parents[2] / "data" / "parity"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mpvss_ros.messages.conversions import image_message
 
-from .conftest import header
+from ..conftest import header
 
 LABELS = "/mpvss/labels"
 

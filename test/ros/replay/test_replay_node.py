@@ -25,7 +25,7 @@ from mpvss_ros.replay.replay_node import ReplayNode, _publisher_qos
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
 
-from .recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
+from ..recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
 
 LATCHED = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
 from mpvss_model import ConfigError, FrameError
-from mpvss_ros import raw_image
+from mpvss_ros.messages import raw_image
 from mpvss_ros.messages.raw_image import CV_BRIDGE_ENCODINGS, rgb_from_raw_image
 
 HEIGHT, WIDTH = 12, 16

@@ -11,7 +11,7 @@ import torch
 from mpvss_model.checkpoints.parity import ArrayParity, ParityReport, check_parity, fixture_weights
 from mpvss_model.errors import CheckpointError, DataError
 
-PARITY = Path(__file__).parents[1] / "data" / "parity"
+PARITY = Path(__file__).parents[2] / "data" / "parity"
 # Largest absolute differences that are allowed.
 REQUIRED = {"flow": 2e-5, "mask_logits": 2e-4, "class_logits": 1e-3, "class_scores": 1e-3, "labels": 0.0}
 

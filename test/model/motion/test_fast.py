@@ -11,7 +11,7 @@ from mpvss_model.motion.module import MotionModule
 from mpvss_model.propagation.motion_module import MotionPropagator
 from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.segmentor.key_frame import KeyFrame
-from test.model.test_fast_network import CountedOperators
+from test.model.segmentor.mask2former.test_fast_network import CountedOperators
 
 CONFIG = MotionConfig(
     num_queries=12, query_size=24, hidden_size=16, num_layers=3, num_heads=2, ffn_size=32,
