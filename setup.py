@@ -27,6 +27,7 @@ setup(
     install_requires=[
         *STANDALONE,
         "matplotlib",
+        "mcap>=1.4",
         "pillow",
         "pyyaml",
         "rich",
@@ -37,6 +38,7 @@ setup(
         "torch>=2.5",
         "transformers>=5.20,<6",
         "typer>=0.16",
+        "zstandard>=0.22",
     ],
     extras_require={
         "train": ["accelerate", "tensorboardX"],

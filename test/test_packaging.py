@@ -49,7 +49,7 @@ def test_what_is_needed_is_pinned_for_plain_python(plain):
 def test_a_robot_gets_what_apt_does_not_have():
     requirements = (ROOT / "requirements-robot.txt").read_text().splitlines()
     assert "numpy<2" in requirements  # what pip must not replace
-    assert names(requirements) >= {"torch", "transformers", "rosbags", "typer"}
+    assert names(requirements) >= {"torch", "transformers", "rosbags", "mcap", "zstandard", "simplejpeg", "typer"}
     assert not any("opencv" in name for name in names(requirements))
 
 

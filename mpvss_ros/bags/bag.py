@@ -16,8 +16,9 @@ from rosbags.typesys import Stores, get_typestore
 from mpvss_model import DataError
 from mpvss_model.errors import first_line
 from mpvss_ros.bags.bag_files import find_bag_files
-from mpvss_ros.bags.bag_storage import ZSTD_MAGIC, Channel, Storage, open_storage, zstd
+from mpvss_ros.bags.bag_storage import Channel, Storage, open_storage
 from mpvss_ros.bags.offered_qos import OfferedQos, parse_offered_qos
+from mpvss_ros.bags.zstd import ZSTD_MAGIC, decompress
 
 __all__ = ["GROUND_TRUTH_TOPIC", "Bag", "BagWriter", "RawMessage", "RecordedTopic"]
 
@@ -210,7 +211,7 @@ def _ros2_name(type_name: str) -> str:
 
 def _decompressed(data: bytes) -> bytes:
     """rosbag2 may compress each message; no CDR message begins like that."""
-    return zstd.decompress(data) if data.startswith(ZSTD_MAGIC) else data
+    return decompress(data) if data.startswith(ZSTD_MAGIC) else data
 
 
 class BagWriter:

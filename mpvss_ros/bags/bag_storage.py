@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from mpvss_ros.bags.zstd import ZSTD_MAGIC, ZstdError, decompressed_blocks
 
-__all__ = ["Channel", "Storage", "StorageError", "ZSTD_MAGIC", "open_storage", "zstd"]
+__all__ = ["Channel", "Storage", "StorageError", "open_storage"]
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\0"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+BLOCK_BYTES = 1 << 20
 
 
 class StorageError(Exception):
@@ -97,8 +93,8 @@ def _unpacked(path: Path, stack: ExitStack) -> Path:
     folder = stack.enter_context(TemporaryDirectory(prefix="mpvss-bag-"))
     unpacked = Path(folder, path.stem)
     try:
-        with zstd.open(path, "rb") as packed, unpacked.open("wb") as file:
-            shutil.copyfileobj(packed, file)
-    except (zstd.ZstdError, EOFError) as error:
+        with path.open("rb") as packed, unpacked.open("wb") as file:
+            file.writelines(decompressed_blocks(iter(partial(packed.read, BLOCK_BYTES), b"")))
+    except ZstdError as error:
         raise StorageError(f"its compression is damaged: {error}") from error
     return unpacked

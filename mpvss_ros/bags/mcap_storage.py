@@ -1,4 +1,4 @@
-"""Reads MCAP files (https://mcap.dev/spec), also those that hold topics of other systems than ROS 2.
+"""Reads MCAP files (https://mcap.dev/spec) by Foxglove's library, also those that hold topics of other systems than ROS 2.
 
 rosbags refuses a whole file for one channel of an encoding that it does not know, for a header that does not say ``ros2``,
 and for definitions that are no text. Nothing of that matters to the topics that are read.
@@ -6,89 +6,43 @@ and for definitions that are no text. Nothing of that matters to the topics that
 
 from __future__ import annotations
 
-import heapq
 import os
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from zlib import crc32
 
-import lz4.frame
+from mcap.exceptions import EndOfFile, McapError
+from mcap.opcode import Opcode
+from mcap.reader import FOOTER_SIZE, SeekingReader
+from mcap.records import Channel as ChannelRecord
+from mcap.records import Chunk, ChunkIndex, DataEnd, McapRecord, Message, Schema
+from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.summary import Summary
 
-from mpvss_ros.bags.bag_storage import MCAP_MAGIC, Channel, StorageError, zstd
+from mpvss_model.errors import first_line
+from mpvss_ros.bags.bag_storage import MCAP_MAGIC, Channel, StorageError
+from mpvss_ros.bags.zstd import ZstdError
 
 __all__ = ["McapStorage"]
 
-FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, CHUNK_INDEX, STATISTICS, DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x0B, 0x0F
-RECORD_HEAD = struct.Struct("<BQ")  # opcode, length of what follows
-MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
-FOOTER_BYTES = RECORD_HEAD.size + 20 + len(MCAP_MAGIC)
-DECOMPRESSORS = {"": bytes, "lz4": lz4.frame.decompress, "zstd": zstd.decompress}
-
-Message = tuple[int, int, bytes]  # channel, log time in nanoseconds, data
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Where a run of messages is.
-
-    Attributes:
-        start_ns: Log time of its first message.
-        position: Of the chunk's record in the file.
-        channels: Numbers of the channels in it; empty if the file does not say.
-    """
-
-    start_ns: int
-    position: int
-    channels: frozenset[int]
-
-
-class Fields:
-    """Takes the fields of a record, one after the other."""
-
-    def __init__(self, record: bytes) -> None:
-        self._record = record
-        self._position = 0
-
-    def numbers(self, pattern: str) -> tuple[int, ...]:
-        """Integers, by `struct` pattern."""
-        values = struct.unpack_from("<" + pattern, self._record, self._position)
-        self._position += struct.calcsize("<" + pattern)
-        return values
-
-    def block(self, size: int | None = None) -> bytes:
-        """So many bytes, or as many as the number before them says."""
-        size = self.numbers("I")[0] if size is None else size
-        block = self._record[self._position : self._position + size]
-        if len(block) != size:
-            raise StorageError("a record ends too early")
-        self._position += size
-        return block
-
-    def text(self) -> str:
-        """UTF-8, as far as it is."""
-        return self.block().decode(errors="replace")
+REPAIR = "repair it with 'mcap recover'"
+COMPRESSIONS = ("", "lz4", "zstd")  # the library takes what it does not know for uncompressed
+CHUNK_HEAD_BYTES = 49  # opcode, length and all fields of a chunk's record but the compression's name and the data
+# What the library and its decompressors raise for bytes that make no sense; lz4's is a RuntimeError.
+DAMAGE = (McapError, ZstdError, struct.error, ValueError, LookupError, RuntimeError, OverflowError, MemoryError)
 
 
 class McapStorage:
     """One MCAP file. Its index is read at once, its messages chunk by chunk."""
 
     def __init__(self, path: Path) -> None:
-        self.channels: list[Channel] = []
+        self._path = path
         self._file = path.open("rb")
-        self._type_names: dict[int, str] = {}
-        self._channel_fields: dict[int, tuple[str, str, str, str]] = {}
-        self._chunks: list[Chunk] = []
-        self._counts: Counter[int] | None = None
-        self._has_loose_messages = False
         try:
+            self._size = _size_of_closed(self._file)
             self._read_index()
-        except struct.error as error:
-            self._file.close()
-            raise StorageError(f"its index is damaged: {error}") from error
         except BaseException:
             self._file.close()
             raise
@@ -97,164 +51,174 @@ class McapStorage:
         """Close the file."""
         self._file.close()
 
-    def messages(self, numbers: Collection[int]) -> Iterator[Message]:
-        """The messages of some channels, by log time; in the order of the file where that has no chunks."""
+    def messages(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+        """The messages of some channels, by log time; in the order of the file where that has messages outside of chunks.
+
+        Yields:
+            Channel number, log time in nanoseconds, data.
+
+        Raises:
+            StorageError: If what is read is damaged, or compressed in an unknown way.
+        """
         wanted = frozenset(numbers)
-        if self._chunks and not self._has_loose_messages:
-            return self._merged(wanted)
-        return self._in_file_order(wanted)
+        for message in self._by_time(wanted) if self._summary.chunk_indexes else self._in_file_order():
+            if message.channel_id in wanted:
+                yield message.channel_id, message.log_time, message.data
 
     # -- the index ---------------------------------------------------------------------------------------------------
 
     def _read_index(self) -> None:
-        size = self._file.seek(0, os.SEEK_END)
-        self._file.seek(max(0, size - FOOTER_BYTES))
-        footer = self._file.read()
-        if len(footer) < FOOTER_BYTES or footer[0] != FOOTER or not footer.endswith(MCAP_MAGIC):
-            raise StorageError("it was not closed, or not copied to its end: repair it with 'mcap recover'")
-        self._data_end = size - FOOTER_BYTES
-        (summary_start,) = struct.unpack_from("<Q", footer, RECORD_HEAD.size)
-        if summary_start:
-            self._file.seek(summary_start)
-            for opcode, record in _records(self._file.read(self._data_end - summary_start)):
-                self._note(opcode, Fields(record))
-        # All of the summary is optional.
-        if self._counts is None or not self._channel_fields:
-            self._scan()
-        self.channels = [
-            Channel(number, *fields, count=self._counts[number]) for number, fields in sorted(self._channel_fields.items())
-        ]
+        self._file.seek(0)
+        try:
+            summary = SeekingReader(self._file, record_size_limit=self._size).get_summary()
+        except (*DAMAGE, OSError) as error:  # OSError: it names a place that no file has
+            raise _damaged("its index", error) from error
+        if summary is not None and _is_complete(summary):
+            self._summary, counts = summary, summary.statistics.channel_message_counts
+        else:
+            self._summary, counts = self._scan()
+        self.channels = [_channel(c, self._summary, counts.get(c.id, 0)) for _, c in sorted(self._summary.channels.items())]
 
-    def _note(self, opcode: int, fields: Fields) -> None:
-        """Keep what a record of the index says."""
-        if opcode == SCHEMA:
-            (number,) = fields.numbers("H")
-            self._type_names[number] = fields.text()
-        elif opcode == CHANNEL:
-            number, schema = fields.numbers("HH")
-            topic, serialization = fields.text(), fields.text()
-            type_name = self._type_names.get(schema, "")
-            self._channel_fields[number] = (topic, type_name, serialization, _offered_qos(fields.block()))
-        elif opcode == CHUNK_INDEX:
-            start_ns, _, position, _ = fields.numbers("QQQQ")
-            channels = frozenset(number for number, _ in struct.iter_unpack("<HQ", fields.block()))
-            self._chunks.append(Chunk(start_ns, position, channels))
-        elif opcode == STATISTICS:
-            fields.numbers("QHIIIIQQ")
-            self._counts = Counter(dict(struct.iter_unpack("<HQ", fields.block())))
+    def _scan(self) -> tuple[Summary, Counter[int]]:
+        """Make the index, and count each channel's messages, by reading everything.
 
-    def _scan(self) -> None:
-        """Make the index by reading everything."""
-        self._counts, self._chunks = Counter(), []
-        for opcode, position, length in self._data_records():
-            if opcode == CHUNK:
-                counts = Counter()
-                for inner, record in _records(self._chunk_records(position)):
-                    if inner == MESSAGE:
-                        counts[MESSAGE_HEAD.unpack_from(record)[0]] += 1
-                    else:
-                        self._note(inner, Fields(record))
-                self._counts += counts
-                self._file.seek(position + RECORD_HEAD.size)
-                self._chunks.append(Chunk(*struct.unpack("<Q", self._file.read(8)), position, frozenset(counts)))
-            elif opcode == MESSAGE:
-                self._has_loose_messages = True
-                self._counts[struct.unpack("<H", self._file.read(2))[0]] += 1
-            elif opcode in (SCHEMA, CHANNEL):
-                self._note(opcode, Fields(self._file.read(length)))
+        The library reads files without an index, too, but puts all messages into memory to bring them in the order of time.
+        """
+        summary, counts, has_loose_messages = Summary(), Counter(), False
+        for record, position in self._data_records():
+            inner = [record]
+            if isinstance(record, Chunk):
+                inner = _chunk_records(record, position)
+                in_chunk = Counter(r.channel_id for r in inner if isinstance(r, Message))
+                summary.chunk_indexes.append(_chunk_index(record, position, in_chunk))
+                counts += in_chunk
+            elif isinstance(record, Message):
+                has_loose_messages = True
+                counts[record.channel_id] += 1
+            summary.schemas.update((r.id, r) for r in inner if isinstance(r, Schema))
+            summary.channels.update((r.id, r) for r in inner if isinstance(r, ChannelRecord))
+        if has_loose_messages:
+            summary.chunk_indexes.clear()  # they would hide those messages
+        return summary, counts
 
     # -- the data ----------------------------------------------------------------------------------------------------
 
-    def _merged(self, wanted: frozenset[int]) -> Iterator[Message]:
-        # Chunks may overlap in time: messages wait until the chunks that begin before them have been read.
-        waiting: list[tuple[int, int, int, bytes]] = []
-        order = 0
-        for chunk in sorted(self._chunks, key=lambda chunk: chunk.start_ns):
-            if chunk.channels and not chunk.channels & wanted:
-                continue
-            while waiting and waiting[0][0] < chunk.start_ns:
-                time_ns, _, channel, data = heapq.heappop(waiting)
-                yield channel, time_ns, data
-            for channel, time_ns, data in _messages(self._chunk_records(chunk.position), wanted):
-                heapq.heappush(waiting, (time_ns, order, channel, data))
-                order += 1
-        while waiting:
-            time_ns, _, channel, data = heapq.heappop(waiting)
-            yield channel, time_ns, data
+    def _by_time(self, wanted: frozenset[int]) -> Iterator[Message]:
+        for index in self._summary.chunk_indexes:
+            _check_compression(index.compression)
+        self._file.seek(0)
+        reader = _IndexedReader(self._file, self._summary)
+        try:
+            for _, _, message in reader.iter_messages({self._summary.channels[number].topic for number in wanted}):
+                yield message
+        except DAMAGE as error:
+            raise _damaged(f"the chunk at byte {self._chunk_position()}", error) from error
 
-    def _in_file_order(self, wanted: frozenset[int]) -> Iterator[Message]:
-        for opcode, position, length in self._data_records():
-            if opcode == CHUNK:
-                yield from _messages(self._chunk_records(position), wanted)
-            elif opcode == MESSAGE:
-                channel, _, time_ns, _ = MESSAGE_HEAD.unpack(_read(self._file, MESSAGE_HEAD.size))
-                if channel in wanted:
-                    yield channel, time_ns, _read(self._file, length - MESSAGE_HEAD.size)
+    def _chunk_position(self) -> int:
+        """Of the chunk that was read last."""
+        before = self._file.tell()
+        return max((i.chunk_start_offset for i in self._summary.chunk_indexes if i.chunk_start_offset < before), default=0)
 
-    def _data_records(self) -> Iterator[tuple[int, int, int]]:
-        """Opcode, position and length of each record, with the file at the record's fields."""
-        position = len(MCAP_MAGIC)
-        while position < self._data_end:
-            self._file.seek(position)
-            opcode, length = RECORD_HEAD.unpack(_read(self._file, RECORD_HEAD.size))
-            if opcode == DATA_END:
-                return
-            if position + RECORD_HEAD.size + length > self._data_end:
-                raise StorageError(f"the record at byte {position} is longer than the file")
-            yield opcode, position, length
-            position += RECORD_HEAD.size + length
+    def _in_file_order(self) -> Iterator[Message]:
+        for record, position in self._data_records():
+            inner = _chunk_records(record, position) if isinstance(record, Chunk) else [record]
+            yield from (r for r in inner if isinstance(r, Message))
 
-    def _chunk_records(self, position: int) -> bytes:
-        """The records in a chunk, decompressed and checked."""
-        self._file.seek(position)
-        opcode, length = RECORD_HEAD.unpack(_read(self._file, RECORD_HEAD.size))
-        if opcode != CHUNK or position + length > self._data_end:
-            raise StorageError(f"there is no chunk at byte {position}")
-        fields = Fields(_read(self._file, length))
-        _, _, size, checksum = fields.numbers("QQQI")
-        compression, packed = fields.text(), fields.block(fields.numbers("Q")[0])
-        if compression not in DECOMPRESSORS:
-            raise StorageError(f"compression {compression!r} is unknown")
-        records = DECOMPRESSORS[compression](packed)
-        if len(records) != size or (checksum and crc32(records) != checksum):
-            raise StorageError(f"the chunk at byte {position} is damaged")
-        return records
+    def _data_records(self) -> Iterator[tuple[McapRecord, int]]:
+        """The records before the index, chunks as such, and where each chunk begins."""
+        # A file of its own: several topics may be read by turns.
+        with self._path.open("rb") as file:
+            records = StreamReader(file, emit_chunks=True, record_size_limit=self._size).records
+            while True:
+                try:
+                    record = next(records, None)
+                except DAMAGE as error:
+                    raise _damaged(f"what is before byte {file.tell()}", error) from error
+                if record is None or isinstance(record, DataEnd):
+                    return
+                length = CHUNK_HEAD_BYTES + len(record.compression) + len(record.data) if isinstance(record, Chunk) else 0
+                yield record, file.tell() - length
 
 
-def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Opcode and fields of each record."""
-    position = 0
-    while position < len(data):
-        opcode, length = RECORD_HEAD.unpack_from(data, position)
-        position += RECORD_HEAD.size
-        if position + length > len(data):
-            raise StorageError("a record ends too early")
-        yield opcode, data[position : position + length]
-        position += length
+class _IndexedReader(SeekingReader):
+    """Reads by an index that is known already, be it the file's or one that was made for it."""
+
+    def __init__(self, file: BinaryIO, summary: Summary) -> None:
+        super().__init__(file, validate_crcs=True)
+        self._known = summary
+
+    def get_summary(self) -> Summary:
+        """The index."""
+        return self._known
 
 
-def _messages(records: bytes, wanted: frozenset[int]) -> Iterator[Message]:
-    for opcode, record in _records(records):
-        if opcode == MESSAGE:
-            channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(record)
-            if channel in wanted:
-                yield channel, time_ns, record[MESSAGE_HEAD.size :]
+def _size_of_closed(file: BinaryIO) -> int:
+    """The size of a file that has its end."""
+    size = file.seek(0, os.SEEK_END)
+    end_bytes = FOOTER_SIZE + len(MCAP_MAGIC)
+    file.seek(max(0, size - end_bytes))
+    end = file.read()
+    if len(end) < end_bytes or end[0] != Opcode.FOOTER or not end.endswith(MCAP_MAGIC):
+        raise StorageError(f"it was not closed, or not copied to its end: {REPAIR}")
+    return size
 
 
-def _offered_qos(metadata: bytes) -> str:
-    """The entry that rosbag2 writes for its publishers, in a channel's map of texts."""
-    fields = Fields(metadata)
+def _is_complete(summary: Summary) -> bool:
+    """Whether the index has everything that reading needs: all of it is optional."""
+    statistics = summary.statistics
+    return (
+        statistics is not None
+        and sum(statistics.channel_message_counts.values()) == statistics.message_count
+        and len(summary.channels) == statistics.channel_count
+        and len(summary.chunk_indexes) == statistics.chunk_count
+        and all(c.schema_id in summary.schemas for c in summary.channels.values() if c.schema_id)
+    )
+
+
+def _channel(record: ChannelRecord, summary: Summary, count: int) -> Channel:
+    schema = summary.schemas.get(record.schema_id)
+    return Channel(
+        number=record.id,
+        topic=record.topic,
+        type_name=schema.name if schema else "",
+        serialization=record.message_encoding,
+        offered_qos=record.metadata.get("offered_qos_profiles", ""),  # as rosbag2 writes it
+        count=count,
+    )
+
+
+def _chunk_index(chunk: Chunk, position: int, channels: Collection[int]) -> ChunkIndex:
+    return ChunkIndex(
+        chunk_length=CHUNK_HEAD_BYTES + len(chunk.compression) + len(chunk.data),
+        chunk_start_offset=position,
+        compression=chunk.compression,
+        compressed_size=len(chunk.data),
+        message_end_time=chunk.message_end_time,
+        message_index_length=0,
+        message_index_offsets=dict.fromkeys(channels, 0),  # only the keys are looked at
+        message_start_time=chunk.message_start_time,
+        uncompressed_size=chunk.uncompressed_size,
+    )
+
+
+def _chunk_records(chunk: Chunk, position: int) -> list[McapRecord]:
+    """The records in a chunk, decompressed and checked."""
+    _check_compression(chunk.compression)
     try:
-        while True:
-            key, value = fields.text(), fields.text()
-            if key == "offered_qos_profiles":
-                return value
-    except (struct.error, StorageError):  # the end of the map, or none that rosbag2 wrote
-        return ""
+        return breakup_chunk(chunk, validate_crc=True)
+    except DAMAGE as error:
+        raise _damaged(f"the chunk at byte {position}", error) from error
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise StorageError("it ends too early")
-    return data
+def _check_compression(name: str) -> None:
+    if name not in COMPRESSIONS:
+        raise StorageError(f"compression {name!r} is unknown: only lz4, zstd and none are read")
+
+
+def _damaged(what: str, error: Exception) -> StorageError:
+    reason = first_line(error)
+    if isinstance(error, EndOfFile):
+        reason = "it ends too early"
+    elif isinstance(error, KeyError):
+        reason = f"there is no channel or schema {error}"
+    return StorageError(f"{what} is damaged ({reason}): {REPAIR}")

@@ -28,17 +28,20 @@ FROM_PIP = (
     *PIP_NAMES,
     "accelerate",
     "matplotlib",
+    "mcap",
     "moderngl",
     "numpy",
     "rich",
     "rosbags",
     "safetensors",
     "scipy",
+    "simplejpeg",
     "tensorboardX",
     "torch",
     "transformers",
     "trimesh",
     "typer",
+    "zstandard",
 )
 
 

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -94,4 +95,16 @@ def write_mcap(path, records, *, profile="ros2", is_closed=True):
     """A file without summary around records."""
     end = record(15, struct.pack("<I", 0)) + record(2, struct.pack("<QQI", 0, 0, 0)) + MAGIC if is_closed else b""
     Path(path).write_bytes(MAGIC + record(1, block(profile) + block("test")) + records + end)
+    return path
+
+
+def write_indexed_mcap(path, **options):
+    """A camera's file by Foxglove's library, a chunk for each frame."""
+    writer = McapWriter(str(path), **{"chunk_size": 1, **options})
+    writer.start("ros2", "test")
+    definition = writer.register_schema("sensor_msgs/msg/Image", "ros2msg", b"")
+    number = writer.register_channel("/camera/image_raw", "cdr", definition)
+    for time_ns, frame in camera()["/camera/image_raw"]:
+        writer.add_message(number, time_ns, cdr(frame), time_ns)
+    writer.finish()
     return path

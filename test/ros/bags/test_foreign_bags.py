@@ -2,20 +2,24 @@
 
 import os
 import sqlite3
+import struct
 
 import lz4.frame
 import pytest
+import zstandard
+from mcap.reader import SeekingReader
+from mcap.writer import CompressionType, IndexType
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin
 
 from mpvss_model import DataError
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.bags.bag_storage import zstd
 from mpvss_ros.bags.labelled_source import is_bag
 from mpvss_ros.messages.conversions import stamp_ns
 
 from ..recordings import (
     FRAMES,
+    MAGIC,
     PERIOD_NS,
     START_NS,
     camera,
@@ -28,6 +32,7 @@ from ..recordings import (
     message,
     schema,
     write_bag,
+    write_indexed_mcap,
     write_mcap,
 )
 
@@ -82,7 +87,7 @@ def test_the_header_s_profile_does_not_matter(tmp_path, profile):
     assert stamps(write_mcap(tmp_path / "a.mcap", camera_records(), profile=profile)) == STAMPS_NS
 
 
-@pytest.mark.parametrize("compression, pack", [("", bytes), ("lz4", lz4.frame.compress), ("zstd", zstd.compress)])
+@pytest.mark.parametrize("compression, pack", [("", bytes), ("lz4", lz4.frame.compress), ("zstd", zstandard.compress)])
 def test_chunks_without_an_index_are_read(tmp_path, compression, pack):
     records = camera_records()
     assert stamps(write_mcap(tmp_path / "a.mcap", chunk(records, compression, pack))) == STAMPS_NS
@@ -102,6 +107,67 @@ def test_a_damaged_chunk_is_named(tmp_path):
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
     assert "the chunk at byte" in refusal(path) and "is damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("compression", CompressionType)
+def test_a_damaged_chunk_of_many_is_named_by_its_place(tmp_path, compression):
+    path = write_indexed_mcap(tmp_path / "a.mcap", compression=compression)
+    with path.open("rb") as file:
+        index = SeekingReader(file).get_summary().chunk_indexes
+    assert len(index) == FRAMES
+    data = bytearray(path.read_bytes())
+    data[index[3].chunk_start_offset + index[3].chunk_length - 100] ^= 255
+    path.write_bytes(data)
+    assert f"the chunk at byte {index[3].chunk_start_offset} is damaged" in refusal(path)
+    assert "'mcap recover'" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_chunking": False},
+        {"use_statistics": False},
+        {"repeat_channels": False},
+        {"repeat_schemas": False},
+        {"index_types": IndexType.NONE},
+        {"index_types": IndexType.CHUNK},
+        {"enable_crcs": False},
+    ],
+)
+def test_every_part_of_the_index_may_be_missing(tmp_path, options):
+    assert stamps(write_indexed_mcap(tmp_path / "a.mcap", **options)) == STAMPS_NS
+
+
+def test_a_damaged_index_names_the_repair(tmp_path):
+    path = write_indexed_mcap(tmp_path / "a.mcap")
+    data = path.read_bytes()
+    footer = len(data) - len(MAGIC) - 20
+    for place in (len(data) - 5, 2**64 - 1):  # of the index
+        path.write_bytes(data[:footer] + struct.pack("<Q", place) + data[footer + 8 :])
+        assert "its index is damaged" in refusal(path) and "'mcap recover'" in refusal(path)
+
+
+@pytest.mark.parametrize("pack", [bytes, chunk])
+def test_topics_are_read_by_turns_without_an_index(tmp_path, pack):
+    other = schema(2, "std_msgs/msg/Header") + channel(2, "/other")
+    other += b"".join(message(2, stamp, cdr(header(stamp))) for stamp in STAMPS_NS)
+    with Bag(write_mcap(tmp_path / "a.mcap", pack(camera_records() + other))) as bag:
+        pairs = zip(bag.messages("/camera/image_raw"), bag.messages("/other"), strict=True)
+        assert [(stamp_ns(image), header.stamp.nanosec) for image, header in pairs] == [(s, s % 10**9) for s in STAMPS_NS]
+
+
+def test_an_unknown_compression_is_named(tmp_path):
+    assert "compression 'lzma' is unknown" in refusal(write_mcap(tmp_path / "a.mcap", chunk(camera_records(), "lzma")))
+
+
+def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / "a.mcap.zstd"
+    packed = zstandard.compress(write_mcap(tmp_path / "a.mcap", camera_records()).read_bytes())
+    path.write_bytes(packed)
+    assert stamps(path) == STAMPS_NS
+    path.write_bytes(packed[:-5])
+    assert "its compression is damaged: it ends too early" in refusal(path)
 
 
 def test_a_recording_that_was_not_closed_names_the_repair(tmp_path):
