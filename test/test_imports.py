@@ -20,19 +20,19 @@ ROWS = (
     ("mpvss_model.images",),
     ("mpvss_model.runtime",),
     ("mpvss_model.segmentor", "mpvss_model.motion"),
-    ("mpvss_model.propagation.registry",),
+    ("mpvss_model.propagation",),
     ("mpvss_model.stream",),
     ("mpvss_model.checkpoints",),
     ("mpvss_model.data",),
-    ("mpvss_model.evaluation.clip_evaluation",),
+    ("mpvss_model.evaluation",),
     ("mpvss_model.training",),
     ("mpvss_ros.process",),
     ("mpvss_ros.messages",),
     ("mpvss_ros.bags",),
-    ("mpvss_ros.diagnostics.statuses",),
+    ("mpvss_ros.diagnostics",),
     ("mpvss_ros.node",),
     ("mpvss_ros.replay",),
-    ("mpvss_ros.cli.app",),
+    ("mpvss_ros.cli",),
 )
 HEIGHTS = {room: height for height, row in enumerate(ROWS) for room in row}
 PACKAGES = ("mpvss_model", "mpvss_ros")
