@@ -1,10 +1,13 @@
 """Installs both packages and, for ``ament_python``, the ROS package's share directory."""
 
 import os
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
 PACKAGE = "mpvss_ros"
+# colcon runs a link to this file from a folder of its own.
+ROOT = Path(__file__).resolve().parent
 # A ROS installation brings these. pip does not see apt's OpenCV, and its wheel would replace OpenCV and numpy by ones that
 # cv_bridge was not built for.
 STANDALONE = [] if "ROS_DISTRO" in os.environ else ["numpy<2.3", "opencv-python-headless<5"]
@@ -13,7 +16,13 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     description="Semantic labels for every camera frame, by key frames and mask propagation (MPVSS)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="mpvss_ros contributors",
+    maintainer="mpvss_ros contributors",
+    maintainer_email="mpvss_ros@users.noreply.github.com",
     license="Apache-2.0",
+    license_files=["LICENSE", "ATTRIBUTION.md"],
     python_requires=">=3.10",
     packages=find_packages(include=["mpvss_ros*", "mpvss_model*"]),
     package_data={"mpvss_model": ["weights/*/*", "data/rooms/classes.csv"], "mpvss_ros": ["samples/*/*"]},

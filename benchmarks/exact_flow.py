@@ -44,6 +44,7 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._unseen = unseen
 
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """The known flow from this frame, the next of the clip, to the key frame; as `DenseFlowPropagator.flow_to_key`."""
         if key_image is not self._key_image:
             if self._key_image is not None:
                 self._index += 1  # the key frame itself

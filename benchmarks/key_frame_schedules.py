@@ -55,6 +55,7 @@ class RememberingSegmentor:
         return getattr(self._segmentor, name)
 
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+        """The key frame of an image, uint8 RGB ``[H, W, 3]``, at a stamp in seconds."""
         if id(frame) not in self._key_frames:
             self._key_frames[id(frame)] = self._segmentor.segment(frame, stamp_s)
         key_frame = self._key_frames[id(frame)]
@@ -65,6 +66,7 @@ class NoSegmentor:
     """Makes key frames without masks: when a key frame is due does not depend on them."""
 
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+        """A key frame of an image, uint8 RGB ``[H, W, 3]``, whose one query has no mask."""
         padding = FramePadding(*frame.shape[:2])
         return KeyFrame(frame, stamp_s, padding, torch.zeros(1, 8, 8), torch.zeros(1, 2), torch.zeros(1, 1))
 
@@ -92,6 +94,7 @@ def stop_and_go(frames: Sequence[VideoFrame]) -> list[VideoFrame]:
 
 
 def count_key_frames(videos: list[list[VideoFrame]], config: StreamConfig) -> int:
+    """How many key frames a schedule makes, each video a stream of its own."""
     stream = VideoSegmentor(segmentor=NoSegmentor(), propagator=CopyPropagator(), config=config)
     count = 0
     for video in videos:
@@ -110,14 +113,17 @@ def threshold_for(videos: list[list[VideoFrame]], key_frames: int) -> float:
 
 
 def fixed(interval: int) -> StreamConfig:
+    """A key frame every ``interval`` frames, whatever moves."""
     return StreamConfig(max_interval_frames=interval, max_key_age_s=1000.0)
 
 
 def by_motion(threshold: float) -> StreamConfig:
+    """A key frame only when motion explains too little of the image, a share of 0..1."""
     return StreamConfig(max_interval_frames=1_000_000, motion_threshold=threshold, max_key_age_s=1000.0)
 
 
 def print_row(name: str, stream: VideoSegmentor, videos: list[list[VideoFrame]], config: StreamConfig) -> None:
+    """Label the videos by one schedule; print its key frames and how good its labels are."""
     stream.config = config
     truth, agreement = (ConfusionMatrix(len(stream.class_names)) for _ in range(2))
     key_frames = 0
@@ -137,6 +143,7 @@ def print_row(name: str, stream: VideoSegmentor, videos: list[list[VideoFrame]],
 
 
 def main() -> None:
+    """Compare schedules with as many key frames, as recorded and with pauses."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bag", nargs="?", type=Path, default=SAMPLE_BAG)
     parser.add_argument("--model", default="rooms-lite")

@@ -77,7 +77,9 @@ def main() -> None:
                 ("inside (CPU)", process_cpu_s, step_cpu_s),
                 ("round trip", trips_s, step_s),
             ):
-                rest_ms = [1000 * (whole - model) for whole, model in zip(whole_s, model_s)][WARM_UP_FRAMES:]
+                # Labels arrive a moment before `process` has returned: its last frame may be missing.
+                pairs = zip(whole_s, model_s, strict=False)
+                rest_ms = [1000 * (whole - model) for whole, model in pairs][WARM_UP_FRAMES:]
                 print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
     rclpy.shutdown()
 

@@ -94,7 +94,7 @@ def main() -> None:
     generator = random.Random(options.seed)
     ends, stages, slowest_s, failures = Counter(), Counter(), 0.0, []
     _, _, _, start_s = run_once(command, None)
-    for i in range(options.times):
+    for _ in range(options.times):
         code, seconds, log, delay_s = run_once(command, generator.uniform(0.0, start_s + options.work_s))
         ends[code] += 1
         stages[next((stage for text, stage in STAGES.items() if text in log), "starting")] += 1

@@ -41,7 +41,7 @@ ARGUMENTS = (
     (
         "autostart",
         "",
-        "Configure and activate by itself; false leaves that to a lifecycle manager; empty for what params_file says, else true",
+        "Configure and activate by itself; false leaves it to a lifecycle manager; empty for what params_file says, else true",
     ),
     ("respawn", "false", "Start the node again when it ends"),
 )

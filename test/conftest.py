@@ -7,11 +7,11 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Even and odd, since both environments' tests run at a time.
 os.environ["ROS_DOMAIN_ID"] = str(102 + os.getpid() % 50 * 2 + sys.prefix.endswith("-jazzy"))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
 
 # Times of a busy machine say nothing, and what CI finds must be found again.
 settings.register_profile("mpvss", deadline=None, derandomize="CI" in os.environ)

@@ -112,7 +112,9 @@ def test_no_import_runs_upward():
 
 def test_folders_import_each_other_in_one_direction_only():
     between = {arrow: (folder_of(arrow[0]), folder_of(arrow[1])) for arrow in arrows() if arrow[1] not in PACKAGES}
-    below = {folder: {to for start, to in between.values() if start == folder} - {folder} for folder in map(folder_of, SOURCES)}
+    below = {
+        folder: {to for start, to in between.values() if start == folder} - {folder} for folder in map(folder_of, SOURCES)
+    }
     for folder in below:  # Warshall's algorithm: in the end, all that a folder imports itself or through others
         for others in below.values():
             others |= below[folder] if folder in others else set()

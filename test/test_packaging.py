@@ -15,12 +15,13 @@ READ_SETUP = """
 import json
 from distutils.core import run_setup
 setup = run_setup("setup.py", stop_after="init")
-print(json.dumps([setup.get_version(), setup.install_requires, setup.extras_require]))
+about = {name: getattr(setup.metadata, name) for name in ("version", "maintainer", "maintainer_email", "license", "long_description")}
+print(json.dumps([about, setup.install_requires, setup.extras_require]))
 """
 
 
 def read_setup(**environment):
-    """Version, requirements and extras of ``setup.py``."""
+    """Metadata, requirements and extras of ``setup.py``."""
     command = [sys.executable, "-c", "import setuptools\n" + READ_SETUP]
     inherited = {name: value for name, value in os.environ.items() if name != "ROS_DISTRO"}
     done = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=True)
@@ -53,8 +54,20 @@ def test_a_robot_gets_what_apt_does_not_have():
     assert not any("opencv" in name for name in names(requirements))
 
 
-def test_colcon_finds_the_tests_and_the_version(plain):
+def test_colcon_finds_the_tests(plain):
     package = ElementTree.parse(ROOT / "package.xml").getroot()
-    assert package.findtext("version") == plain[0]
     assert "pytest" in names(plain[2]["test"])
-    assert {"python3-pytest", "python3-hypothesis"} <= {depend.text for depend in package.findall("test_depend")}
+    needed = {"ament_flake8", "ament_pep257", "python3-hypothesis", "python3-pytest"}
+    assert needed <= {depend.text for depend in package.findall("test_depend")}
+
+
+def test_pip_and_ros_say_the_same_about_the_package(plain):
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    maintainer = package.find("maintainer")
+    assert plain[0] == {
+        "version": package.findtext("version"),
+        "maintainer": maintainer.text,
+        "maintainer_email": maintainer.get("email"),
+        "license": package.findtext("license"),
+        "long_description": (ROOT / "README.md").read_text(encoding="utf-8"),
+    }

@@ -170,4 +170,4 @@ def _ranges(values: list[int]) -> str:
     """Sorted integers as ``0..18, 255``."""
     starts = [value for value in values if value - 1 not in values]
     ends = [value for value in values if value + 1 not in values]
-    return ", ".join(str(start) if start == end else f"{start}..{end}" for start, end in zip(starts, ends))
+    return ", ".join(str(start) if start == end else f"{start}..{end}" for start, end in zip(starts, ends, strict=True))

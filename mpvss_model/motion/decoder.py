@@ -58,4 +58,5 @@ class MotionDecoder(nn.Module):
             level = i % NUM_LEVELS
             tokens = torch.cat([queries + self.query_embed.weight, pixels[level] + positions[level]], dim=1)
             queries, pixels[level] = layer(tokens).tensor_split([queries.shape[1]], dim=1)
-        return [tokens.transpose(1, 2).unflatten(2, feature.shape[-2:]) for tokens, feature in zip(pixels, features)], queries
+        maps = zip(pixels, features, strict=True)
+        return [tokens.transpose(1, 2).unflatten(2, feature.shape[-2:]) for tokens, feature in maps], queries

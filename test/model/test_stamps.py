@@ -131,7 +131,7 @@ class Frames:
 
     def reasons(self, *frames):
         answers = [self.stream.step(scene(size=size), stamp_ns=stamp_ns) for stamp_ns, size in frames]
-        for answer, (stamp_ns, size) in zip(answers, frames):
+        for answer, (stamp_ns, size) in zip(answers, frames, strict=True):
             assert answer.labels.shape == size and answer.stamp_ns == stamp_ns
             if answer.restart_reason is not None:
                 assert answer.is_key_frame and answer.key_frame_reason is KeyFrameReason.RESET

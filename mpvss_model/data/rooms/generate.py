@@ -136,15 +136,15 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     _check_same_settings(config, out)
     todo = [a for a in range(config.apartments) if not all((out / name).exists() for name in clip_names(config, a))]
-    done = config.apartments - len(todo)
+    already_done = config.apartments - len(todo)
     if on_progress is not None:
-        on_progress(done)
+        on_progress(already_done)
     # Mesa's software renderer would take all cores in each process.
     os.environ.setdefault("LP_NUM_THREADS", "1")
     settings = (config, furniture, out, write_clip)
     here = _Worker(*settings)  # what is missing on this machine shows here, and not in another process
     rendered = map(here.render, todo) if workers == 1 else _rendered_elsewhere(workers, settings, todo)
-    for done, _ in enumerate(rendered, start=done + 1):
+    for done, _ in enumerate(rendered, start=already_done + 1):
         if on_progress is not None:
             on_progress(done)
     names = [name for apartment in range(config.apartments) for name in clip_names(config, apartment)]
@@ -228,7 +228,7 @@ def _rendered_elsewhere(workers: int, settings: tuple, apartments: list[int]) ->
             raise
 
 
-_worker: _Worker
+_worker: _Worker | None = None  # of a process that `_rendered_elsewhere` started
 
 
 def _start_worker(*settings) -> None:
@@ -238,4 +238,5 @@ def _start_worker(*settings) -> None:
 
 
 def _render_in_worker(apartment: int) -> None:
+    assert _worker is not None
     _worker.render(apartment)

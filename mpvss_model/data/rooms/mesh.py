@@ -63,7 +63,7 @@ def mesh_from_obj(obj: bytes, *, read: Callable[[str], bytes], rotation: tuple[f
     low = np.min([p.min(axis=0) for p in positions], axis=0)
     high = np.max([p.max(axis=0) for p in positions], axis=0)
     vertices, triangles, textures, first_vertex = [], [], [], 0
-    for part, position in zip(parts, positions):
+    for part, position in zip(parts, positions, strict=True):
         unit = (position - (low + high) / 2) / np.maximum((high - low) / 2, 1e-9)
         texture = _texture(part)
         if texture is not None:

@@ -26,7 +26,7 @@ ATTRIBUTES = "3i2 1u1 1f1 4i1 2f4 4f1"
 NAMES = ("position", "layer", "gloss", "normal", "uv", "colour")
 GLSL = "#version 330\n"
 
-VERTEX_SHADER = GLSL + """
+VERTEX_SHADER = """
 in ivec3 position; in uint layer; in float gloss; in ivec4 normal; in vec2 uv; in vec4 colour;
 uniform mat4 pose, next_pose, view, next_view, light_view; uniform vec3 half_size;
 out vec3 at, facing, paint; out vec2 texel; out vec4 now, next, in_light; out float shine; flat out uint texture_layer;
@@ -40,7 +40,7 @@ void main() {
 }"""
 
 # Lambert and Blinn lamps of the room, of which the first throws soft shadows, and ambient light that corners get less of.
-COLOUR_SHADER = GLSL + """
+COLOUR_SHADER = """
 in vec3 at, facing, paint; in vec2 texel; in vec4 in_light; in float shine; flat in uint texture_layer;
 uniform sampler2DArray textures; uniform sampler2DShadow shadow; uniform vec3 tint, eye, ambient, room_low, room_high;
 uniform vec3 lamp[4], lamp_colour[4]; uniform int lamps; uniform float emission;
@@ -78,7 +78,7 @@ void main() {
     result = vec4(pow(clamp(sum, 0., 1.), vec3(1 / 2.2)), 1);
 }"""
 
-GEOMETRY_SHADER = GLSL + """
+GEOMETRY_SHADER = """
 in vec2 texel; in vec4 now, next; flat in uint texture_layer;
 uniform sampler2DArray textures; uniform float instance; uniform vec2 size;
 out vec4 result;
@@ -88,7 +88,7 @@ void main() {
     result = vec4(instance, next.w > .01 ? flow : vec2(1e4), now.w);
 }"""
 
-SHADOW_VERTEX_SHADER = GLSL + """
+SHADOW_VERTEX_SHADER = """
 in ivec3 position; uniform mat4 pose, light_view; uniform vec3 half_size;
 void main() { gl_Position = light_view * pose * vec4(vec3(position) / 32767. * half_size + vec3(0, 0, half_size.z), 1); }"""
 
@@ -147,9 +147,9 @@ class Renderer:
             ) from error
         context = self._context
         context.enable(moderngl.DEPTH_TEST)
-        self._colour_program = context.program(VERTEX_SHADER, COLOUR_SHADER)
-        self._geometry_program = context.program(VERTEX_SHADER, GEOMETRY_SHADER)
-        self._shadow_program = context.program(SHADOW_VERTEX_SHADER, GLSL + "void main() {}")
+        self._colour_program = context.program(GLSL + VERTEX_SHADER, GLSL + COLOUR_SHADER)
+        self._geometry_program = context.program(GLSL + VERTEX_SHADER, GLSL + GEOMETRY_SHADER)
+        self._shadow_program = context.program(GLSL + SHADOW_VERTEX_SHADER, GLSL + "void main() {}")
         large = (width * SUPERSAMPLING, height * SUPERSAMPLING)
         self._colour_target = context.framebuffer([context.texture(large, 3)], context.depth_renderbuffer(large))
         size = (width, height)
@@ -192,7 +192,7 @@ class Renderer:
             self._shadow_map.use(1)
             _set(program, light_view=light_view, ambient=lights.ambient, lamps=len(lights.lamps), textures=0, shadow=1)
             lamps = list(lights.lamps) + [lights.lamps[0]] * (MAX_LAMPS - len(lights.lamps))
-            _set(program, lamp=[l.position for l in lamps], lamp_colour=[l.colour for l in lamps])
+            _set(program, lamp=[lamp.position for lamp in lamps], lamp_colour=[lamp.colour for lamp in lamps])
             box = scene.plan.rooms[room]
             _set(program, room_low=(box.x0, box.y0, 0.0), room_high=(box.x1, box.y1, scene.plan.height_m))
             for i in members:
@@ -266,7 +266,7 @@ class _OnGpu:
         }
 
     def _array(self, context: moderngl.Context, program: moderngl.Program, names) -> moderngl.VertexArray:
-        parts = [part if name in names else _padding(name) for name, part in zip(NAMES, ATTRIBUTES.split())]
+        parts = [part if name in names else _padding(name) for name, part in zip(NAMES, ATTRIBUTES.split(), strict=True)]
         used = [name for name in NAMES if name in names]
         return context.vertex_array(program, [(self._vertices, " ".join(parts), *used)], self._triangles)
 

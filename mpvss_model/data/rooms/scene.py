@@ -346,8 +346,7 @@ class _Decorator:
         """People who walk, and now and then a thing that rolls about."""
         rng = self._rng
         for class_name in ["person"] * rng.integers(0, 2 + len(self._plan.rooms)) + ["other"] * rng.integers(0, 2):
-            standing = class_name == "person"
-            item = self._choose(class_name, lambda i: i.size_m[2] > MIN_STANDING_M if standing else max(i.size_m) < 0.8)
+            item = self._choose(class_name, _stands if class_name == "person" else _is_small)
             size_m = np.array(item.size_m) * rng.uniform(0.9, 1.1)
             points = self._grid.random_points(8, 0.4 * float(np.hypot(*size_m[:2])) + 0.05, rng)
             if not len(points) or item.elevation_m > 0.3:
@@ -374,3 +373,13 @@ class _Decorator:
 def _upright(start: np.ndarray, end: np.ndarray, low: float, high: float) -> np.ndarray:
     """A vertical rectangle ``[4, 3]``, whose front is to the right of the way from start to end."""
     return np.array([(*start, low), (*end, low), (*end, high), (*start, high)])
+
+
+def _stands(item: Furniture) -> bool:
+    """Whether a model of a person stands; others sit."""
+    return item.size_m[2] > MIN_STANDING_M
+
+
+def _is_small(item: Furniture) -> bool:
+    """Whether something can roll about in a room."""
+    return max(item.size_m) < 0.8

@@ -19,9 +19,10 @@ def _wood(rng: np.random.Generator) -> np.ndarray:
     position = np.arange(SIZE_PX)
     shade = rng.uniform(-0.15, 0.15, SIZE_PX // plank_px)[position // plank_px]
     gap = 0.6 ** (position % plank_px < 1)
-    planks = _colour(rng, hue=(0.04, 0.11), saturation=(0.2, 0.7), value=(0.3, 0.9)) * (
-        (1 + 0.08 * grain + shade[:, None]) * gap[:, None]
-    )[..., None]
+    planks = (
+        _colour(rng, hue=(0.04, 0.11), saturation=(0.2, 0.7), value=(0.3, 0.9))
+        * ((1 + 0.08 * grain + shade[:, None]) * gap[:, None])[..., None]
+    )
     return planks if rng.random() < 0.5 else planks.transpose(1, 0, 2)
 
 
@@ -95,7 +96,7 @@ TEXTURE_KINDS = {
 
 def draw_texture(kind: str, rng: np.random.Generator) -> np.ndarray:
     """A random texture that tiles, uint8 RGBA ``[256, 256, 4]``; ``kind`` is one of `TEXTURE_KINDS`."""
-    painters, weights = zip(*TEXTURE_KINDS[kind])
+    painters, weights = zip(*TEXTURE_KINDS[kind], strict=True)
     rgb = painters[rng.choice(len(painters), p=weights)](rng)
     alpha = np.full((SIZE_PX, SIZE_PX, 1), 255, np.uint8)
     return np.concatenate([np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8), alpha], axis=2)

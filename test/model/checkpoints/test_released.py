@@ -86,7 +86,7 @@ def detectron2_resnet(released, x, layer_type):
 
     x = F.max_pool2d(F.relu(conv(x, "stem.conv1", 2, 3)), 3, 2, 1)
     features = []
-    for stage, depth in zip(range(2, 6), (1, 2, 1, 1)):
+    for stage, depth in enumerate((1, 2, 1, 1), start=2):
         for i in range(depth):
             name, stride = f"res{stage}.{i}", 2 if stage > 2 and i == 0 else 1
             shortcut = conv(x, f"{name}.shortcut", stride) if i == 0 else x

@@ -123,7 +123,7 @@ def test_streaming_consistency_equals_its_definition_over_pooled_videos(n):
     consistency = VideoConsistency(n)
     for prediction, truth in videos:
         consistency.start_video()
-        for frame in zip(prediction, truth):
+        for frame in zip(prediction, truth, strict=True):
             consistency.update(*frame)
     assert consistency.value == pytest.approx(batch_consistency(videos, n))
 

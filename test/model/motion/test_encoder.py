@@ -20,7 +20,7 @@ def test_features_have_strides_8_to_128_of_the_frame(size):
         encoder = MotionEncoder(CHANNELS)
         features = encoder(*torch.empty(2, 1, 3, size[0] // 2, size[1] // 2))
     strides = (8, 16, 32, 64, 128)
-    expected = [(1, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(CHANNELS[1:], strides)]
+    expected = [(1, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(CHANNELS[1:], strides, strict=True)]
     assert [tuple(feature.shape) for feature in features] == expected
 
 

@@ -51,8 +51,8 @@ def test_the_arithmetic_is_that_of_transformers(tmp_path):
     ):
         mean, std = statistics(tmp_path, settings)
         for x in (0, 100, 255):
-            ours = [(x / 255 - m) / s for m, s in zip(mean, std)]
-            theirs = [(factor * x - m) / s for m, s in zip(settings["image_mean"], settings["image_std"])]
+            ours = [(x / 255 - m) / s for m, s in zip(mean, std, strict=True)]
+            theirs = [(factor * x - m) / s for m, s in zip(settings["image_mean"], settings["image_std"], strict=True)]
             assert ours == pytest.approx(theirs)
 
 

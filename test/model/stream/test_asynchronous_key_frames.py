@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -196,6 +197,6 @@ def test_two_streams_share_the_segmentor_fairly_and_a_waiting_key_frame_is_of_th
             finish(rear if slow.stamps_s[-1] >= 100 else front, slow)
     of_rear = [stamp_s >= 100 for stamp_s in slow.stamps_s[2:]]
     assert len(of_rear) >= 7
-    assert all(one != next_one for one, next_one in zip(of_rear, of_rear[1:])), "they take turns"
+    assert all(one != next_one for one, next_one in pairwise(of_rear)), "they take turns"
     gaps_s = np.diff([stamp_s for stamp_s in slow.stamps_s if stamp_s < 100])
     assert gaps_s.max() < 0.8, "a waiting key frame is no older than the wait"

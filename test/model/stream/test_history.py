@@ -110,7 +110,7 @@ def test_what_was_seen_well_outlasts_a_key_frame_that_sees_nothing():
     def right(weight):
         stream = make_segmentor(WaveringSegmentor(), max_interval_frames=1, history_weight=weight)
         labels = [stream.step(frame, i / 10).labels for i, frame in enumerate(frames)]
-        return [(label == expected).mean() for label, expected in zip(labels, truth)]
+        return [(label == expected).mean() for label, expected in zip(labels, truth, strict=True)]
 
     assert min(right(0.0)) < 0.92
     assert min(right(0.5)) > 0.97
@@ -141,7 +141,8 @@ def test_a_background_key_frame_has_the_history_of_its_own_frame():
             stream.step(scene(4 * i), i / 10)
         if i == 3:
             streams[1]._state.job.result()
-    for one, other in zip(*(vars(stream._state.reference.key_frame).values() for stream in streams)):
+    key_frames = [vars(stream._state.reference.key_frame).values() for stream in streams]
+    for one, other in zip(*key_frames, strict=True):
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one is other or np.array_equal(one, other)
 
 

@@ -87,7 +87,7 @@ def test_a_kept_result_tells_the_same_as_before(config, ask_before):
         kept.append(later.step(frame, i / 10))
         if ask_before:
             told(kept[-1])
-    for answer, (labels, confidence, motion, error) in zip(kept, expected):
+    for answer, (labels, confidence, motion, error) in zip(kept, expected, strict=True):
         np.testing.assert_array_equal(answer.labels, labels)
         np.testing.assert_array_equal(answer.confidence, confidence)
         np.testing.assert_array_equal(answer.change().error, error)

@@ -56,7 +56,7 @@ def test_any_frame_size_gives_labels_of_that_size(size):
         result = segmentor.step(frame, i / 10)
         assert result.labels.shape == size and result.labels.dtype == np.uint8
         assert result.confidence.shape == size and result.confidence.dtype == np.float32
-        assert 0.0 <= result.confidence.min() and result.confidence.max() <= 1.0
+        assert result.confidence.min() >= 0.0 and result.confidence.max() <= 1.0
 
 
 def test_confidence_falls_as_the_key_frame_ages():
@@ -203,7 +203,7 @@ def test_confidence_is_that_of_its_own_frame_also_when_asked_for_later():
     frames = [scene(5 * i) for i in range(6)]
     expected = [asked_at_once.step(frame, i / 10).confidence for i, frame in enumerate(frames)]
     later = [asked_later.step(frame, i / 10) for i, frame in enumerate(frames)]
-    for answer, confidence in zip(reversed(later), reversed(expected)):
+    for answer, confidence in zip(reversed(later), reversed(expected), strict=True):
         np.testing.assert_array_equal(answer.confidence, confidence)
 
 
@@ -242,7 +242,7 @@ def test_key_frames_by_motion_beat_as_many_fixed_ones_when_a_robot_stops_and_goe
     def run(segmentor):
         segmentor.propagator = propagator()
         made = answers(segmentor, frames)
-        wrong = np.mean([(answer.labels != (frame[..., 0] > 128)).mean() for answer, frame in zip(made, frames)])
+        wrong = np.mean([(answer.labels != (frame[..., 0] > 128)).mean() for answer, frame in zip(made, frames, strict=True)])
         return [answer.is_key_frame for answer in made].count(True), wrong
 
     fixed_count, fixed_wrong = run(make_segmentor(max_interval_frames=6, max_key_age_s=100.0))

@@ -40,5 +40,5 @@ def test_everything_but_its_cost_is_measured(monkeypatch, folder, kind):
     assert report["miou"] > 0.9 and report["fps"] > 0
     assert report["gflops_per_frame"] is None
     table = evaluation_table(report)
-    cells = dict(zip(*(column.cells for column in table.columns)))
+    cells = dict(zip(*(column.cells for column in table.columns), strict=True))
     assert cells["gflops_per_frame"] == "-"

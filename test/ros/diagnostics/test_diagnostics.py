@@ -13,6 +13,7 @@ from mpvss_ros.messages.conversions import image_message
 from ..conftest import header
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+ACTIVE = CameraCheck(active=True)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def statistics():
     return made
 
 
-def statuses(statistics, check=CameraCheck(active=True), node_name="/mpvss/segmentation", camera=""):
+def statuses(statistics, check=ACTIVE, node_name="/mpvss/segmentation", camera=""):
     return camera_statuses(statistics, node_name=node_name, camera=camera, dropped={}, check=check, now_s=0.0)
 
 

@@ -161,9 +161,7 @@ def test_one_camera_keeps_one_range_of_sixteen_bits(image):
     is_bigendian=st.integers(0, 1),
 )
 def test_any_image_is_decoded_or_refused(encoding, height, width, step, data, is_bigendian):
-    image = SimpleNamespace(
-        encoding=encoding, height=height, width=width, step=step, data=data, is_bigendian=is_bigendian
-    )
+    image = SimpleNamespace(encoding=encoding, height=height, width=width, step=step, data=data, is_bigendian=is_bigendian)
     try:
         rgb = rgb_from_message(image)
     except FrameError:

@@ -57,7 +57,7 @@ def test_images_of_another_process_get_labels_under_their_own_headers(start_proc
     rgb, bgr = peer.received[LABELS][: len(frames)], peer.received[LABELS][len(frames) :]
     assert [m.header for m in rgb] == headers
     assert {(m.encoding, m.step, m.height, m.width) for m in rgb + bgr} == {("mono8", 64, 48, 64)}
-    for of_rgb, of_bgr in zip(rgb, bgr):
+    for of_rgb, of_bgr in zip(rgb, bgr, strict=True):
         np.testing.assert_array_equal(labels_from_message(of_rgb), labels_from_message(of_bgr))
     exit_code, seconds = node.end(signal.SIGINT)
     assert exit_code == 0 and seconds < 5, node.log()
@@ -203,7 +203,7 @@ def test_a_subscriber_with_another_qos_is_named(start_node, peer, capfd):
     start_node()
     peer.listen(Image, "/mpvss/overlay", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
     output = "segmentation: output"
-    peer.spin_until_diagnostics(lambda d: "incompatible QoS on /mpvss/overlay" == d[output]["message"])
+    peer.spin_until_diagnostics(lambda d: d[output]["message"] == "incompatible QoS on /mpvss/overlay")
     report = peer.diagnostics()
     assert report[output]["incompatible_qos"] == "/mpvss/overlay: 1" and report[output]["level"] == DiagnosticStatus.WARN
     assert "QoS" not in report["segmentation: input"]["message"]
