@@ -25,7 +25,21 @@ from mpvss_ros.replay_session import SessionError, run_session
 from mpvss_ros.report import write_report
 from mpvss_ros.statistics import CameraStatistics
 
-from .recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
+from .recordings import (
+    FRAMES,
+    PERIOD_NS,
+    START_NS,
+    camera,
+    camera_records,
+    cdr,
+    channel,
+    header,
+    image,
+    message,
+    schema,
+    write_bag,
+    write_mcap,
+)
 
 LATCHED = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -229,6 +243,23 @@ def test_a_recording_that_the_node_refuses_altogether_says_why(tiny_checkpoint, 
     path = write_bag(tmp_path / "bag", camera(lambda index: image(index, encoding="8XC9")))
     with pytest.raises(SessionError, match="none of the 12 frames .* was answered: unknown encoding: 12; .*8XC9"):
         session(path, tiny_checkpoint)
+
+
+def test_frames_that_cannot_be_deserialized_are_neither_replayed_nor_taken_for_lost(create_node, tmp_path):
+    records = schema(1, "sensor_msgs/msg/Image") + channel(1, "/image_raw")
+    for i in range(3):
+        records += message(1, i, cdr(image(i))[: 100 if i == 1 else None])
+    path = write_mcap(tmp_path / "a.mcap", records)
+    assert create_node(bag=str(path), rate=0, wait_for_subscriptions=0).replay() == 2
+    answers = {
+        number: LabelledFrame(START_NS + i * PERIOD_NS, np.zeros((48, 64), np.uint8), is_key_frame=True, latency_ms=1.0)
+        for number, i in enumerate((0, 2))
+    }
+    with Bag(path) as recording:
+        report = write_report(
+            tmp_path / "out", bag=recording, topic="/image_raw", answers=answers, class_names=("a",), settings={}
+        )
+    assert (report["frames_in"], report["labels_out"]) == (3, 2) and report["dropped_by_reason"] == {"broken message": 1}
 
 
 def test_a_topic_without_messages_is_not_replayed(tmp_path):
