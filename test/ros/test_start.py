@@ -10,6 +10,7 @@ from rclpy.parameter import Parameter
 
 from mpvss_model import VideoSegmentor
 from mpvss_ros.overrides import unused_overrides
+from mpvss_ros.parameter_files import files_without_effect
 from mpvss_ros.parameters import PARAMETERS
 from mpvss_ros.segmentation_node import SegmentationNode
 
@@ -157,6 +158,40 @@ def test_the_node_warns_of_what_has_no_effect_and_of_nothing_else(start_node, ca
     start_node(autostart=False, use_sim_time=True, modle="x", **qos)
     warnings = [line for line in capfd.readouterr().err.splitlines() if "have no effect" in line or "has no effect" in line]
     assert len(warnings) == 2 and "'modle'" in warnings[0] and "/camera/other" in warnings[1]
+
+
+KEYS_OF_THE_NODE = [
+    '"/**"',
+    '"**"',
+    "/mpvss/segmentation",
+    "mpvss/segmentation",
+    "/*/segmentation",
+    "/mpvss/**",
+    "other: {ros__parameters: {}}, mpvss/segmentation",
+]
+
+
+@pytest.mark.parametrize("key", KEYS_OF_THE_NODE)
+def test_parameter_files_that_have_an_effect_are_not_named(tmp_path, key):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{{{key}: {{ros__parameters: {{mode: lossless}}}}}}")
+    assert files_without_effect([str(path)], "/mpvss/segmentation") == []
+
+
+@pytest.mark.parametrize("key", ["segmentation", "*", "/mpvss", "/mpvss/segmentation/front", "robot/mpvss/segmentation"])
+def test_a_parameter_file_for_other_nodes_is_named_with_the_key_that_would_match(tmp_path, key):
+    path = tmp_path / "a.yaml"
+    path.write_text(f'"{key}": {{ros__parameters: {{mode: lossless}}}}')
+    (text,) = files_without_effect([str(path)] * 2, "/mpvss/segmentation")
+    assert str(path) in text and f"those of '{key.strip('/')}'" in text and "is '/mpvss/segmentation'" in text
+
+
+def test_the_node_warns_of_a_parameter_file_for_other_nodes(start_process, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("segmentation: {ros__parameters: {mode: lossless}}")
+    node = start_process("--params-file", str(path), model="/no/such/model")
+    assert node.process.wait(60) == 2
+    assert node.log().count(f"parameter file '{path}' has no effect on this node") == 1
 
 
 @pytest.fixture
