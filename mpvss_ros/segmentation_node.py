@@ -20,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
-from mpvss_model import ConfigError, MPVSSError, VideoSegmentor
+from mpvss_model import ConfigError, MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.errors import first_line
 from mpvss_ros.camera import Camera, image_topic
 from mpvss_ros.class_map import ClassMap
@@ -139,7 +139,7 @@ class SegmentationNode(LifecycleNode):
             Camera(
                 self,
                 name=name,
-                stream=model.new_stream(config.stream),
+                stream=_ready_stream(model, config.stream),
                 class_map=class_map,
                 config=config,
                 changed=changed,
@@ -271,6 +271,15 @@ class SegmentationNode(LifecycleNode):
             )
         message.status.append(model_status(self._model, node_name=node_name, class_names=self._class_names))
         self._diagnostics.publish(message)
+
+
+def _ready_stream(model: VideoSegmentor, config: StreamConfig) -> VideoSegmentor:
+    """A stream of a model that is warm, ready for its first frame."""
+    stream = model.new_stream(config)
+    if model.segmentor.device.type == "cuda":
+        # CUDA graphs of the propagation are each stream's own; on a CPU there is nothing to capture.
+        stream.warm_up()
+    return stream
 
 
 def run(

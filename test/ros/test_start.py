@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -232,6 +233,24 @@ def test_parameters_that_change_after_an_early_load_count(early_node, tiny_check
     assert node.set_parameters_atomically([Parameter("model", value=tiny_checkpoint)]).successful
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert [model for model, _ in loads] == ["/no/such/model", "/no/such/model", tiny_checkpoint]
+
+
+@pytest.mark.parametrize("device, count", [("cpu", 1), ("cuda", 3)])
+def test_on_a_gpu_the_stream_of_each_camera_captures_its_graphs_before_the_first_frame(
+    early_node, monkeypatch, device, count
+):
+    load, warmed = VideoSegmentor.from_pretrained, []
+
+    def load_as_if_on(*args, **kwargs):
+        model = load(*args, **kwargs)
+        model.segmentor.device = torch.device(device)
+        return model
+
+    monkeypatch.setattr(VideoSegmentor, "from_pretrained", load_as_if_on)
+    monkeypatch.setattr(VideoSegmentor, "warm_up", lambda stream: warmed.append(stream.propagator))
+    node, _ = early_node(cameras=["front", "rear"])
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert len(set(map(id, warmed))) == len(warmed) == count
 
 
 def test_a_node_that_starts_by_itself_loads_its_model_once(early_node):
