@@ -5,12 +5,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchDescription
+from mpvss_ros.process.parameter_files import matches, parameter_blocks
 
 # Name, default and description of each argument. An empty default is "not given": then the node's parameter has the value that
 # a parameter file or `SetParameter` gives it, or its own default.
@@ -179,22 +180,6 @@ def read_yaml(path) -> dict:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read parameter file {path}: {' '.join(str(error).split())}") from error
     return contents if isinstance(contents, dict) else {}
-
-
-def parameter_blocks(tree: dict, key: str = ""):
-    """Key, as a path of namespaces and a node's name, and parameters of each block of a parameter file."""
-    for name, value in tree.items():
-        if name == "ros__parameters" and isinstance(value, dict):
-            yield key, value
-        elif isinstance(value, dict):
-            yield from parameter_blocks(value, f"{key}/{str(name).strip('/')}")
-
-
-def matches(key: str, node_name: str) -> bool:
-    """Whether a block's key is meant for a node: ``*`` stands for one part of its name, ``**`` for any number of them."""
-    wildcards = {"*": "/[^/]+", "**": "(/[^/]+)*"}
-    pattern = "".join(wildcards.get(part, "/" + re.escape(part)) for part in key.strip("/").split("/"))
-    return re.fullmatch(pattern, node_name) is not None
 
 
 def remappings(cameras: list[str], *, image: str, camera_info: str) -> list[tuple[str, str]]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from mpvss_model.data import Clip, Frame
-from mpvss_model.errors import FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
+from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.stamps import stamp_text
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
@@ -96,7 +97,10 @@ class ClipEvaluation:
             self._interrupt_video()
             return segmentation
         self.labelled_frames += 1
-        self.confusion.update(segmentation.labels, ground_truth)
+        try:
+            self.confusion.update(segmentation.labels, ground_truth)
+        except DataError as error:
+            raise DataError(f"frame at {stamp_text(stamp_ns)}: {error}") from error
         for consistency in self.consistency.values():
             consistency.update(segmentation.labels, ground_truth)
         return segmentation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,10 +153,14 @@ class Bag:
                     topic = channels[number].topic
                     yield RawMessage(topic, self.topics[topic].type_name, time_ns, _decompressed(data))
 
-    def messages(self, topic: str) -> Iterator[Any]:
+    def messages(self, topic: str, on_broken: Callable[[DataError], None] | None = None) -> Iterator[Any]:
         """The messages of one topic, with the attributes of the ROS messages.
 
         Types are taken as ROS 2 defines them, not from the bag, which may lack definitions or hold broken ones.
+
+        Args:
+            topic: Of the bag; one that it does not have has no messages.
+            on_broken: Is told of each message that cannot be deserialized, which is then left out; by default that is raised.
 
         Raises:
             DataError: If a message is broken, or the topic's type is none of ROS 2's own.
@@ -167,9 +171,19 @@ class Bag:
         if not recorded.is_ros2 or recorded.type_name not in self._typestore.types:
             raise DataError(f"topic {topic!r} of bag {str(self.path)!r} is of type {recorded}, which cannot be read here")
         for raw in self.raw_messages([topic]):
-            with _errors_named(f"bag {str(self.path)!r} has a broken {raw.type_name} on {topic}"):
-                message = self._typestore.deserialize_cdr(raw.data, raw.type_name)
-            yield message
+            try:
+                message = self.deserialized(raw)
+            except DataError as error:
+                if on_broken is None:
+                    raise
+                on_broken(error)
+            else:
+                yield message
+
+    def deserialized(self, raw: RawMessage) -> Any:
+        """A message of one of ROS 2's own types; raises `DataError` if it is broken."""
+        with _errors_named(f"bag {str(self.path)!r} has a broken {raw.type_name} on {raw.topic}"):
+            return self._typestore.deserialize_cdr(raw.data, raw.type_name)
 
     def _is_of_its_topic(self, channel: Channel) -> bool:
         recorded = self.topics[channel.topic]

@@ -43,7 +43,11 @@ class SourceCounts:
         self._count(self.ground_truth_left_out, error, reason)
 
     def match_ground_truth(self, frame_stamps_ns: Collection[int], unmatched_ns: Collection[int]) -> None:
-        """Count the label images that no camera frame has the stamp of, and say how far they are off."""
+        """Count the label images that no camera frame was left for, and say how far those of other stamps are off."""
+        surplus = sum(stamp in frame_stamps_ns for stamp in unmatched_ns)
+        if surplus:
+            self.ground_truth_left_out["duplicate stamp"] += surplus
+        unmatched_ns = [stamp for stamp in unmatched_ns if stamp not in frame_stamps_ns]
         if not unmatched_ns:
             return
         self.ground_truth_left_out["no camera frame of that stamp"] += len(unmatched_ns)
@@ -79,11 +83,15 @@ class SourceCounts:
         lines = []
         if self.left_out:
             lines.append(f"{self.left_out.total()} frames left out: {self._reasons(self.left_out)}")
-        if self.ground_truth_left_out:
-            count = f"{self.ground_truth_left_out.total()} of {self.ground_truth} label images"
-            nearest = "" if self.nearest_ns is None else f"; the nearest frame is {self.nearest_ns / 1000:g} us off"
-            lines.append(f"{count} of the ground truth left out: {self._reasons(self.ground_truth_left_out)}{nearest}")
-        return lines
+        return lines + self.ground_truth_lines()
+
+    def ground_truth_lines(self) -> list[str]:
+        """One for the ground truth that was left out; none if it was all used."""
+        if not self.ground_truth_left_out:
+            return []
+        count = f"{self.ground_truth_left_out.total()} of {self.ground_truth} label images"
+        nearest = "" if self.nearest_ns is None else f"; the nearest frame is {self.nearest_ns / 1000:g} us off"
+        return [f"{count} of the ground truth left out: {self._reasons(self.ground_truth_left_out)}{nearest}"]
 
     def _count(self, counter: Counter[str], error: MPVSSError, reason: str | None) -> None:
         reason = reason or (error.reason if isinstance(error, FrameError) else "error")

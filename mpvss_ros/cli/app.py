@@ -431,6 +431,8 @@ def print_report(console, report: dict, out: Path) -> None:
     for name, value in rows.items():
         table.add_row(Text(name), str(value))
     console.print(table)
+    for note in report["notes"]:
+        console.print(Text(f"  {note}"))
     if report["last_refusal"]:
         console.print(Text(f"  the last frame without labels: {report['last_refusal']}"))
     for name in ("report.json", "overlay.mp4", "report.png"):

@@ -77,6 +77,7 @@ class CameraStatistics:
         problem: What is wrong with the last frame or with its next key frame; empty while all is well.
         faults: Key frames that failed, as far as frames were answered all the same.
         last_fault: Of the newest of them.
+        restart_reasons: How often the stream began anew before an answered frame, by reason.
     """
 
     lock: Lock = field(default_factory=Lock)
@@ -98,6 +99,7 @@ class CameraStatistics:
     key_frames: int = 0
     key_frame_reasons: Counter = field(default_factory=Counter)
     last_key_frame_reason: str = ""
+    restart_reasons: Counter = field(default_factory=Counter)
     key_stamp_ns: int | None = None
     label_stamp_ns: int | None = None
     stamp_to_publish: Latencies = field(default_factory=Latencies)
@@ -153,6 +155,8 @@ class CameraStatistics:
                 self.key_frame_reasons[self.last_key_frame_reason] += 1
                 # A key frame that was made in the background cost nobody's frame that time.
                 self.key_processing.add(processing_s if segmentation.is_key_frame else segmentation.segmentor_s)
+            if segmentation.restart_reason is not None:
+                self.restart_reasons[segmentation.restart_reason.value] += 1
             if not segmentation.is_key_frame:
                 self.propagated_processing.add(processing_s)
 

@@ -188,6 +188,7 @@ def _key_frame_status(node_name: str, kind: str, statistics: CameraStatistics, n
             "rate_hz": f"{statistics.key_frame_rate.per_second():.2f}",
             "by_reason": _counts(statistics.key_frame_reasons),
             "last_reason": statistics.last_key_frame_reason,
+            "restarts_by_reason": _counts(statistics.restart_reasons),
             "age_s": f"{now_s - seconds(key_stamp_ns):.3f}" if has_key_frame else "",
             "age_at_last_labels_s": f"{seconds(label_stamp_ns - key_stamp_ns):.3f}" if has_key_frame else "",
         },

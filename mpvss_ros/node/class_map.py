@@ -12,21 +12,39 @@ __all__ = ["REST", "ClassMap", "parse_entries"]
 REST = "*"
 
 
-def parse_entries(entries: tuple[str, ...]) -> dict[str, str]:
+def parse_entries(entries: tuple[str, ...], class_names: tuple[str, ...] = ()) -> dict[str, str]:
     """``("wall=obstacle", "*=other")`` as a dictionary from the model's class to the published one.
+
+    Args:
+        entries: ``class=name`` each.
+        class_names: Of the model, as far as known. They tell which ``=`` of an entry ends the name of its class, and whether
+            blanks beside it belong to the name.
 
     Raises:
         ConfigError: If an entry is not of the form ``class=name``, or a class occurs twice.
     """
+    exact = {name: name for name in class_names}
+    loose = {name.strip(): name for name in class_names} | exact | {REST: REST}
     names: dict[str, str] = {}
     for entry in entries:
-        source, separator, target = (part.strip() for part in entry.partition("="))
-        if not separator or not source:
-            raise ConfigError(f"parameter 'class_map' must be a list of 'class=name', got {entry!r}")
+        splits = _splits(entry)
+        found = [(exact[name], target) for name, target in splits if name in exact]
+        found += [(loose[name.strip()], target) for name, target in splits if name.strip() in loose]
+        source, target = (found or splits)[0]
         if source in names:
             raise ConfigError(f"parameter 'class_map' must name each class once, got {entry!r} after {source}={names[source]}")
         names[source] = target
     return names
+
+
+def _splits(entry: str) -> list[tuple[str, str]]:
+    """Class and published name for each ``=`` that may be the separator, the longest class first."""
+    parts = entry.split("=")
+    splits = [("=".join(parts[:i]), "=".join(parts[i:]).strip()) for i in range(len(parts) - 1, 0, -1)]
+    splits = [(source, target) for source, target in splits if source.strip()]
+    if not splits:
+        raise ConfigError(f"parameter 'class_map' must be a list of 'class=name', got {entry!r}")
+    return splits
 
 
 class ClassMap:
@@ -44,7 +62,7 @@ class ClassMap:
 
     Args:
         class_names: Of the model.
-        entries: ``class=name`` each; none changes nothing.
+        entries: ``class=name`` each; none changes nothing. The model's names may hold ``=`` and blanks at their ends.
 
     Raises:
         ConfigError: If the model has no such class.
@@ -55,7 +73,7 @@ class ClassMap:
         self._table: np.ndarray | None = None
         if not entries:
             return
-        renamed = parse_entries(entries)
+        renamed = parse_entries(entries, class_names)
         unknown = [name for name in renamed if name != REST and name not in class_names]
         if unknown:
             raise ConfigError(

@@ -30,8 +30,13 @@ def main(args: list[str] | None = None) -> None:
         # Arguments are looked at first: nobody wants to wait for the model's libraries to read that one is wrong.
         _start_ros(arguments)
         from mpvss_ros.node.segmentation_node import run
+        from mpvss_ros.process.ros_arguments import parameter_files
 
-    run(on_created=signals.before_leaving, on_ready=lambda: signals.leave_time(SHUTDOWN_TIME_S))
+    run(
+        parameter_files=parameter_files(arguments),
+        on_created=signals.before_leaving,
+        on_ready=lambda: signals.leave_time(SHUTDOWN_TIME_S),
+    )
 
 
 def _start_ros(arguments: list[str]) -> None:

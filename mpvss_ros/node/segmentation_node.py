@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
-from mpvss_model import ConfigError, MPVSSError, VideoSegmentor
+from mpvss_model import ConfigError, MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.errors import first_line
 from mpvss_model.runtime.threads import use_threads
 from mpvss_ros.diagnostics.statuses import camera_statuses, model_status
@@ -29,6 +29,7 @@ from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.inference_thread import InferenceThread
 from mpvss_ros.node.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
 from mpvss_ros.process.overrides import unused_overrides
+from mpvss_ros.process.parameter_files import files_without_effect
 
 __all__ = ["SegmentationNode", "run"]
 
@@ -59,6 +60,7 @@ class SegmentationNode(LifecycleNode):
             ``configure`` answers at once: managers wait for the services as long as it takes, but not for their answers. A
             model that cannot be loaded is no error yet.
         on_created: Called with the node as soon as it is in the graph, before anything takes time.
+        parameter_files: Paths of those that the command line names, to warn of them if they hold nothing for this node.
         kwargs: For `rclpy.node.Node`.
 
     Raises:
@@ -71,6 +73,7 @@ class SegmentationNode(LifecycleNode):
         load_model: Callable[..., VideoSegmentor] = VideoSegmentor.from_pretrained,
         load_early: bool = False,
         on_created: Callable[[SegmentationNode], None] = lambda node: None,
+        parameter_files: Sequence[str] = (),
         **kwargs,
     ) -> None:
         # What `LifecycleNode` does, with a pause before the second part.
@@ -78,7 +81,7 @@ class SegmentationNode(LifecycleNode):
         on_created(self)
         self._load_model = load_model
         self.config: NodeConfig = declare_parameters(self)
-        self._warn_of_unused_overrides()
+        self._warn_of_what_has_no_effect(parameter_files)
         self._loaded: LoadedModel | None = self._loaded_early() if load_early and not self.config.autostart else None
         LifecycleNodeMixin.__init__(self)
         self._model: VideoSegmentor | None = None
@@ -136,7 +139,7 @@ class SegmentationNode(LifecycleNode):
             Camera(
                 self,
                 name=name,
-                stream=model.new_stream(config.stream),
+                stream=_ready_stream(model, config.stream),
                 class_map=class_map,
                 config=config,
                 changed=changed,
@@ -243,8 +246,9 @@ class SegmentationNode(LifecycleNode):
         names = {row.name for row in PARAMETERS}
         return checked_config({**asdict(self.config), **{p.name: p.value for p in parameters if p.name in names}})
 
-    def _warn_of_unused_overrides(self) -> None:
-        texts = unused_overrides(
+    def _warn_of_what_has_no_effect(self, parameter_files: Sequence[str]) -> None:
+        texts = files_without_effect(parameter_files, self.get_fully_qualified_name())
+        texts += unused_overrides(
             self._parameter_overrides,
             declared=self._parameters,
             image_topics=[image_topic(self, name, self.config) for name in self.config.camera_names],
@@ -269,18 +273,35 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def run(*, on_created: Callable[[Callable[[], None]], None], on_ready: Callable[[], None]) -> None:
+def _ready_stream(model: VideoSegmentor, config: StreamConfig) -> VideoSegmentor:
+    """A stream of a model that is warm, ready for its first frame."""
+    stream = model.new_stream(config)
+    if model.segmentor.device.type == "cuda":
+        # CUDA graphs of the propagation are each stream's own; on a CPU there is nothing to capture.
+        stream.warm_up()
+    return stream
+
+
+def run(
+    *,
+    parameter_files: Sequence[str],
+    on_created: Callable[[Callable[[], None]], None],
+    on_ready: Callable[[], None],
+) -> None:
     """Run the node until it is interrupted, and end the process. Exit code 2 if it cannot start.
 
     ROS must have been started.
 
     Args:
+        parameter_files: See `SegmentationNode`.
         on_created: Called with what makes the node leave the graph, for whoever ends the process while it starts.
         on_ready: Called when a signal does not interrupt the start any more, but the node's work.
     """
     node, exit_code = None, 0
     try:
-        node = SegmentationNode(load_early=True, on_created=lambda node: on_created(node.destroy_node))
+        node = SegmentationNode(
+            load_early=True, parameter_files=parameter_files, on_created=lambda node: on_created(node.destroy_node)
+        )
         exit_code = _serve(node, on_ready)
     except MPVSSError as error:
         print(f"segmentation_node: {error}", file=sys.stderr)

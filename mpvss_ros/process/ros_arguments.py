@@ -11,7 +11,7 @@ from rclpy.utilities import remove_ros_args
 
 from mpvss_model import ConfigError
 
-__all__ = ["start_ros"]
+__all__ = ["parameter_files", "start_ros"]
 
 # What rcl adds to its messages: who failed, where in its sources, and that it has no more to say.
 RCL_NOISE = re.compile(r"^failed to initialize rcl: |,? at /\S+:\d+|\. Error: error not set")
@@ -35,9 +35,14 @@ def start_ros(arguments: list[str]) -> None:
         raise ConfigError(f"unknown argument {unused[0]!r}: parameters are given as --ros-args -p name:=value; see --help")
 
 
+def parameter_files(arguments: list[str]) -> list[str]:
+    """The paths of the parameter files that arguments of the command line name."""
+    return [value for flag, value in pairwise(arguments) if flag == "--params-file"]
+
+
 def _encoding_error(arguments: list[str]) -> str:
     """Which parameter file is not UTF-8, of which rcl only says that it cannot be parsed; empty if all are."""
-    for path in (value for flag, value in pairwise(arguments) if flag == "--params-file"):
+    for path in parameter_files(arguments):
         try:
             Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:

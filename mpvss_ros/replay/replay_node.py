@@ -20,7 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from mpvss_model import ConfigError, MPVSSError
+from mpvss_model import ConfigError, DataError, MPVSSError
 from mpvss_model.errors import first_line
 from mpvss_ros.bags.bag import Bag, RawMessage, RecordedTopic
 from mpvss_ros.messages.conversions import stamp_ns
@@ -67,6 +67,7 @@ DEPTH = 100
 STATIC_TRANSFORMS = "/tf_static"
 SETTLE_TIMEOUT_S = 1.0
 REPORT_TIMEOUT_S = 3.0
+LOG_THROTTLE_S = 5.0
 
 
 class ReplayNode(Node):
@@ -114,6 +115,8 @@ class ReplayNode(Node):
             if rate > 0.0:
                 self._spin_until(started_s + (raw.time_ns - first_time_ns) * 1e-9 / rate)
             if raw.topic == self._image_topic:
+                if not self._is_whole(raw):
+                    continue
                 self._wait_for_room()
                 frames += 1
             if self._clock_publisher is not None:
@@ -153,6 +156,15 @@ class ReplayNode(Node):
         except (InvalidTopicNameException, ValueError) as error:
             reason = f"has a name that ROS 2 does not allow: {first_line(error)}"
             raise ConfigError(f"topic {topic!r} of the bag {reason}") from error
+
+    def _is_whole(self, raw: RawMessage) -> bool:
+        """Whether a camera frame can be deserialized; no subscriber could do anything with one that cannot."""
+        try:
+            self._bag.deserialized(raw)
+        except DataError as error:
+            self.get_logger().warning(f"frame left out: {error}", throttle_duration_sec=LOG_THROTTLE_S)
+            return False
+        return True
 
     def _publish(self, raw: RawMessage) -> None:
         publisher = self._publishers_by_topic[raw.topic]

@@ -16,7 +16,8 @@ from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.overlay import PALETTE, overlay
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.bags.bag_frames import EvaluatedFrame, LabelledFrame, evaluated_frames
+from mpvss_ros.bags.bag_frames import BROKEN_MESSAGE, EvaluatedFrame, LabelledFrame, evaluated_frames
+from mpvss_ros.bags.source_counts import SourceCounts
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.replay.frame_counts import FrameCounts
 from mpvss_ros.replay.output_folder import output_folder
@@ -62,7 +63,8 @@ def write_report(
     with output_folder(out_dir) as folder:
         # Room for any label, since the recording may have been labelled with other classes than the model's.
         confusion = ConfusionMatrix(UNLABELED)
-        frames = evaluated_frames(bag, topic, answers, confusion)
+        source = SourceCounts()
+        frames = evaluated_frames(bag, topic, answers, confusion, source)
         timeline = _write_video(folder / "overlay.mp4", frames, class_names)
         if confusion.counts[len(class_names) :].any():
             confusion = ConfusionMatrix(len(class_names))
@@ -74,12 +76,14 @@ def write_report(
             "frames_in": bag.count(topic),
             "labels_out": len(answers),
             "dropped": dropped,
-            "dropped_by_reason": _dropped_by_reason(dropped, counts),
+            "dropped_by_reason": _dropped_by_reason(dropped, {**counts.refused, BROKEN_MESSAGE: source.left_out[BROKEN_MESSAGE]}),
             "last_refusal": counts.last_refusal,
             "key_frames": sum(moment.is_key_frame for moment in timeline),
             "miou": _number(confusion.miou),
             "weighted_iou": _number(confusion.weighted_iou),
             "iou_per_class": {name: _number(iou) for name, iou in iou_per_class},
+            "ground_truth_left_out": dict(source.ground_truth_left_out),
+            "notes": source.ground_truth_lines(),
             "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
             **settings,
         }
@@ -88,9 +92,9 @@ def write_report(
     return report
 
 
-def _dropped_by_reason(dropped: int, counts: FrameCounts) -> dict[str, int]:
-    """As the node counts them; whatever it does not know of was lost on the way."""
-    by_reason = {reason: count for reason, count in counts.refused.items() if count}
+def _dropped_by_reason(dropped: int, known: Mapping[str, int]) -> dict[str, int]:
+    """Those of known reasons; whatever there is beside them was lost on the way."""
+    by_reason = {reason: count for reason, count in known.items() if count}
     lost = dropped - sum(by_reason.values())
     return {**by_reason, "no answer": lost} if lost > 0 else by_reason
 

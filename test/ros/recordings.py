@@ -21,9 +21,9 @@ def header(stamp_ns, frame_id="camera"):
     return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
 
 
-def image(index, *, stamp_ns=None, encoding="rgb8", shape=(48, 64, 3)):
+def image(index, *, stamp_ns=None, encoding="rgb8", shape=(48, 64, 3), high=255):
     """Noise that drifts."""
-    pixels = np.roll(np.random.default_rng(0).integers(0, 255, shape, np.uint8), index, axis=1)
+    pixels = np.roll(np.random.default_rng(0).integers(0, high, shape, np.uint8), index, axis=1)
     return STORE.types["sensor_msgs/msg/Image"](
         header=header(START_NS + index * PERIOD_NS if stamp_ns is None else stamp_ns),
         height=shape[0],

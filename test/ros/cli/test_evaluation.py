@@ -19,8 +19,11 @@ from mpvss_model.semantics import best_labels, class_scores, label_map, relevant
 from mpvss_model.stream.video_segmentor import model_location
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, BagWriter
 from mpvss_ros.bags.bag_frames import Bag, bag_frames
+from mpvss_ros.bags.source_counts import SourceCounts
 from mpvss_ros.cli.app import SAMPLE_BAG
 from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
+
+from .. import recordings
 
 FRAMES = 18
 
@@ -163,7 +166,7 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path, tiny_checkpoint):
 
 def test_frames_that_the_metadata_lists_but_no_file_has_are_an_error(tmp_path, tiny_checkpoint, monkeypatch):
     bag = write_bag(tmp_path / "bag", stamped(*["rgb8"] * 5))
-    monkeypatch.setattr(Bag, "messages", lambda self, topic: iter(()))
+    monkeypatch.setattr(Bag, "messages", lambda self, *_: iter(()))
     with pytest.raises(DataError, match="5 frames left out: 5 listed in the bag, but not in its files: try 'ros2 bag reindex"):
         evaluate(bag, tiny_checkpoint)
 
@@ -198,6 +201,45 @@ def test_ground_truth_that_cannot_be_used_is_counted(tmp_path, tiny_checkpoint):
     report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
     assert report["labelled_frames"] == 1 and report["ground_truth_left_out"] == {"unusable": 2}
     assert "is of size (24, 32), its image of (48, 64)" in report["left_out_details"]["unusable"]
+
+
+def test_a_message_that_cannot_be_deserialized_costs_that_frame_alone(tmp_path, tiny_checkpoint):
+    records = b"".join(
+        recordings.schema(number, "sensor_msgs/msg/Image") + recordings.channel(number, topic)
+        for number, topic in ((1, "/image_raw"), (2, GROUND_TRUTH_TOPIC))
+    )
+    for i in range(5):
+        image = recordings.cdr(recordings.image(i))
+        label = recordings.cdr(recordings.image(i, encoding="mono8", shape=(48, 64), high=3))
+        image = {1: image[:100], 3: image.replace(b"rgb8", b"rgb\xff")}.get(i, image)
+        records += recordings.message(1, i, image) + recordings.message(2, i, label[: 100 if i == 2 else None])
+    path = recordings.write_mcap(tmp_path / "a.mcap", records)
+    report = evaluate(path, tiny_checkpoint)
+    assert report["frames"] == 3 and report["left_out"] == {"broken message": 2}
+    assert report["ground_truth_left_out"] == {"unusable": 1, "no camera frame of that stamp": 2}
+    assert "a broken sensor_msgs/msg/Image on /image_raw" in report["left_out_details"]["broken message"]
+
+
+def test_ground_truth_of_a_recorded_loop_belongs_to_the_frame_of_its_round(tmp_path):
+    truth = {"encoding": "mono8", "shape": (48, 64)}
+    stamps = [START_NS + i % 3 * PERIOD_NS for i in range(7)]
+    topics = {
+        "/image_raw": [(i, recordings.image(i, stamp_ns=stamp_ns)) for i, stamp_ns in enumerate(stamps[:6])],
+        GROUND_TRUTH_TOPIC: [(i, recordings.image(i, stamp_ns=stamp_ns, **truth)) for i, stamp_ns in enumerate(stamps)],
+    }
+    counts = SourceCounts()
+    with Bag(recordings.write_bag(tmp_path / "bag", topics)) as bag:
+        for i, frame in enumerate(bag_frames(bag, "/image_raw", counts)):
+            np.testing.assert_array_equal(frame.read_label().ravel(), recordings.image(i, **truth).data)
+    assert i == 5 and counts.left_out == {}
+    assert counts.ground_truth_left_out == {"duplicate stamp": 1} and counts.nearest_ns is None
+
+
+def test_labels_beyond_the_classes_are_an_error_that_names_the_frame(tmp_path, tiny_checkpoint):
+    truth = [(START_NS + i * PERIOD_NS, np.full((48, 64), (0, 3)[i], np.uint8)) for i in range(2)]
+    bag = write_bag(tmp_path / "bag", stamped("rgb8", "rgb8"), truth)
+    with pytest.raises(DataError, match=r"frame at 1700000000\.066666667 s: ground truth holds the labels \[3\]"):
+        evaluate(bag, tiny_checkpoint)
 
 
 def test_labels_in_another_order_of_classes_are_those_of_the_names(folder, tiny_checkpoint):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import ConfigError
-from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.node.class_map import ClassMap, parse_entries
 
 CLASSES = ("wall", "floor", "chair", "person")
 ALL_LABELS = np.array([[0, 1, 2, 3, 255]], np.uint8)
@@ -49,6 +49,24 @@ def test_classes_of_one_name_stay_apart_unless_an_entry_merges_them(entries, nam
     class_map = ClassMap(("door", "wall", "door"), entries)
     assert class_map.names == names
     assert class_map(np.array([[0, 1, 2]], np.uint8)).tolist() == [labels]
+
+
+@pytest.mark.parametrize(
+    ("classes", "entries", "names"),
+    [
+        (("wall", "window "), ("window =glass",), ("wall", "glass")),
+        (("wall", "window "), ("window=glass",), ("wall", "glass")),
+        (("window", "window "), ("window =glass", "window=opening"), ("opening", "glass")),
+        (("wall", "a=b"), ("a=b=x",), ("wall", "x")),
+        (("wall", "a=b", "a=c"), ("a=b = x", "a=c = y"), ("wall", "x", "y")),
+        (("a", "b"), ("a=b=x",), ("b=x", "b")),
+        (("a", "a=b"), ("a=b=x", "a=y"), ("y", "x")),
+        (("a=", "b"), ("a==x", " * =y"), ("x", "y")),
+    ],
+)
+def test_names_of_the_model_may_hold_blanks_and_equals_signs(classes, entries, names):
+    assert parse_entries(entries)  # as the parameter is checked before there is a model
+    assert ClassMap(classes, entries).names == names
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -12,6 +13,7 @@ from mpvss_model import VideoSegmentor
 from mpvss_ros.node.parameters import PARAMETERS
 from mpvss_ros.node.segmentation_node import SegmentationNode
 from mpvss_ros.process.overrides import unused_overrides
+from mpvss_ros.process.parameter_files import files_without_effect
 
 # Takes a directory and argument lists; prints what is wrong with each of them there.
 REFUSALS = """
@@ -159,6 +161,40 @@ def test_the_node_warns_of_what_has_no_effect_and_of_nothing_else(start_node, ca
     assert len(warnings) == 2 and "'modle'" in warnings[0] and "/camera/other" in warnings[1]
 
 
+KEYS_OF_THE_NODE = [
+    '"/**"',
+    '"**"',
+    "/mpvss/segmentation",
+    "mpvss/segmentation",
+    "/*/segmentation",
+    "/mpvss/**",
+    "other: {ros__parameters: {}}, mpvss/segmentation",
+]
+
+
+@pytest.mark.parametrize("key", KEYS_OF_THE_NODE)
+def test_parameter_files_that_have_an_effect_are_not_named(tmp_path, key):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{{{key}: {{ros__parameters: {{mode: lossless}}}}}}")
+    assert files_without_effect([str(path)], "/mpvss/segmentation") == []
+
+
+@pytest.mark.parametrize("key", ["segmentation", "*", "/mpvss", "/mpvss/segmentation/front", "robot/mpvss/segmentation"])
+def test_a_parameter_file_for_other_nodes_is_named_with_the_key_that_would_match(tmp_path, key):
+    path = tmp_path / "a.yaml"
+    path.write_text(f'"{key}": {{ros__parameters: {{mode: lossless}}}}')
+    (text,) = files_without_effect([str(path)] * 2, "/mpvss/segmentation")
+    assert str(path) in text and f"those of '{key.strip('/')}'" in text and "is '/mpvss/segmentation'" in text
+
+
+def test_the_node_warns_of_a_parameter_file_for_other_nodes(start_process, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("segmentation: {ros__parameters: {mode: lossless}}")
+    node = start_process("--params-file", str(path), model="/no/such/model")
+    assert node.process.wait(60) == 2
+    assert node.log().count(f"parameter file '{path}' has no effect on this node") == 1
+
+
 @pytest.fixture
 def early_node(tiny_checkpoint):
     """Makes nodes that load their model early; returns the node and what was there at each load."""
@@ -197,6 +233,24 @@ def test_parameters_that_change_after_an_early_load_count(early_node, tiny_check
     assert node.set_parameters_atomically([Parameter("model", value=tiny_checkpoint)]).successful
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert [model for model, _ in loads] == ["/no/such/model", "/no/such/model", tiny_checkpoint]
+
+
+@pytest.mark.parametrize("device, count", [("cpu", 1), ("cuda", 3)])
+def test_on_a_gpu_the_stream_of_each_camera_captures_its_graphs_before_the_first_frame(
+    early_node, monkeypatch, device, count
+):
+    load, warmed = VideoSegmentor.from_pretrained, []
+
+    def load_as_if_on(*args, **kwargs):
+        model = load(*args, **kwargs)
+        model.segmentor.device = torch.device(device)
+        return model
+
+    monkeypatch.setattr(VideoSegmentor, "from_pretrained", load_as_if_on)
+    monkeypatch.setattr(VideoSegmentor, "warm_up", lambda stream: warmed.append(stream.propagator))
+    node, _ = early_node(cameras=["front", "rear"])
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert len(set(map(id, warmed))) == len(warmed) == count
 
 
 def test_a_node_that_starts_by_itself_loads_its_model_once(early_node):

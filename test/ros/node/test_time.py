@@ -21,21 +21,26 @@ def image(stamp_s, shape=SHAPE):
 
 
 @pytest.mark.parametrize(
-    "messages, key_frames, last_reason",
+    "messages, key_frames, last_reason, restarts",
     [
-        ([image(100.0), image(100.1), image(100.2), image(100.3)], [0], "first"),
+        ([image(100.0), image(100.1), image(100.2), image(100.3)], [0], "first", ""),
         # A bag that starts again.
-        ([image(100.0), image(100.1), image(50.0), image(50.1), image(100.0)], [0, 2, 4], "reset"),
+        ([image(100.0), image(100.1), image(50.0), image(50.1), image(100.0)], [0, 2, 4], "reset", "gap: 1, stamp went back: 1"),
         # Longer than max_key_age_s, and just not.
-        ([image(100.0), image(103.5), image(103.6)], [0, 1], "reset"),
-        ([image(100.0), image(102.5), image(102.6)], [0], "first"),
-        ([image(100.0), image(100.1, OTHER_SHAPE), image(100.2, OTHER_SHAPE), image(100.3)], [0, 1, 3], "reset"),
+        ([image(100.0), image(103.5), image(103.6)], [0, 1], "reset", "gap: 1"),
+        ([image(100.0), image(102.5), image(102.6)], [0], "first", ""),
+        (
+            [image(100.0), image(100.1, OTHER_SHAPE), image(100.2, OTHER_SHAPE), image(100.3)],
+            [0, 1, 3],
+            "reset",
+            "frame size changed: 2",
+        ),
         # Stamps before 1970, and those that a camera without a clock sends.
-        ([image(-100.0), image(-99.9), image(0.0), image(0.1)], [0, 2], "reset"),
+        ([image(-100.0), image(-99.9), image(0.0), image(0.1)], [0, 2], "reset", "gap: 1"),
     ],
     ids=["steady", "back", "gap", "short gap", "size", "before 1970"],
 )
-def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_frames, last_reason):
+def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_frames, last_reason, restarts):
     peer.listen(TimeReference, KEY_FRAME)
     start_node(max_interval_frames=100)
     answers = peer.send(peer.connect(Image, "/camera/image_raw"), messages)
@@ -43,7 +48,8 @@ def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_fr
     peer.spin_until(lambda: len(peer.received[KEY_FRAME]) == len(messages))
     assert [i for i, r in enumerate(peer.received[KEY_FRAME]) if r.source == "key"] == key_frames
     peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == str(len(messages)))
-    assert peer.diagnostics()["segmentation: key frames"]["last_reason"] == last_reason
+    values = peer.diagnostics()["segmentation: key frames"]
+    assert (values["last_reason"], values["restarts_by_reason"]) == (last_reason, restarts)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from mpvss_model import DataError, MPVSSError
 from mpvss_ros.bags.bag import Bag, RecordedTopic
 from mpvss_ros.bags.bag_frames import LabelledFrame
 from mpvss_ros.bags.offered_qos import OfferedQos
+from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.messages.conversions import stamp_ns
@@ -25,7 +26,21 @@ from mpvss_ros.replay.replay_node import ReplayNode, _publisher_qos
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
 
-from ..recordings import FRAMES, START_NS, camera, camera_records, channel, header, image, schema, write_bag, write_mcap
+from ..recordings import (
+    FRAMES,
+    PERIOD_NS,
+    START_NS,
+    camera,
+    camera_records,
+    cdr,
+    channel,
+    header,
+    image,
+    message,
+    schema,
+    write_bag,
+    write_mcap,
+)
 
 LATCHED = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -164,7 +179,8 @@ def test_a_replay_goes_on_when_all_its_frames_are_refused(create_node, peer, bag
     peer.create_subscription(Image, "/camera/image_raw", refuse, 100)
 
     def report():
-        statuses = camera_statuses(statistics, node_name="peer", camera="", dropped={}, now_s=0.0)
+        check = CameraCheck(active=True)
+        statuses = camera_statuses(statistics, node_name="peer", camera="", dropped={}, check=check, now_s=0.0)
         diagnostics.publish(DiagnosticArray(status=statuses))
 
     peer.create_timer(0.05, report)
@@ -229,6 +245,23 @@ def test_a_recording_that_the_node_refuses_altogether_says_why(tiny_checkpoint, 
     path = write_bag(tmp_path / "bag", camera(lambda index: image(index, encoding="8XC9")))
     with pytest.raises(SessionError, match="none of the 12 frames .* was answered: unknown encoding: 12; .*8XC9"):
         session(path, tiny_checkpoint)
+
+
+def test_frames_that_cannot_be_deserialized_are_neither_replayed_nor_taken_for_lost(create_node, tmp_path):
+    records = schema(1, "sensor_msgs/msg/Image") + channel(1, "/image_raw")
+    for i in range(3):
+        records += message(1, i, cdr(image(i))[: 100 if i == 1 else None])
+    path = write_mcap(tmp_path / "a.mcap", records)
+    assert create_node(bag=str(path), rate=0, wait_for_subscriptions=0).replay() == 2
+    answers = {
+        number: LabelledFrame(START_NS + i * PERIOD_NS, np.zeros((48, 64), np.uint8), is_key_frame=True, latency_ms=1.0)
+        for number, i in enumerate((0, 2))
+    }
+    with Bag(path) as recording:
+        report = write_report(
+            tmp_path / "out", bag=recording, topic="/image_raw", answers=answers, class_names=("a",), settings={}
+        )
+    assert (report["frames_in"], report["labels_out"]) == (3, 2) and report["dropped_by_reason"] == {"broken message": 1}
 
 
 def test_a_topic_without_messages_is_not_replayed(tmp_path):

@@ -13,6 +13,7 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from mpvss_model import ConfigError, DataError
+from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.process.child_process import ChildProcess, _parameter_file
@@ -98,7 +99,12 @@ def test_the_answers_to_a_looped_recording_are_told_apart():
 
 def report_of(*, node_name, statistics=None, dropped=None, camera=""):
     statuses = camera_statuses(
-        statistics or CameraStatistics(), node_name=node_name, camera=camera, dropped=dropped or {}, now_s=0.0
+        statistics or CameraStatistics(),
+        node_name=node_name,
+        camera=camera,
+        dropped=dropped or {},
+        check=CameraCheck(active=True),
+        now_s=0.0,
     )
     return DiagnosticArray(status=statuses)
 
