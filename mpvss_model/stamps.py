@@ -32,9 +32,12 @@ def checked_stamp_ns(stamp_s: float | None, stamp_ns: int | None) -> int:
         FrameError: Unless exactly one of them is given, is a finite number, ``stamp_ns`` an integer, and no more than 292
             years away from 0.
     """
-    if (stamp_s is None) == (stamp_ns is None):
+    if stamp_s is not None and stamp_ns is None:
+        stamp = nanoseconds(stamp_s)
+    elif stamp_s is None and stamp_ns is not None:
+        stamp = _integer(stamp_ns)
+    else:
         raise FrameError("invalid stamp", f"give either stamp_s or stamp_ns, got stamp_s={stamp_s!r}, stamp_ns={stamp_ns!r}")
-    stamp = nanoseconds(stamp_s) if stamp_ns is None else _integer(stamp_ns)
     if abs(stamp) > MAX_STAMP_NS:
         given = f"stamp_s={stamp_s!r}; give nanoseconds as stamp_ns" if stamp_ns is None else f"stamp_ns={stamp_ns!r}"
         raise FrameError("invalid stamp", f"a stamp must be less than 292 years away from 0, got {given}")

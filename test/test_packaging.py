@@ -15,7 +15,8 @@ READ_SETUP = """
 import json
 from distutils.core import run_setup
 setup = run_setup("setup.py", stop_after="init")
-about = {name: getattr(setup.metadata, name) for name in ("version", "maintainer", "maintainer_email", "license", "long_description")}
+names = ("version", "maintainer", "maintainer_email", "license", "long_description")
+about = {name: getattr(setup.metadata, name) for name in names}
 print(json.dumps([about, setup.install_requires, setup.extras_require]))
 """
 

@@ -104,8 +104,7 @@ class VideoConsistency:
 
     def start_video(self) -> None:
         """Say that the next frame belongs to another video."""
-        self._prediction_run: _ConstantRun | None = None
-        self._truth_run: _ConstantRun | None = None
+        self._runs: tuple[_ConstantRun, _ConstantRun] | None = None  # of predictions, and of the ground truth
         self._frames = 0
         self._pending: list[float] = []
 
@@ -120,16 +119,17 @@ class VideoConsistency:
             self.accuracy_sum += sum(self._pending)
             self.windows += len(self._pending)
             self._pending = []
-        if self._frames == 0:
-            self._prediction_run, self._truth_run = _ConstantRun(prediction), _ConstantRun(ground_truth)
+        if self._runs is None:
+            self._runs = _ConstantRun(prediction), _ConstantRun(ground_truth)
         else:
-            self._prediction_run.update(prediction)
-            self._truth_run.update(ground_truth)
+            for run, labels in zip(self._runs, (prediction, ground_truth), strict=True):
+                run.update(labels)
         self._frames += 1
-        unchanged_truth = self._truth_run.frames >= self.window_frames
+        prediction_run, truth_run = self._runs
+        unchanged_truth = truth_run.frames >= self.window_frames
         pixels = np.count_nonzero(unchanged_truth)
         if pixels:
-            kept = np.count_nonzero(unchanged_truth & (self._prediction_run.frames >= self.window_frames))
+            kept = np.count_nonzero(unchanged_truth & (prediction_run.frames >= self.window_frames))
             self._pending.append(kept / pixels)
 
     @property

@@ -43,6 +43,7 @@ def check_encoded_size(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) ->
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
     except Image.DecompressionBombError:
+        assert Image.MAX_IMAGE_PIXELS is not None
         limit = 2 * Image.MAX_IMAGE_PIXELS
         raise FrameError("too large", f"image of over {limit} pixels; max_image_pixels is {max_image_pixels}") from None
     except Exception as error:  # each format has its own errors for broken headers

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mpvss_model import FrameError, jpeg
+from mpvss_model import FrameError
+from mpvss_model.images import jpeg
 from mpvss_model.images.encoded_image import check_encoded_size, decoded_image
 
 RNG = np.random.default_rng(0)
