@@ -15,7 +15,8 @@ from torch import nn
 
 from mpvss_model.segmentor.mpvss import MPVSSModel
 from mpvss_model.training.config import LossConfig
-from mpvss_model.training.stages import RGB, Batch, Predictor, Stage, frozen_predictor, key_frame_predictions
+from mpvss_model.training.predictor import Predictor
+from mpvss_model.training.stages import RGB, Batch, Stage
 from mpvss_model.video_segmentor import VideoSegmentor
 
 __all__ = ["BackboneStage", "DecoderStage", "ImitationStage"]
@@ -75,13 +76,15 @@ class BackboneStage(ImitationStage):
         super().__init__(model, teacher, teacher_share=teacher_share, image_mean=image_mean, image_std=image_std)
         model.requires_grad_(False)
         _backbone(_segmentor(self.model)).requires_grad_(True)
+        self._teacher_predictor = Predictor(self._teacher, norms_are_frozen=True)
+        self._predictor = Predictor(_segmentor(self.model), norms_are_frozen=True)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Each feature map's squared error, relative to its variance."""
         backbone = _backbone(_segmentor(self.model))
         with torch.no_grad():
-            expected = _backbone(self._teacher)(self._normalized(batch["original"])).feature_maps
-        seen = backbone(self._normalized(batch["image"])).feature_maps
+            expected = self._teacher_predictor.feature_maps(self._normalized(batch["original"]))
+        seen = self._predictor.feature_maps(self._normalized(batch["image"]))
         return {
             stage: F.mse_loss(features.float(), target.float()) / target.float().var(dim=(0, 2, 3)).mean()
             for stage, features, target in zip(backbone.out_features, seen, expected, strict=True)
@@ -112,7 +115,8 @@ class DecoderStage(ImitationStage):
     ) -> None:
         super().__init__(model, teacher, teacher_share=teacher_share, image_mean=image_mean, image_std=image_std)
         self._loss = loss
-        self._predictor: Predictor | None = None
+        self._teacher_predictor = Predictor(self._teacher, norms_are_frozen=True)
+        self._predictor = Predictor(_segmentor(self.model), norms_are_frozen=True)
         model.requires_grad_(False)
         _segmentor(self.model).requires_grad_(True)
         _backbone(_segmentor(self.model)).requires_grad_(False)
@@ -122,11 +126,9 @@ class DecoderStage(ImitationStage):
 
         Means over queries, weighted by how sure the teacher is that they see something.
         """
-        if self._predictor is None:  # not before the teacher is on its device
-            self._predictor = frozen_predictor(self._teacher)
         with torch.no_grad():
-            expected_masks, expected_classes, _ = self._predictor(self._normalized(batch["original"]))
-        masks, classes, _ = key_frame_predictions(_segmentor(self.model), self._normalized(batch["image"]))
+            expected_masks, expected_classes, _ = self._teacher_predictor(self._normalized(batch["original"]))
+        masks, classes, _ = self._predictor(self._normalized(batch["image"]))
         losses = {"classes": 0.0, "masks": 0.0}
         for layer in zip(masks, classes, expected_masks, expected_classes, strict=True):
             mask, score, expected_mask, expected_score = (logits.float() for logits in layer)

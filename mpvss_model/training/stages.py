@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,12 +17,12 @@ from mpvss_model.propagation import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.flow_loss import flow_loss
-from mpvss_model.training.frozen_segmentor import FrozenSegmentor
+from mpvss_model.training.predictor import Predictor, key_frame_predictions
 from mpvss_model.training.losses import segmentation_losses
 from mpvss_model.video_segmentor import VideoSegmentor
 from mpvss_model.warp import backward_warp
 
-__all__ = ["MotionStage", "SegmentorStage", "Stage", "frozen_predictor", "key_frame_predictions", "parameter_groups"]
+__all__ = ["MotionStage", "SegmentorStage", "Stage", "key_frame_predictions", "parameter_groups"]
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, _BatchNorm)
 POSITION_BIASES = ("relative_position_bias_table", "absolute_pos_embed")
@@ -32,8 +31,6 @@ BACKBONE = "pixel_level_module.encoder."
 TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
 
 Batch = dict[str, torch.Tensor]
-Predictions = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor]
-Predictor = Callable[[torch.Tensor], Predictions]
 RGB = tuple[float, ...]
 
 
@@ -99,6 +96,7 @@ class SegmentorStage(Stage):
         super().__init__(model, image_mean=image_mean, image_std=image_std)
         self._loss = loss
         self._freeze_backbone_norms = freeze_backbone_norms
+        self._predictor = Predictor(model, norms_are_frozen=freeze_backbone_norms)
         if freeze_backbone_norms:
             for norm in self._backbone_norms():
                 norm.requires_grad_(False)
@@ -109,13 +107,14 @@ class SegmentorStage(Stage):
         if self._freeze_backbone_norms:
             for norm in self._backbone_norms():
                 norm.eval()
+        self._predictor.train(mode)
         return self
 
     def _backbone_norms(self) -> list[nn.Module]:
         return [module for name, module in self.named_modules() if BACKBONE in name and isinstance(module, _BatchNorm)]
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        masks, classes, _ = key_frame_predictions(self.model, self._normalized(batch["image"]))
+        masks, classes, _ = self._predictor(self._normalized(batch["image"]))
         return segmentation_losses(masks, classes, batch["label"], self._loss)
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
@@ -144,7 +143,7 @@ class MotionStage(Stage):
         self._loss = loss
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(not freeze_heads and any(head in name for head in TRAINED_HEADS))
-        self._predictor: Predictor | None = None
+        self._predictor = Predictor(model.segmentor, norms_are_frozen=True, only_heads=True)
 
     def train(self, mode: bool = True) -> MotionStage:
         """As usual, except that the frozen segmentor keeps its norm statistics and drops nothing."""
@@ -153,8 +152,6 @@ class MotionStage(Stage):
         return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        if self._predictor is None:  # not before the model is on its device
-            self._predictor = frozen_predictor(self.model.segmentor)
         masks, classes, queries = self._predictor(self._normalized(batch["key_image"]))
         # Half precision is too coarse for flow and positions.
         with torch.autocast(queries.device.type, enabled=False):
@@ -183,25 +180,6 @@ class MotionStage(Stage):
             propagator=make_propagator("segment", motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
         )
-
-
-def key_frame_predictions(model: nn.Module, pixel_values: torch.Tensor) -> Predictions:
-    """Run a ``Mask2FormerForUniversalSegmentation`` on normalised frames ``[B, 3, H, W]``.
-
-    Returns:
-        Mask logits ``[B, Q, H/4, W/4]`` and class logits ``[B, Q, C + 1]`` of every decoder layer, the last one last, and the
-        query vectors ``[B, Q, d]`` that the last class logits were read from.
-    """
-    outputs = model.model(pixel_values, output_hidden_states=True)
-    queries = [states.transpose(0, 1) for states in outputs.transformer_decoder_intermediate_states]
-    return outputs.masks_queries_logits, [model.class_predictor(layer) for layer in queries], queries[-1]
-
-
-def frozen_predictor(segmentor: nn.Module) -> Predictor:
-    """`key_frame_predictions` of a segmentor of which at most the heads are trained, faster where it can be."""
-    if segmentor.device.type != "cpu" or segmentor.config.pre_norm:
-        return partial(key_frame_predictions, segmentor)
-    return FrozenSegmentor(segmentor).predictions
 
 
 def parameter_groups(stage: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

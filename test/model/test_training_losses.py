@@ -100,7 +100,7 @@ def test_labels_at_points_are_what_sampling_their_masks_gives():
     for label in range(NUM_CLASSES):
         masks = (LABELS[[1, 0]] == label).float()[:, None]
         expected = torch.nn.functional.grid_sample(masks, 2 * points[:, None] - 1, align_corners=False)[:, 0, 0]
-        torch.testing.assert_close((weights * (around == label)).sum(2), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close((weights * (around == label)).sum(0), expected, rtol=0, atol=1e-5)
 
 
 def test_most_points_are_drawn_where_a_mask_is_undecided():

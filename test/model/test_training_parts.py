@@ -15,9 +15,9 @@ from mpvss_model.training import TrainingConfig
 from mpvss_model.training.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig, LossConfig
 from mpvss_model.training.datasets import FlawedFrameDataset, FrameDataset, FramePairDataset
-from mpvss_model.training.frozen_segmentor import FrozenSegmentor
 from mpvss_model.training.imitation import BackboneStage, DecoderStage
-from mpvss_model.training.stages import MotionStage, SegmentorStage, key_frame_predictions, parameter_groups
+from mpvss_model.training.predictor import Predictor, key_frame_predictions
+from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups
 from mpvss_model.training.trainer import learning_rate_factor
 
 EXACT = AugmentationConfig(
@@ -334,12 +334,13 @@ def test_frozen_segmentor_predicts_what_the_network_does_and_teaches_the_heads_a
     network = motion_stage.train().model.segmentor
     heads = {name: p for name, p in network.named_parameters() if p.requires_grad}
     pixel_values = torch.randn(3, 3, 64, 96)
-    frozen = FrozenSegmentor(network)
+    frozen = Predictor(network, norms_are_frozen=True, only_heads=True)
+    frozen(pixel_values)
     with torch.no_grad():
         for parameter in heads.values():
             parameter.add_(torch.randn_like(parameter) * 0.1)  # as a step of training
     results = []
-    for masks, classes, queries in (key_frame_predictions(network, pixel_values), frozen.predictions(pixel_values)):
+    for masks, classes, queries in (key_frame_predictions(network, pixel_values), frozen(pixel_values)):
         assert len(masks) == len(classes) == 3
         total = sum(layer.square().mean() for layer in (*masks, *classes))
         results.append((*masks, *classes, queries, *torch.autograd.grad(total, heads.values())))
