@@ -10,7 +10,7 @@ import torch
 
 from mpvss_model import CheckpointError, ConfigError, DataError
 from mpvss_model.data import Clip, ClipSet, Frame
-from mpvss_model.segmentor.start import load_start, new_start, with_motion
+from mpvss_model.segmentor.start import load_start, new_start, replace_classes, save_model, with_motion
 from mpvss_model.training import TrainingConfig
 from mpvss_model.training.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig, LossConfig
@@ -375,6 +375,38 @@ def lite_network():
     }
     heads = {"encoder_layers": 1, "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 4, "train_num_points": 64}
     return new_start(backbone="lite0", class_names=("a", "b"), settings={**sizes, **heads}).network
+
+
+def test_new_networks_start_with_the_published_weights():
+    torch.manual_seed(0)
+    network = new_start(backbone="lite0", class_names=("a", "b"), settings={"decoder_layers": 2, "encoder_layers": 1}).network
+    transformer, decoder = network.model.transformer_module, network.model.pixel_level_module.decoder
+    for embedding in (transformer.queries_features, transformer.queries_embedder):
+        assert embedding.weight.std() == pytest.approx(1.0, abs=0.02)
+    assert decoder.level_embed.std() == pytest.approx(1.0, abs=0.1)
+    layer = transformer.decoder.layers[0]
+    d, hidden = layer.embed_dim, layer.fc1.out_features
+    bounds = {
+        layer.fc1: (6 / (d + hidden)) ** 0.5,
+        decoder.encoder.layers[0].fc1: (6 / (256 + decoder.encoder.layers[0].fc1.out_features)) ** 0.5,
+        layer.self_attn.q_proj: (6 / (4 * d)) ** 0.5,
+        layer.cross_attn.out_proj: (6 / (2 * d)) ** 0.5,
+        network.class_predictor: d**-0.5,
+        transformer.decoder.mask_predictor.mask_embedder.layers[0].layers[0]: d**-0.5,
+        decoder.output_convolutions[0][0]: (3 / (256 * 9)) ** 0.5,
+        decoder.mask_projection: (3 / 256) ** 0.5,
+    }
+    for module, bound in bounds.items():
+        assert module.weight.abs().max() == pytest.approx(bound, rel=0.03), module
+    offsets = decoder.encoder.layers[0].self_attn.sampling_offsets
+    assert (offsets.weight == 0).all() and offsets.bias.abs().max() == 4.0
+
+
+def test_model_with_replaced_classes_can_be_written_and_loaded(tiny_checkpoint, tmp_path):
+    start = load_start(tiny_checkpoint)
+    replace_classes(start.network, ("a", "b", "c", "d", "e"))
+    save_model(start.network, tmp_path, image_mean=start.image_mean, image_std=start.image_std)
+    assert tuple(load_start(str(tmp_path)).network.config.id2label.values()) == ("a", "b", "c", "d", "e")
 
 
 @pytest.mark.parametrize("frozen", [False, True])
