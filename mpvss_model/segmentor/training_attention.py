@@ -97,7 +97,8 @@ class _SampledSum(torch.autograd.Function):
 def _samples(offsets_px: torch.Tensor, weights: torch.Tensor, grid: SamplingGrid) -> _Samples:
     """As `SamplingGrid.bags`: offsets ``[B, S, 2, heads * samples]``, weights ``[B, S, heads, samples]``."""
     position = offsets_px + grid.origin
-    corner = torch.minimum(position.clamp(min=0), grid.limit)
+    # A network that diverged looks nowhere; what it sees is no number either way.
+    corner = torch.minimum(position.clamp(min=0), grid.limit).nan_to_num_(nan=0.0)
     is_inside = position == corner
     position, corner = corner, corner.floor()
     fractions = position.sub_(corner).unflatten(3, weights.shape[2:])

@@ -82,7 +82,7 @@ class ModelConfig(_Settings):
     """The network and where its weights start.
 
     Attributes:
-        start: A checkpoint directory or hub id to start from; empty for random weights.
+        start: Name of a shipped model, checkpoint directory or hub id to start from; empty for random weights.
         teacher: In the stages ``backbone`` and ``decoder``: the model to imitate, of the same sizes; empty for ``start``.
         replace_classes: Give the starting model a new class head for the data's classes.
         backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
@@ -174,7 +174,8 @@ class TrainingConfig(_Settings):
         model: What to train.
         loss: Mask2Former's losses.
         augmentation: Random changes to the frames.
-        steps: Optimizer steps.
+        steps: Optimizer steps. A run can be continued with more than it was started with; its learning rate then follows the
+            longer schedule.
         batch_size: Samples of a step, over all processes.
         accumulation_steps: Backward passes that a step's samples are divided into, to fit the memory.
         learning_rate: Of AdamW at the start; falls to 0 as ``(1 - step / steps) ** poly_power``.
@@ -196,11 +197,14 @@ class TrainingConfig(_Settings):
         workers: Processes that load samples, for each training process; 0 loads in the training process itself.
         log_interval: Steps between two entries of the TensorBoard log.
         checkpoint_interval: Steps between two checkpoints; as much is lost at most when the run dies.
-        validation_interval: Steps between two validations.
+        checkpoint_minutes: Another one when this time has passed since the last; 0 for none. The clock is read every
+            ``log_interval`` steps.
+        validation_interval: Steps between two validations; there is one before the first step and after the last, too.
         validation_clips: Validate on so many clips, evenly spread; 0 for all.
         key_frame_interval: Of validation in the stage ``motion``.
-        max_minutes: Stop with a checkpoint when training has taken so long, as on a machine that is rented by the hour; the
-            clock is read every ``log_interval`` steps. Started again, the run goes on. 0 for no limit.
+        max_minutes: Stop with a checkpoint when the whole run, earlier parts included, has taken so long, as on a machine that
+            is rented by the hour; the clock is read every ``log_interval`` steps. Started again with a higher limit, the run
+            goes on. 0 for no limit.
 
     Raises:
         ConfigError: If a value is of the wrong type or out of range.
@@ -229,6 +233,7 @@ class TrainingConfig(_Settings):
     workers: int = _setting(4, 0)
     log_interval: int = _setting(20, 1)
     checkpoint_interval: int = _setting(1000, 1)
+    checkpoint_minutes: float = _setting(10.0, 0.0)
     validation_interval: int = _setting(5000, 1)
     validation_clips: int = _setting(0, 0)
     key_frame_interval: int = _setting(5, 1)

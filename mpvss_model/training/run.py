@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +28,12 @@ from mpvss_model.training.config import IMITATION_STAGES, ModelConfig, TrainingC
 from mpvss_model.training.datasets import ClipDataset, FlawedFrameDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.imitation import BackboneStage, DecoderStage, ImitationStage
 from mpvss_model.training.stages import MotionStage, SegmentorStage, Stage
-from mpvss_model.training.trainer import Trainer, checkpoints, new_accelerator
+from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
+from mpvss_model.training.run_folder import RunFolder
+from mpvss_model.training.trainer import Trainer, new_accelerator
+from mpvss_model.video_segmentor import model_location
 
 __all__ = ["train", "train_from_yaml"]
-
-RUN_DIR = "training"
-# May be changed between a run and its continuation.
-RUNTIME_SETTINGS = (
-    "workers",
-    "log_interval",
-    "checkpoint_interval",
-    "validation_interval",
-    "validation_clips",
-    "max_minutes",
-)
-
 
 def train_from_yaml(
     config_path: str | Path,
@@ -93,7 +82,8 @@ def train(
         training: Clips to train on, with class names.
         validation: Clips to validate on, if any.
         out_dir: The model is written here when training is done. Its folder ``training`` holds checkpoints, TensorBoard logs
-            and the configuration.
+            and the configuration; ``best`` is the model that was best on the validation clips. Each checkpoint is a model
+            directory, too.
         resume: Go on with the run that ``out_dir`` holds, if it does. Otherwise that run is deleted.
 
     Returns:
@@ -104,31 +94,38 @@ def train(
         DataError: If the data cannot be used or has other classes than the starting model.
         ConfigError: If the configuration does not fit the machine, the model, or the run to go on with.
         CheckpointError: If the starting model cannot be loaded.
+        TrainingInterrupted: If SIGINT or SIGTERM came; the next call goes on from its checkpoint.
         MPVSSError: If training diverges.
     """
-    out_dir = Path(out_dir)
-    run_dir = out_dir / RUN_DIR
+    folder = RunFolder(Path(out_dir))
     class_names = _class_names(training, validation)
     torch.manual_seed(config.seed)
     stage = _stage(config, class_names, training)
     dataset = _dataset(config, training, stage)
-    accelerator = new_accelerator(config, run_dir)
+    accelerator = new_accelerator(config, folder.path)
     if accelerator.is_main_process:
-        _prepare_run(config, out_dir, resume=resume)
+        folder.prepare(asdict(config), resume=resume)
     accelerator.wait_for_everyone()
+    console = new_console(visible=accelerator.is_main_process)
+    for role, clips in (("training", training), ("validating", validation)):
+        if clips is not None:
+            console.print(data_summary(role, clips), markup=False)
+    save = partial(_save_stage, stage)
     trainer = Trainer(
         stage=stage,
         dataset=dataset,
         validate=_validation(config, validation, accelerator),
+        save_model=save,
         config=config,
         accelerator=accelerator,
-        run_dir=run_dir,
+        folder=folder,
+        console=console,
     )
     metrics = trainer.run()
     if metrics is None:
         return {}
     if accelerator.is_main_process:
-        _write_model(stage, out_dir)
+        folder.write_model(save)
     return metrics
 
 
@@ -172,7 +169,7 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
 
 
 def _imitation_stage(config: TrainingConfig, start: StartingModel) -> ImitationStage:
-    teacher = load_start(config.model.teacher).network if config.model.teacher else start.network
+    teacher = load_start(model_location(config.model.teacher)).network if config.model.teacher else start.network
     if _sizes(teacher) != _sizes(start.network):
         raise ConfigError(f"model.teacher {config.model.teacher!r} must have the sizes of model.start {config.model.start!r}")
     model = start.network if start.motion is None else with_motion(start, {})
@@ -188,7 +185,7 @@ def _sizes(network: nn.Module) -> dict[str, torch.Size]:
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
     if config.start:
-        return load_start(config.start)
+        return load_start(model_location(config.start))
     return new_start(
         backbone=config.backbone,
         class_names=class_names,
@@ -215,43 +212,11 @@ def _validation(
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
         for consistency in evaluation.consistency.values():
             consistency.accuracy_sum, consistency.windows = summed(np.array([consistency.accuracy_sum, consistency.windows]))
-        return evaluation.summary()
+        classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist())
+        return evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
 
     return validate
 
 
-def _prepare_run(config: TrainingConfig, out_dir: Path, *, resume: bool) -> None:
-    """Make the folder of a run, or check that the run in it had the same configuration."""
-    run_dir = out_dir / RUN_DIR
-    record = run_dir / "config.json"
-    if (out_dir / "config.json").exists() and not record.exists():
-        raise ConfigError(f"{out_dir} holds a model that was not trained there: choose another output directory")
-    if not resume:
-        for folder in [*checkpoints(run_dir), run_dir / "logs"]:
-            shutil.rmtree(folder, ignore_errors=True)
-    settings = json.loads(json.dumps(asdict(config)))
-    if checkpoints(run_dir):
-        recorded = json.loads(record.read_text())
-        changed = [name for name in settings if name not in RUNTIME_SETTINGS and settings[name] != recorded.get(name)]
-        if changed:
-            raise ConfigError(
-                f"{run_dir} holds a run with other settings ({', '.join(changed)}): continue it with its own, choose another "
-                "output directory, or start over without resuming"
-            )
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        partial = record.with_suffix(".unfinished")
-        partial.write_text(json.dumps(settings, indent=2) + "\n")
-        os.replace(partial, record)
-    except OSError as error:
-        raise ConfigError(f"cannot write to output directory {out_dir}: {error.strerror}") from error
-
-
-def _write_model(stage: Stage, out_dir: Path) -> None:
-    """Put whole files in their places, config.json last: without it, a directory is no model."""
-    partial = out_dir / RUN_DIR / "unfinished"
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(stage.trained_model(), partial, image_mean=stage.image_mean, image_std=stage.image_std)
-    for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):
-        os.replace(file, out_dir / file.name)
-    partial.rmdir()
+def _save_stage(stage: Stage, folder: Path) -> None:
+    save_model(stage.trained_model(), folder, image_mean=stage.image_mean, image_std=stage.image_std)

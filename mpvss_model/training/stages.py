@@ -74,9 +74,12 @@ class Stage(nn.Module, ABC):
         return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
 
     def _inference_segmentor(self, model: nn.Module) -> Mask2FormerSegmentor:
-        return Mask2FormerSegmentor(
+        segmentor = Mask2FormerSegmentor(
             model=model, name="in training", device=model.device, image_mean=self.image_mean, image_std=self.image_std
         )
+        if model.device.type == "cpu":
+            segmentor.accelerate(torch.float32)
+        return segmentor
 
 
 class SegmentorStage(Stage):
