@@ -193,6 +193,10 @@ class TrainingConfig(_Settings):
         mixed_precision: ``no``, ``fp16``, ``bf16``, or ``auto``: on GPUs bf16, or fp16 where they lack it, and none on CPUs.
             With any but ``no``, GPUs multiply float32 matrices as TF32.
         max_frame_distance: Between the two frames of a pair.
+        pairs_per_key_frame: In the stage ``motion``: later frames that share a key frame, so that it is segmented once for all
+            of them. The published recipe has one.
+        sampling: ``frames`` takes every frame equally often, ``clips`` every clip, as the published recipe does; ``auto`` is
+            ``clips`` for the layout ``vspw``, else ``frames``.
         seed: Of the initial weights, the order of samples and all randomness.
         workers: Processes that load samples, for each training process; 0 loads in the training process itself.
         log_interval: Steps between two entries of the TensorBoard log.
@@ -229,6 +233,8 @@ class TrainingConfig(_Settings):
     gradient_clip: float = _setting(0.01, 0.0)
     mixed_precision: str = _setting("auto", choices=("auto", "no", "fp16", "bf16"))
     max_frame_distance: int = _setting(10, 1)
+    pairs_per_key_frame: int = _setting(1, 1)
+    sampling: str = _setting("auto", choices=("auto", "frames", "clips"))
     seed: int = _setting(0, 0)
     workers: int = _setting(4, 0)
     log_interval: int = _setting(20, 1)
@@ -248,6 +254,11 @@ class TrainingConfig(_Settings):
         if self.stage != "segmentor" and not self.model.start:
             raise ConfigError(
                 f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
+            )
+        if self.pairs_per_key_frame > 1 and self.augmentation.synthetic_probability:
+            raise ConfigError(
+                "pairs_per_key_frame must be 1 with augmentation.synthetic_probability above 0, which makes single pairs, got "
+                f"{self.pairs_per_key_frame}"
             )
         if self.stage in IMITATION_STAGES and not self.augmentation.sensor_probability:
             raise ConfigError(

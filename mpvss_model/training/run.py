@@ -141,7 +141,10 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
 
 
 def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDataset:
-    settings = {"augmentation": config.augmentation, "seed": config.seed}
+    sampling = config.sampling
+    if sampling == "auto":
+        sampling = "clips" if config.data.layout == "vspw" else "frames"
+    settings = {"augmentation": config.augmentation, "seed": config.seed, "sampling": sampling}
     if isinstance(stage, SegmentorStage):
         return FrameDataset(clips, **settings)
     if isinstance(stage, ImitationStage):
@@ -149,7 +152,9 @@ def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDatase
     tracked = stage.model.motion.config.refines_tracked_flow
     if tracked and config.loss.flow_weight:
         raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
-    return FramePairDataset(clips, max_frame_distance=config.max_frame_distance, tracked=tracked, **settings)
+    return FramePairDataset(
+        clips, max_frame_distance=config.max_frame_distance, pairs=config.pairs_per_key_frame, tracked=tracked, **settings
+    )
 
 
 def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:

@@ -15,6 +15,7 @@ from mpvss_model.config import StreamConfig
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+from mpvss_model.segmentor.training_network import Predictions
 from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.flow_loss import flow_loss
 from mpvss_model.training.predictor import Predictor, key_frame_predictions
@@ -156,6 +157,8 @@ class MotionStage(Stage):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         masks, classes, queries = self._predictor(self._normalized(batch["key_image"]))
+        if batch["image"].ndim == 5:  # several later frames for each key frame
+            batch, (masks, classes, queries) = _spread(batch, Predictions(masks, classes, queries))
         # Half precision is too coarse for flow and positions.
         with torch.autocast(queries.device.type, enabled=False):
             masks = torch.stack(masks, dim=2).float()  # [B, Q, L, h, w]
@@ -183,6 +186,20 @@ class MotionStage(Stage):
             propagator=make_propagator("segment", motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
         )
+
+
+def _spread(batch: Batch, predictions: Predictions) -> tuple[Batch, Predictions]:
+    """Key frames ``[B, ...]`` and ``[B, P, ...]`` of later frames, and the key frames' predictions -> all ``[B * P, ...]``."""
+    batch = dict(batch)
+    key_image, pairs = batch.pop("key_image"), batch["image"].shape[1]
+
+    def repeated(values: torch.Tensor) -> torch.Tensor:
+        return values.repeat_interleave(pairs, dim=0)
+
+    later = {name: values.flatten(0, 1) for name, values in batch.items()}
+    masks, classes, queries = predictions
+    spread = Predictions([repeated(layer) for layer in masks], [repeated(layer) for layer in classes], repeated(queries))
+    return {"key_image": repeated(key_image), **later}, spread
 
 
 def parameter_groups(stage: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

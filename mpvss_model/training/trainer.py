@@ -19,12 +19,12 @@ from rich.console import Console
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
 from mpvss_model.memory import keep_freed_memory
 from mpvss_model.training.config import TrainingConfig
-from mpvss_model.training.datasets import Sample
+from mpvss_model.training.datasets import ClipDataset, Sample
 from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
@@ -63,7 +63,7 @@ class Trainer:
         self,
         *,
         stage: nn.Module,
-        dataset: Dataset,
+        dataset: ClipDataset,
         validate: Callable[[nn.Module], Metrics],
         save_model: Callable[[Path], None],
         config: TrainingConfig,
@@ -71,10 +71,10 @@ class Trainer:
         folder: RunFolder,
         console: Console,
     ) -> None:
-        if config.batch_size % (config.accumulation_steps * accelerator.num_processes):
+        if config.batch_size % (config.accumulation_steps * accelerator.num_processes * dataset.samples_per_item):
             raise ConfigError(
                 f"batch_size must be a multiple of accumulation_steps ({config.accumulation_steps}) times processes "
-                f"({accelerator.num_processes}), got {config.batch_size}"
+                f"({accelerator.num_processes}) times pairs per key frame ({dataset.samples_per_item}), got {config.batch_size}"
             )
         self._config = config
         self._folder = folder
@@ -164,10 +164,11 @@ class Trainer:
 
     def _batches(self, first_step: int) -> Iterator[Sample]:
         config = self._config
+        items = config.batch_size // self._dataset.samples_per_item  # of a step
         loader = DataLoader(
             self._dataset,
-            batch_size=config.batch_size // config.accumulation_steps,
-            sampler=range(first_step * config.batch_size, config.steps * config.batch_size),
+            batch_size=items // config.accumulation_steps,
+            sampler=range(first_step * items, config.steps * items),
             num_workers=config.workers,
             worker_init_fn=_use_one_thread,
             pin_memory=self._accelerator.device.type == "cuda",

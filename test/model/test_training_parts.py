@@ -201,10 +201,44 @@ def test_exact_augmentation_changes_nothing():
 
 def test_every_epoch_takes_one_sample_from_each_clip_in_another_order():
     clips = [numbered_clip(str(number), number, labelled=[1, 5]) for number in range(8)]
-    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0)
+    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0, sampling="clips")
     orders = [[int(dataset[epoch * 8 + i]["image"][0, 0, 0]) for i in range(8)] for epoch in range(3)]
     assert all(sorted(order) == list(range(8)) for order in orders)
     assert len(set(map(tuple, orders))) == 3
+
+
+def test_every_epoch_takes_every_frame_once_however_long_its_clip():
+    clips = [numbered_clip("short", 0, labelled=[2]), numbered_clip("long", 1, labelled=list(range(7)))]
+    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0, sampling="frames")
+    for epoch in range(3):
+        images = [dataset[epoch * 8 + i]["image"] for i in range(8)]
+        drawn = sorted((int(image[0, 0, 0]), int(image[1, 0, 0])) for image in images)
+        assert drawn == [(0, 2), *((1, i) for i in range(7))]
+
+
+def test_later_frames_can_share_a_key_frame():
+    clips = clip_set(numbered_clip("a", 0, labelled=[1, 4, 6, 9, 25]), numbered_clip("b", 1, labelled=[3]))
+    dataset = FramePairDataset(clips, max_frame_distance=10, pairs=3, augmentation=EXACT, seed=0)
+    for sample in (dataset[i] for i in range(40)):
+        assert sample["image"].shape == (3, 3, 32, 32) and sample["label"].shape == (3, 32, 32)
+        key, later = int(sample["key_image"][1, 0, 0]), sample["image"][:, 1, 0, 0].tolist()
+        assert all(1 <= i - key <= 10 for i in later)
+        assert set(later) <= ({1, 4, 6, 9, 25} if int(sample["key_image"][0, 0, 0]) == 0 else {3})
+
+
+def test_pairs_of_one_key_frame_teach_as_pairs_of_their_own(motion_stage):
+    images = torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8)
+    labels = torch.randint(0, 3, (2, 2, 64, 64), dtype=torch.uint8)
+    shared = {"key_image": images[:, 0], "image": images[:, 1:], "label": labels}
+    alone = {
+        "key_image": images[:, 0].repeat_interleave(2, 0), "image": images[:, 1:].flatten(0, 1), "label": labels.flatten(0, 1)
+    }
+    losses = []
+    for batch in (shared, alone):
+        torch.manual_seed(0)
+        losses.append(motion_stage.train()(batch))
+    for name, loss in losses[0].items():
+        torch.testing.assert_close(loss, losses[1][name], rtol=1e-4, atol=1e-4)
 
 
 def test_sample_follows_from_seed_and_index_alone():
@@ -379,7 +413,8 @@ def lite_network():
 
 def test_new_networks_start_with_the_published_weights():
     torch.manual_seed(0)
-    network = new_start(backbone="lite0", class_names=("a", "b"), settings={"decoder_layers": 2, "encoder_layers": 1}).network
+    settings = {"decoder_layers": 2, "encoder_layers": 1}
+    network = new_start(backbone="lite0", class_names=("a", "b"), settings=settings).network.requires_grad_(False)
     transformer, decoder = network.model.transformer_module, network.model.pixel_level_module.decoder
     for embedding in (transformer.queries_features, transformer.queries_embedder):
         assert embedding.weight.std() == pytest.approx(1.0, abs=0.02)
