@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from mpvss_model.training.stages import MotionStage, SegmentorStage, Stage
 from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
 from mpvss_model.training.run_folder import RunFolder
 from mpvss_model.training.trainer import Trainer, new_accelerator
-from mpvss_model.video_segmentor import model_location
+from mpvss_model.video_segmentor import VideoSegmentor, model_location
 
 __all__ = ["train", "train_from_yaml"]
 
@@ -158,7 +158,7 @@ def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDatase
 
 
 def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:
-    start = _start(config.model, class_names)
+    start = _with_motion_from(config.model.motion_from, _start(config.model, class_names))
     if config.model.replace_classes:
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
@@ -169,8 +169,33 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     set_losses(start.network, **mask2former_losses)
     settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
     if config.stage == "segmentor":
-        return SegmentorStage(start.network, freeze_backbone_norms=config.freeze_backbone_norms, **settings)
-    return MotionStage(with_motion(start, config.model.motion), freeze_heads=config.freeze_heads, **settings)
+        keep = partial(_written_with, start) if config.model.motion_from else None
+        return SegmentorStage(
+            start.network, freeze_backbone_norms=config.freeze_backbone_norms, written_with=keep, **settings
+        )
+    model = with_motion(start, config.model.motion)
+    return MotionStage(model, freeze_heads=config.freeze_heads, recommends=start.motion is None, **settings)
+
+
+def _with_motion_from(source: str, start: StartingModel) -> StartingModel:
+    """A starting model with the motion module of another model, if one is named."""
+    if not source:
+        return start
+    other = load_start(model_location(source))
+    if other.motion is None:
+        raise ConfigError(f"model.motion_from names {source!r}, which has no motion module")
+    motion, segmentor = other.motion.config, start.network.config
+    if (motion.num_queries, motion.query_size) != (segmentor.num_queries, segmentor.hidden_dim):
+        raise ConfigError(
+            f"model.motion_from names {source!r}, whose motion module takes {motion.num_queries} queries of {motion.query_size} "
+            f"channels, but the segmentor makes {segmentor.num_queries} of {segmentor.hidden_dim}"
+        )
+    return replace(start, motion=other.motion, released_grid=other.released_grid, propagation=other.propagation)
+
+
+def _written_with(start: StartingModel, network: nn.Module) -> nn.Module:
+    """The network and the motion module of a starting model in one."""
+    return with_motion(replace(start, network=network), {})
 
 
 def _imitation_stage(config: TrainingConfig, start: StartingModel) -> ImitationStage:
@@ -211,14 +236,22 @@ def _validation(
     def summed(values: np.ndarray) -> np.ndarray:
         return accelerator.reduce(torch.from_numpy(values).to(accelerator.device), "sum").cpu().numpy()
 
-    def validate(stage: Stage) -> dict[str, float]:
-        evaluation = ClipEvaluation(stage.video_segmentor(config.key_frame_interval))
+    def measured(segmentor: VideoSegmentor) -> ClipEvaluation:
+        evaluation = ClipEvaluation(segmentor)
         evaluation.run(chosen[accelerator.process_index :: accelerator.num_processes])
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
         for consistency in evaluation.consistency.values():
             consistency.accuracy_sum, consistency.windows = summed(np.array([consistency.accuracy_sum, consistency.windows]))
+        return evaluation
+
+    def validate(stage: Stage) -> dict[str, float]:
+        evaluation = measured(stage.video_segmentor(config.key_frame_interval))
         classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist())
-        return evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
+        metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
+        for rival, segmentor in stage.rivals(config.key_frame_interval).items():
+            metrics[f"{rival}/miou"] = measured(segmentor).confusion.miou
+        stage.heed(metrics)
+        return metrics
 
     return validate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,9 @@ POSITION_BIASES = ("relative_position_bias_table", "absolute_pos_embed")
 BACKBONE = "pixel_level_module.encoder."
 # Of the segmentor, in the stage "motion".
 TRAINED_HEADS = ("class_predictor.", "mask_predictor.mask_embedder.")
+TRACKED = "tracked"
+# mIoU by which segment-aware flow must beat tracked flow to be worth its time.
+MIN_ADVANTAGE = 0.001
 
 Batch = dict[str, torch.Tensor]
 RGB = tuple[float, ...]
@@ -60,6 +63,13 @@ class Stage(nn.Module, ABC):
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """A copy of the model in its present state, for validation."""
 
+    def rivals(self, key_frame_interval: int) -> dict[str, VideoSegmentor]:
+        """Other ways to segment video with the model in its present state, to be validated beside it, by name."""
+        return {}
+
+    def heed(self, metrics: Mapping[str, float]) -> None:
+        """Learn what validation found; the rivals' metrics have their names and a slash before their own."""
+
     def trained_model(self) -> nn.Module:
         """The model as it is to be written."""
         return self.model
@@ -89,15 +99,24 @@ class SegmentorStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_backbone_norms: Whether the backbone's batch norms keep their statistics and weights.
+        written_with: Makes the model that is to be written from ``model``, such as one with a motion module; None for itself.
         loss: Weights and sampling of the losses.
         image_mean: As in `Stage`.
         image_std: Likewise.
     """
 
     def __init__(
-        self, model: nn.Module, *, freeze_backbone_norms: bool, loss: LossConfig, image_mean: RGB, image_std: RGB
+        self,
+        model: nn.Module,
+        *,
+        freeze_backbone_norms: bool,
+        written_with: Callable[[nn.Module], nn.Module] | None = None,
+        loss: LossConfig,
+        image_mean: RGB,
+        image_std: RGB,
     ) -> None:
         super().__init__(model, image_mean=image_mean, image_std=image_std)
+        self._written_with = written_with
         self._loss = loss
         self._freeze_backbone_norms = freeze_backbone_norms
         self._predictor = Predictor(model, norms_are_frozen=freeze_backbone_norms)
@@ -125,6 +144,10 @@ class SegmentorStage(Stage):
         """Segments every frame, whatever the interval."""
         return self._every_frame_segmentor(copy.deepcopy(self.model))
 
+    def trained_model(self) -> nn.Module:
+        """The model, with the motion module that is kept for it, if any."""
+        return self.model if self._written_with is None else self._written_with(self.model)
+
 
 class MotionStage(Stage):
     """Trains an `MPVSSModel` on batches of `FramePairDataset`: its motion module and the segmentor's heads, all else frozen.
@@ -135,16 +158,26 @@ class MotionStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_heads: Whether the segmentor's heads stay as they are, too.
+        recommends: Whether validation decides what ``auto`` stands for with the model: segment-aware flow if that is better than
+            tracked flow, which is several times faster.
         loss: Weights and sampling of the losses.
         image_mean: As in `Stage`.
         image_std: Likewise.
     """
 
     def __init__(
-        self, model: nn.Module, *, freeze_heads: bool = False, loss: LossConfig, image_mean: RGB, image_std: RGB
+        self,
+        model: nn.Module,
+        *,
+        freeze_heads: bool = False,
+        recommends: bool = False,
+        loss: LossConfig,
+        image_mean: RGB,
+        image_std: RGB,
     ) -> None:
         super().__init__(model, image_mean=image_mean, image_std=image_std)
         self._loss = loss
+        self._recommends = recommends
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(not freeze_heads and any(head in name for head in TRAINED_HEADS))
         self._predictor = Predictor(model.segmentor, norms_are_frozen=True, only_heads=True)
@@ -180,10 +213,23 @@ class MotionStage(Stage):
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments key frames and carries their masks to the frames in between."""
+        return self._propagating("segment", key_frame_interval)
+
+    def rivals(self, key_frame_interval: int) -> dict[str, VideoSegmentor]:
+        """Tracked flow, unless every frame is a key frame."""
+        return {TRACKED: self._propagating(TRACKED, key_frame_interval)} if self._recommends and key_frame_interval > 1 else {}
+
+    def heed(self, metrics: Mapping[str, float]) -> None:
+        """Recommend the way to propagate that is better."""
+        if self._recommends and f"{TRACKED}/miou" in metrics:
+            is_better = metrics["miou"] > metrics[f"{TRACKED}/miou"] + MIN_ADVANTAGE
+            self.model.config.propagation = "segment" if is_better else TRACKED
+
+    def _propagating(self, propagation: str, key_frame_interval: int) -> VideoSegmentor:
         model = copy.deepcopy(self.model).eval()
         return VideoSegmentor(
             segmentor=self._inference_segmentor(model.segmentor),
-            propagator=make_propagator("segment", motion=model.motion, released_grid=model.config.released_grid),
+            propagator=make_propagator(propagation, motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
         )
 

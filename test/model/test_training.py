@@ -426,6 +426,33 @@ def test_motion_module_of_a_start_is_kept_and_so_is_what_auto_stands_for(overfit
         train(recipe(stage="motion", model=changed, steps=1), shapes_clips, None, tmp_path / "third")
 
 
+def test_motion_module_is_kept_for_a_segmentor_that_is_trained_on(overfit_segmentor, shapes_clips, tmp_path):
+    start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
+    train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "mpvss")
+    kept = {"start": str(tmp_path / "mpvss"), "motion_from": str(tmp_path / "mpvss")}
+    train(recipe(model=kept, steps=1), shapes_clips, None, tmp_path / "kept")
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("mpvss", "kept"))
+    assert first.keys() == second.keys()
+    changed = {name for name, value in first.items() if not torch.equal(second[name], value)}
+    assert changed and not any(name.startswith("motion.") for name in changed)
+    with pytest.raises(ConfigError, match="motion_from names '.*', which has no motion module"):
+        train(recipe(model={**kept, "motion_from": str(overfit_segmentor[0])}), shapes_clips, None, tmp_path / "none")
+    with pytest.raises(ConfigError, match="whose motion module takes 6 queries of 32 channels, but the segmentor makes 24 of 96"):
+        train(recipe(model={**kept, "start": "rooms-lite", "replace_classes": True}), shapes_clips, None, tmp_path / "other")
+
+
+def test_validation_decides_how_a_new_motion_module_is_used(overfit_segmentor, shapes_clips, tmp_path):
+    start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
+    metrics = train(recipe(stage="motion", model=start, steps=1), shapes_clips, shapes_clips, tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())["propagation"]
+    assert written == ("segment" if metrics["miou"] > metrics["tracked/miou"] + 0.001 else "tracked")
+    stream = StreamConfig(max_interval_frames=KEY_FRAME_INTERVAL)
+    tracked = VideoSegmentor.from_pretrained(str(tmp_path), device="cpu", propagation="tracked", config=stream)
+    evaluation = ClipEvaluation(tracked)
+    evaluation.run(shapes_clips.clips)
+    assert metrics["tracked/miou"] == pytest.approx(evaluation.confusion.miou, abs=1e-3)
+
+
 def test_motion_module_can_go_on_as_one_that_refines_tracked_flow(overfit_segmentor, shapes_clips, tmp_path):
     start = {"start": str(overfit_segmentor[0]), "motion": MOTION}
     train(recipe(stage="motion", model=start, steps=1), shapes_clips, None, tmp_path / "first")

@@ -346,6 +346,15 @@ def test_motion_stage_supervises_all_layers_and_reaches_the_motion_module_and_bo
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
+@pytest.mark.parametrize(("miou", "expected"), [(0.52, "segment"), (0.5005, "tracked"), (0.4, "tracked")])
+def test_segment_aware_flow_is_recommended_where_it_beats_tracked_flow(motion_stage, miou, expected):
+    stage = MotionStage(motion_stage.model, recommends=True, **SETTINGS)
+    stage.heed({"miou": miou, "tracked/miou": 0.5})
+    assert stage.trained_model().config.propagation == expected
+    MotionStage(motion_stage.model, **SETTINGS).heed({"miou": 0.9, "tracked/miou": 0.1})
+    assert stage.trained_model().config.propagation == expected
+
+
 def test_known_flow_is_learned_in_a_few_steps(motion_stage):
     stage = MotionStage(motion_stage.model, **SETTINGS | {"loss": LossConfig(train_num_points=64, flow_weight=2.0)}).train()
     images = torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
