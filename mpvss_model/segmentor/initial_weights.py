@@ -1,7 +1,7 @@
 """Initial weights of a Mask2Former as in the published code, which are not those of ``transformers``.
 
-Those draw almost everything with a standard deviation of 0.02. Queries then hardly differ, and training from a backbone's ImageNet
-weights takes thousands of steps to get going, if it ever does.
+Those draw almost everything with a standard deviation of 0.02. Queries then hardly differ, and training from a backbone's
+ImageNet weights takes thousands of steps to get going, if it ever does.
 """
 
 from __future__ import annotations

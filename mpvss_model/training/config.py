@@ -90,8 +90,8 @@ class ModelConfig(_Settings):
         backbone_weights: For random weights: pretrained weights of the backbone; the ``.pth`` file of a published
             EfficientNet-Lite, or a directory or hub id of a ``transformers`` model with this backbone.
         motion_from: A model, such as that of ``start``, whose motion module the result gets: in the stage ``segmentor`` it is
-            written beside the trained segmentor as it is, in the stage ``motion`` it is trained further. Empty for a new one in the
-            stage ``motion`` if the model to start from has none, and for none in the stage ``segmentor``.
+            written beside the trained segmentor as it is, in the stage ``motion`` it is trained further. If empty, there is
+            none after the stage ``segmentor``, and the stage ``motion`` trains that of ``start``, or else a new one.
         motion: Arguments of `MotionConfig` other than those that follow from the segmentor; they may not change the sizes of
             a motion module that the starting model has.
     """
@@ -170,10 +170,10 @@ class TrainingConfig(_Settings):
 
     Attributes:
         stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped unless
-            ``model.motion_from`` keeps it. ``motion`` trains the motion module and the class and mask heads of a trained segmentor on
-            pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a whole model to
-            see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without them: first
-            its backbone, then all behind it. They need no labels and leave the motion module as it is.
+            ``model.motion_from`` keeps it. ``motion`` trains the motion module and the class and mask heads of a trained
+            segmentor on pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a
+            whole model to see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without
+            them: first its backbone, then all behind it. They need no labels and leave the motion module as it is.
         data: What to train on.
         model: What to train.
         loss: Mask2Former's losses.

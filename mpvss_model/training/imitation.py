@@ -8,16 +8,21 @@ it to draw the teacher's conclusions from what is left of the flaws.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mpvss_model.data import ClipSet
+from mpvss_model.errors import ConfigError
 from mpvss_model.segmentor.mpvss import MPVSSModel
-from mpvss_model.training.config import LossConfig
+from mpvss_model.segmentor.start import StartingModel, load_start, with_motion
+from mpvss_model.training.config import LossConfig, TrainingConfig
+from mpvss_model.training.datasets import FlawedFrameDataset
 from mpvss_model.training.predictor import Predictor
-from mpvss_model.training.stages import RGB, Batch, Stage
-from mpvss_model.video_segmentor import VideoSegmentor
+from mpvss_model.training.stages import RGB, Batch, Stage, sample_settings
+from mpvss_model.video_segmentor import VideoSegmentor, model_location
 
 __all__ = ["BackboneStage", "DecoderStage", "ImitationStage"]
 
@@ -45,6 +50,25 @@ class ImitationStage(Stage):
         super().__init__(model, image_mean=image_mean, image_std=image_std)
         self._teacher = copy.deepcopy(teacher).requires_grad_(False)
         self._teacher_share = teacher_share
+
+    @classmethod
+    def from_config(cls, config: TrainingConfig, start: StartingModel) -> ImitationStage:
+        """The starting model, whole, with ``model.teacher`` or itself as its teacher."""
+        named = config.model
+        teacher = load_start(model_location(named.teacher)).network if named.teacher else start.network
+        if _sizes(teacher) != _sizes(start.network):
+            raise ConfigError(f"model.teacher {named.teacher!r} must have the sizes of model.start {named.start!r}")
+        model = start.network if start.motion is None else with_motion(start, {})
+        settings = {"teacher_share": config.teacher_share, "image_mean": start.image_mean, "image_std": start.image_std}
+        return cls(model, teacher, **settings, **cls._further_settings(config))
+
+    @classmethod
+    def _further_settings(cls, config: TrainingConfig) -> dict[str, Any]:
+        return {}
+
+    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FlawedFrameDataset:
+        """Frames with and without flaws."""
+        return FlawedFrameDataset(clips, **sample_settings(config))
 
     def train(self, mode: bool = True) -> ImitationStage:
         """As usual, except that everything stays in evaluation mode."""
@@ -121,6 +145,10 @@ class DecoderStage(ImitationStage):
         _segmentor(self.model).requires_grad_(True)
         _backbone(_segmentor(self.model)).requires_grad_(False)
 
+    @classmethod
+    def _further_settings(cls, config: TrainingConfig) -> dict[str, Any]:
+        return {"loss": config.loss}
+
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Kullback-Leibler divergences from the teacher's classes and masks, summed over decoder layers.
 
@@ -137,6 +165,10 @@ class DecoderStage(ImitationStage):
             losses["classes"] += self._loss.class_weight * (weight * _class_divergence(score, expected_score)).sum()
             losses["masks"] += self._loss.mask_weight * (weight * _mask_divergence(mask, expected_mask)).sum()
         return losses
+
+
+def _sizes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 def _segmentor(model: nn.Module) -> nn.Module:

@@ -77,6 +77,5 @@ def _neighbours(coordinates: torch.Tensor, size: int) -> tuple[_Neighbour, _Neig
     first = positions.floor()
     share = positions - first
     index = first.long()
-    return tuple(
-        _Neighbour(i.clamp(0, size - 1), weight * ((i >= 0) & (i < size))) for i, weight in ((index, 1 - share), (index + 1, share))
-    )
+    sides = (index, 1 - share), (index + 1, share)
+    return tuple(_Neighbour(i.clamp(0, size - 1), weight * ((i >= 0) & (i < size))) for i, weight in sides)

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from mpvss_model.data import ClipSet, open_clips
-from mpvss_model.errors import ConfigError, DataError
+from mpvss_model.errors import DataError
 from mpvss_model.evaluation import ClipEvaluation
-from mpvss_model.segmentor.start import (
-    StartingModel,
-    load_start,
-    new_start,
-    replace_classes,
-    save_model,
-    set_losses,
-    with_motion,
-)
+from mpvss_model.segmentor.start import StartingModel, load_start, new_start, replace_classes, save_model, set_losses
 from mpvss_model.training.config import IMITATION_STAGES, ModelConfig, TrainingConfig
-from mpvss_model.training.datasets import ClipDataset, FlawedFrameDataset, FrameDataset, FramePairDataset
-from mpvss_model.training.imitation import BackboneStage, DecoderStage, ImitationStage
-from mpvss_model.training.stages import MotionStage, SegmentorStage, Stage
+from mpvss_model.training.registry import STAGES
 from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
 from mpvss_model.training.run_folder import RunFolder
+from mpvss_model.training.stages import Stage
 from mpvss_model.training.trainer import Trainer, new_accelerator
 from mpvss_model.video_segmentor import VideoSegmentor, model_location
 
 __all__ = ["train", "train_from_yaml"]
+
 
 def train_from_yaml(
     config_path: str | Path,
@@ -101,7 +92,7 @@ def train(
     class_names = _class_names(training, validation)
     torch.manual_seed(config.seed)
     stage = _stage(config, class_names, training)
-    dataset = _dataset(config, training, stage)
+    dataset = stage.dataset(training, config)
     accelerator = new_accelerator(config, folder.path)
     if accelerator.is_main_process:
         folder.prepare(asdict(config), resume=resume)
@@ -140,77 +131,16 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
     return training.class_names
 
 
-def _dataset(config: TrainingConfig, clips: ClipSet, stage: Stage) -> ClipDataset:
-    sampling = config.sampling
-    if sampling == "auto":
-        sampling = "clips" if config.data.layout == "vspw" else "frames"
-    settings = {"augmentation": config.augmentation, "seed": config.seed, "sampling": sampling}
-    if isinstance(stage, SegmentorStage):
-        return FrameDataset(clips, **settings)
-    if isinstance(stage, ImitationStage):
-        return FlawedFrameDataset(clips, **settings)
-    tracked = stage.model.motion.config.refines_tracked_flow
-    if tracked and config.loss.flow_weight:
-        raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
-    return FramePairDataset(
-        clips, max_frame_distance=config.max_frame_distance, pairs=config.pairs_per_key_frame, tracked=tracked, **settings
-    )
-
-
 def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:
-    start = _with_motion_from(config.model.motion_from, _start(config.model, class_names))
+    start = _start(config.model, class_names)
     if config.model.replace_classes:
         replace_classes(start.network, class_names)
     clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
-    if config.stage in IMITATION_STAGES:
-        return _imitation_stage(config, start)
-    mask2former_losses = asdict(config.loss)
-    del mask2former_losses["flow_weight"]
-    set_losses(start.network, **mask2former_losses)
-    settings = {"loss": config.loss, "image_mean": start.image_mean, "image_std": start.image_std}
-    if config.stage == "segmentor":
-        keep = partial(_written_with, start) if config.model.motion_from else None
-        return SegmentorStage(
-            start.network, freeze_backbone_norms=config.freeze_backbone_norms, written_with=keep, **settings
-        )
-    model = with_motion(start, config.model.motion)
-    return MotionStage(model, freeze_heads=config.freeze_heads, recommends=start.motion is None, **settings)
-
-
-def _with_motion_from(source: str, start: StartingModel) -> StartingModel:
-    """A starting model with the motion module of another model, if one is named."""
-    if not source:
-        return start
-    other = load_start(model_location(source))
-    if other.motion is None:
-        raise ConfigError(f"model.motion_from names {source!r}, which has no motion module")
-    motion, segmentor = other.motion.config, start.network.config
-    if (motion.num_queries, motion.query_size) != (segmentor.num_queries, segmentor.hidden_dim):
-        raise ConfigError(
-            f"model.motion_from names {source!r}, whose motion module takes {motion.num_queries} queries of {motion.query_size} "
-            f"channels, but the segmentor makes {segmentor.num_queries} of {segmentor.hidden_dim}"
-        )
-    return replace(start, motion=other.motion, released_grid=other.released_grid, propagation=other.propagation)
-
-
-def _written_with(start: StartingModel, network: nn.Module) -> nn.Module:
-    """The network and the motion module of a starting model in one."""
-    return with_motion(replace(start, network=network), {})
-
-
-def _imitation_stage(config: TrainingConfig, start: StartingModel) -> ImitationStage:
-    teacher = load_start(model_location(config.model.teacher)).network if config.model.teacher else start.network
-    if _sizes(teacher) != _sizes(start.network):
-        raise ConfigError(f"model.teacher {config.model.teacher!r} must have the sizes of model.start {config.model.start!r}")
-    model = start.network if start.motion is None else with_motion(start, {})
-    settings = {"teacher_share": config.teacher_share, "image_mean": start.image_mean, "image_std": start.image_std}
-    if config.stage == "backbone":
-        return BackboneStage(model, teacher, **settings)
-    return DecoderStage(model, teacher, loss=config.loss, **settings)
-
-
-def _sizes(network: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in network.state_dict().items()}
+    if config.stage not in IMITATION_STAGES:  # those have losses of their own
+        mask2former_losses = asdict(config.loss)
+        del mask2former_losses["flow_weight"]
+        set_losses(start.network, **mask2former_losses)
+    return STAGES[config.stage].from_config(config, start)
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,18 +14,29 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpvss_model.config import StreamConfig
+from mpvss_model.data import ClipSet
+from mpvss_model.errors import ConfigError
 from mpvss_model.motion.module import propagate_masks
 from mpvss_model.propagation import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former import Mask2FormerSegmentor
+from mpvss_model.segmentor.start import StartingModel, load_start, with_motion
 from mpvss_model.segmentor.training_network import Predictions
 from mpvss_model.training.config import LossConfig, TrainingConfig
+from mpvss_model.training.datasets import ClipDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.flow_loss import flow_loss
-from mpvss_model.training.predictor import Predictor, key_frame_predictions
+from mpvss_model.training.predictor import Predictor
 from mpvss_model.training.losses import segmentation_losses
-from mpvss_model.video_segmentor import VideoSegmentor
+from mpvss_model.video_segmentor import VideoSegmentor, model_location
 from mpvss_model.warp import backward_warp
 
-__all__ = ["MotionStage", "SegmentorStage", "Stage", "key_frame_predictions", "parameter_groups"]
+__all__ = [
+    "MotionStage",
+    "SegmentorStage",
+    "Stage",
+    "parameter_groups",
+    "sample_settings",
+    "with_motion_from",
+]
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, _BatchNorm)
 POSITION_BIASES = ("relative_position_bias_table", "absolute_pos_embed")
@@ -54,6 +67,25 @@ class Stage(nn.Module, ABC):
         self.image_std = image_std
         self.register_buffer("_mean", torch.tensor(image_mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("_std", torch.tensor(image_std).view(1, 3, 1, 1) * 255, persistent=False)
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: TrainingConfig, start: StartingModel) -> Stage:
+        """What a recipe makes of a starting model that has the data's classes.
+
+        Raises:
+            ConfigError: If the recipe does not fit the model.
+            CheckpointError: If another model that it names cannot be loaded.
+        """
+
+    @abstractmethod
+    def dataset(self, clips: ClipSet, config: TrainingConfig) -> ClipDataset:
+        """The samples that `forward` takes batches of.
+
+        Raises:
+            DataError: If the clips have none.
+            ConfigError: If the recipe does not fit the model.
+        """
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -124,6 +156,24 @@ class SegmentorStage(Stage):
             for norm in self._backbone_norms():
                 norm.requires_grad_(False)
 
+    @classmethod
+    def from_config(cls, config: TrainingConfig, start: StartingModel) -> SegmentorStage:
+        """With the motion module of ``model.motion_from``, if one is named."""
+        source = config.model.motion_from
+        written_with = partial(_with_motion_of, with_motion_from(source, start)) if source else None
+        return cls(
+            start.network,
+            freeze_backbone_norms=config.freeze_backbone_norms,
+            written_with=written_with,
+            loss=config.loss,
+            image_mean=start.image_mean,
+            image_std=start.image_std,
+        )
+
+    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FrameDataset:
+        """Labelled frames."""
+        return FrameDataset(clips, **sample_settings(config))
+
     def train(self, mode: bool = True) -> SegmentorStage:
         """As usual, except that frozen norms stay in evaluation mode."""
         super().train(mode)
@@ -158,8 +208,8 @@ class MotionStage(Stage):
     Args:
         model: As in `Stage`.
         freeze_heads: Whether the segmentor's heads stay as they are, too.
-        recommends: Whether validation decides what ``auto`` stands for with the model: segment-aware flow if that is better than
-            tracked flow, which is several times faster.
+        recommends: Whether validation decides what ``auto`` stands for with the model: segment-aware flow if that is better
+            than tracked flow, which is several times faster.
         loss: Weights and sampling of the losses.
         image_mean: As in `Stage`.
         image_std: Likewise.
@@ -181,6 +231,33 @@ class MotionStage(Stage):
         for name, parameter in model.segmentor.named_parameters():
             parameter.requires_grad_(not freeze_heads and any(head in name for head in TRAINED_HEADS))
         self._predictor = Predictor(model.segmentor, norms_are_frozen=True, only_heads=True)
+
+    @classmethod
+    def from_config(cls, config: TrainingConfig, start: StartingModel) -> MotionStage:
+        """With the motion module of ``model.motion_from``, that of the starting model, or a new one."""
+        if config.model.motion_from:
+            start = with_motion_from(config.model.motion_from, start)
+        return cls(
+            with_motion(start, config.model.motion),
+            freeze_heads=config.freeze_heads,
+            recommends=start.motion is None,
+            loss=config.loss,
+            image_mean=start.image_mean,
+            image_std=start.image_std,
+        )
+
+    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FramePairDataset:
+        """Pairs of frames."""
+        tracked = self.model.motion.config.refines_tracked_flow
+        if tracked and config.loss.flow_weight:
+            raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
+        return FramePairDataset(
+            clips,
+            max_frame_distance=config.max_frame_distance,
+            pairs=config.pairs_per_key_frame,
+            tracked=tracked,
+            **sample_settings(config),
+        )
 
     def train(self, mode: bool = True) -> MotionStage:
         """As usual, except that the frozen segmentor keeps its norm statistics and drops nothing."""
@@ -217,7 +294,9 @@ class MotionStage(Stage):
 
     def rivals(self, key_frame_interval: int) -> dict[str, VideoSegmentor]:
         """Tracked flow, unless every frame is a key frame."""
-        return {TRACKED: self._propagating(TRACKED, key_frame_interval)} if self._recommends and key_frame_interval > 1 else {}
+        if not self._recommends or key_frame_interval == 1:
+            return {}
+        return {TRACKED: self._propagating(TRACKED, key_frame_interval)}
 
     def heed(self, metrics: Mapping[str, float]) -> None:
         """Recommend the way to propagate that is better."""
@@ -232,6 +311,38 @@ class MotionStage(Stage):
             propagator=make_propagator(propagation, motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
         )
+
+
+def sample_settings(config: TrainingConfig) -> dict[str, Any]:
+    """Arguments that all data sets share."""
+    sampling = config.sampling
+    if sampling == "auto":
+        sampling = "clips" if config.data.layout == "vspw" else "frames"
+    return {"augmentation": config.augmentation, "seed": config.seed, "sampling": sampling}
+
+
+def with_motion_from(source: str, start: StartingModel) -> StartingModel:
+    """A starting model with the motion module of another model.
+
+    Raises:
+        ConfigError: If that has none, or one of other sizes.
+        CheckpointError: If it cannot be loaded.
+    """
+    other = load_start(model_location(source))
+    if other.motion is None:
+        raise ConfigError(f"model.motion_from names {source!r}, which has no motion module")
+    motion, segmentor = other.motion.config, start.network.config
+    if (motion.num_queries, motion.query_size) != (segmentor.num_queries, segmentor.hidden_dim):
+        raise ConfigError(
+            f"model.motion_from names {source!r}, whose motion module takes {motion.num_queries} queries of "
+            f"{motion.query_size} channels, but the segmentor makes {segmentor.num_queries} of {segmentor.hidden_dim}"
+        )
+    return replace(start, motion=other.motion, released_grid=other.released_grid, propagation=other.propagation)
+
+
+def _with_motion_of(start: StartingModel, network: nn.Module) -> nn.Module:
+    """A network and the motion module of a starting model in one."""
+    return with_motion(replace(start, network=network), {})
 
 
 def _spread(batch: Batch, predictions: Predictions) -> tuple[Batch, Predictions]:

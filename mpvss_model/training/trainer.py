@@ -74,7 +74,8 @@ class Trainer:
         if config.batch_size % (config.accumulation_steps * accelerator.num_processes * dataset.samples_per_item):
             raise ConfigError(
                 f"batch_size must be a multiple of accumulation_steps ({config.accumulation_steps}) times processes "
-                f"({accelerator.num_processes}) times pairs per key frame ({dataset.samples_per_item}), got {config.batch_size}"
+                f"({accelerator.num_processes}) times pairs_per_key_frame ({dataset.samples_per_item}), got "
+                f"{config.batch_size}"
             )
         self._config = config
         self._folder = folder

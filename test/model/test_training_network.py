@@ -29,7 +29,8 @@ SIZES = {
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_convolutions_and_their_gradients_are_those_of_torch(kernel, stride, groups):
     torch.manual_seed(0)
-    for conv in (SamePaddedConv2d(8, 8, kernel, stride, groups=groups), nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=groups)):
+    same_padded = SamePaddedConv2d(8, 8, kernel, stride, groups=groups)
+    for conv in (same_padded, nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=groups)):
         for height, width in ((12, 15), (11, 8), (7, 9)):
             x = torch.randn(2, 8, height, width).contiguous(memory_format=torch.channels_last).requires_grad_()
             inputs = [x, conv.weight, conv.bias]
