@@ -23,6 +23,7 @@ from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.mask2former.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
+from mpvss_model.segmentor.mask2former.initial_weights import draw_published_weights
 from mpvss_model.segmentor.mask2former.segmentor import quiet
 from mpvss_model.segmentor.registry import load_model
 
@@ -57,7 +58,7 @@ class StartingModel:
 def new_start(
     *, backbone: str, class_names: tuple[str, ...], settings: Mapping[str, Any], backbone_weights: str = ""
 ) -> StartingModel:
-    """A Mask2Former with random weights.
+    """A Mask2Former with random weights, drawn as in the published code, see `draw_published_weights`.
 
     Args:
         backbone: ``r50`` .. ``swin-l``, or ``lite0`` .. ``lite4`` for an EfficientNet-Lite.
@@ -79,6 +80,7 @@ def new_start(
             model = Mask2FormerForUniversalSegmentation(mask2former_config(backbone_config, len(class_names), **settings))
     except Exception as error:  # wrong types and sizes that do not fit show in many ways
         raise ConfigError(f"model.settings make no Mask2Former: {_one_line(error)}") from error
+    draw_published_weights(model)
     _name_classes(model, class_names)
     if backbone_weights:
         _load_backbone(model.model.pixel_level_module.encoder, backbone_weights)
@@ -87,6 +89,9 @@ def new_start(
 
 def load_start(name_or_dir: str) -> StartingModel:
     """A trained Mask2Former or MPVSS model, ready to be trained further.
+
+    Args:
+        name_or_dir: Name of a shipped model, checkpoint directory or hub id.
 
     Raises:
         CheckpointError: If it is missing, incomplete, broken, or of another type.
@@ -114,12 +119,17 @@ def replace_classes(model: Mask2FormerForUniversalSegmentation, class_names: tup
     """Give a trained Mask2Former a new class head; everything else keeps its weights."""
     model.class_predictor = nn.Linear(model.config.hidden_dim, len(class_names) + 1)
     _name_classes(model, class_names)
+    _build_criterion(model)  # it holds a weight for each class, which is saved, too
 
 
 def set_losses(model: Mask2FormerForUniversalSegmentation, **settings: float) -> None:
     """Let a Mask2Former's configuration say with which weights and sampling of the losses it was trained."""
     for name, value in settings.items():
         setattr(model.config, name, value)
+    _build_criterion(model)
+
+
+def _build_criterion(model: Mask2FormerForUniversalSegmentation) -> None:
     model.weight_dict = {
         "loss_cross_entropy": model.config.class_weight,
         "loss_mask": model.config.mask_weight,

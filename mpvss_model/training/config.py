@@ -82,13 +82,16 @@ class ModelConfig(_Settings):
     """The network and where its weights start.
 
     Attributes:
-        start: A checkpoint directory or hub id to start from; empty for random weights.
+        start: Name of a shipped model, checkpoint directory or hub id to start from; empty for random weights.
         teacher: In the stages ``backbone`` and ``decoder``: the model to imitate, of the same sizes; empty for ``start``.
         replace_classes: Give the starting model a new class head for the data's classes.
         backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
         settings: For random weights: further arguments of ``Mask2FormerConfig``.
         backbone_weights: For random weights: pretrained weights of the backbone; the ``.pth`` file of a published
             EfficientNet-Lite, or a directory or hub id of a ``transformers`` model with this backbone.
+        motion_from: A model, such as that of ``start``, whose motion module the result gets: in the stage ``segmentor`` it is
+            written beside the trained segmentor as it is, in the stage ``motion`` it is trained further. If empty, there is
+            none after the stage ``segmentor``, and the stage ``motion`` trains that of ``start``, or else a new one.
         motion: Arguments of `MotionConfig` other than those that follow from the segmentor; they may not change the sizes of
             a motion module that the starting model has.
     """
@@ -99,6 +102,7 @@ class ModelConfig(_Settings):
     backbone: str = "r50"
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_weights: str = ""
+    motion_from: str = ""
     motion: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,16 +169,17 @@ class TrainingConfig(_Settings):
     """One training run.
 
     Attributes:
-        stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped, since it
-            would not fit any more. ``motion`` trains the motion module and the class and mask heads of a trained segmentor on
-            pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a whole model to
-            see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without them: first
-            its backbone, then all behind it. They need no labels and leave the motion module as it is.
+        stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped unless
+            ``model.motion_from`` keeps it. ``motion`` trains the motion module and the class and mask heads of a trained
+            segmentor on pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a
+            whole model to see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without
+            them: first its backbone, then all behind it. They need no labels and leave the motion module as it is.
         data: What to train on.
         model: What to train.
         loss: Mask2Former's losses.
         augmentation: Random changes to the frames.
-        steps: Optimizer steps.
+        steps: Optimizer steps. A run can be continued with more than it was started with; its learning rate then follows the
+            longer schedule.
         batch_size: Samples of a step, over all processes.
         accumulation_steps: Backward passes that a step's samples are divided into, to fit the memory.
         learning_rate: Of AdamW at the start; falls to 0 as ``(1 - step / steps) ** poly_power``.
@@ -192,15 +197,22 @@ class TrainingConfig(_Settings):
         mixed_precision: ``no``, ``fp16``, ``bf16``, or ``auto``: on GPUs bf16, or fp16 where they lack it, and none on CPUs.
             With any but ``no``, GPUs multiply float32 matrices as TF32.
         max_frame_distance: Between the two frames of a pair.
+        pairs_per_key_frame: In the stage ``motion``: later frames that share a key frame, so that it is segmented once for all
+            of them. The published recipe has one.
+        sampling: ``frames`` takes every frame equally often, ``clips`` every clip, as the published recipe does; ``auto`` is
+            ``clips`` for the layout ``vspw``, else ``frames``.
         seed: Of the initial weights, the order of samples and all randomness.
         workers: Processes that load samples, for each training process; 0 loads in the training process itself.
         log_interval: Steps between two entries of the TensorBoard log.
         checkpoint_interval: Steps between two checkpoints; as much is lost at most when the run dies.
-        validation_interval: Steps between two validations.
+        checkpoint_minutes: Another one when this time has passed since the last; 0 for none. The clock is read every
+            ``log_interval`` steps.
+        validation_interval: Steps between two validations; there is one before the first step and after the last, too.
         validation_clips: Validate on so many clips, evenly spread; 0 for all.
         key_frame_interval: Of validation in the stage ``motion``.
-        max_minutes: Stop with a checkpoint when training has taken so long, as on a machine that is rented by the hour; the
-            clock is read every ``log_interval`` steps. Started again, the run goes on. 0 for no limit.
+        max_minutes: Stop with a checkpoint when the whole run, earlier parts included, has taken so long, as on a machine that
+            is rented by the hour; the clock is read every ``log_interval`` steps. Started again with a higher limit, the run
+            goes on. 0 for no limit.
 
     Raises:
         ConfigError: If a value is of the wrong type or out of range.
@@ -225,10 +237,13 @@ class TrainingConfig(_Settings):
     gradient_clip: float = _setting(0.01, 0.0)
     mixed_precision: str = _setting("auto", choices=("auto", "no", "fp16", "bf16"))
     max_frame_distance: int = _setting(10, 1)
+    pairs_per_key_frame: int = _setting(1, 1)
+    sampling: str = _setting("auto", choices=("auto", "frames", "clips"))
     seed: int = _setting(0, 0)
     workers: int = _setting(4, 0)
     log_interval: int = _setting(20, 1)
     checkpoint_interval: int = _setting(1000, 1)
+    checkpoint_minutes: float = _setting(10.0, 0.0)
     validation_interval: int = _setting(5000, 1)
     validation_clips: int = _setting(0, 0)
     key_frame_interval: int = _setting(5, 1)
@@ -243,6 +258,11 @@ class TrainingConfig(_Settings):
         if self.stage != "segmentor" and not self.model.start:
             raise ConfigError(
                 f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
+            )
+        if self.pairs_per_key_frame > 1 and self.augmentation.synthetic_probability:
+            raise ConfigError(
+                "pairs_per_key_frame must be 1 with augmentation.synthetic_probability above 0, which makes single pairs, got "
+                f"{self.pairs_per_key_frame}"
             )
         if self.stage in IMITATION_STAGES and not self.augmentation.sensor_probability:
             raise ConfigError(

@@ -8,15 +8,21 @@ it to draw the teacher's conclusions from what is left of the flaws.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from mpvss_model.checkpoints.mpvss_model import MPVSSModel
-from mpvss_model.stream.video_segmentor import VideoSegmentor
-from mpvss_model.training.config import LossConfig
-from mpvss_model.training.stages import RGB, Batch, Predictor, Stage, frozen_predictor, key_frame_predictions
+from mpvss_model.checkpoints.starting_model import StartingModel, load_start, with_motion
+from mpvss_model.data import ClipSet
+from mpvss_model.errors import ConfigError
+from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
+from mpvss_model.training.config import LossConfig, TrainingConfig
+from mpvss_model.training.predictor import Predictor
+from mpvss_model.training.samples.datasets import FlawedFrameDataset
+from mpvss_model.training.stages import RGB, Batch, Stage, sample_settings
 
 __all__ = ["BackboneStage", "DecoderStage", "ImitationStage"]
 
@@ -44,6 +50,25 @@ class ImitationStage(Stage):
         super().__init__(model, image_mean=image_mean, image_std=image_std)
         self._teacher = copy.deepcopy(teacher).requires_grad_(False)
         self._teacher_share = teacher_share
+
+    @classmethod
+    def from_config(cls, config: TrainingConfig, start: StartingModel) -> ImitationStage:
+        """The starting model, whole, with ``model.teacher`` or itself as its teacher."""
+        named = config.model
+        teacher = load_start(model_location(named.teacher)).network if named.teacher else start.network
+        if _sizes(teacher) != _sizes(start.network):
+            raise ConfigError(f"model.teacher {named.teacher!r} must have the sizes of model.start {named.start!r}")
+        model = start.network if start.motion is None else with_motion(start, {})
+        settings = {"teacher_share": config.teacher_share, "image_mean": start.image_mean, "image_std": start.image_std}
+        return cls(model, teacher, **settings, **cls._further_settings(config))
+
+    @classmethod
+    def _further_settings(cls, config: TrainingConfig) -> dict[str, Any]:
+        return {}
+
+    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FlawedFrameDataset:
+        """Frames with and without flaws."""
+        return FlawedFrameDataset(clips, **sample_settings(config))
 
     def train(self, mode: bool = True) -> ImitationStage:
         """As usual, except that everything stays in evaluation mode."""
@@ -75,13 +100,15 @@ class BackboneStage(ImitationStage):
         super().__init__(model, teacher, teacher_share=teacher_share, image_mean=image_mean, image_std=image_std)
         model.requires_grad_(False)
         _backbone(_segmentor(self.model)).requires_grad_(True)
+        self._teacher_predictor = Predictor(self._teacher, norms_are_frozen=True)
+        self._predictor = Predictor(_segmentor(self.model), norms_are_frozen=True)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Each feature map's squared error, relative to its variance."""
         backbone = _backbone(_segmentor(self.model))
         with torch.no_grad():
-            expected = _backbone(self._teacher)(self._normalized(batch["original"])).feature_maps
-        seen = backbone(self._normalized(batch["image"])).feature_maps
+            expected = self._teacher_predictor.feature_maps(self._normalized(batch["original"]))
+        seen = self._predictor.feature_maps(self._normalized(batch["image"]))
         return {
             stage: F.mse_loss(features.float(), target.float()) / target.float().var(dim=(0, 2, 3)).mean()
             for stage, features, target in zip(backbone.out_features, seen, expected, strict=True)
@@ -112,21 +139,24 @@ class DecoderStage(ImitationStage):
     ) -> None:
         super().__init__(model, teacher, teacher_share=teacher_share, image_mean=image_mean, image_std=image_std)
         self._loss = loss
-        self._predictor: Predictor | None = None
+        self._teacher_predictor = Predictor(self._teacher, norms_are_frozen=True)
+        self._predictor = Predictor(_segmentor(self.model), norms_are_frozen=True)
         model.requires_grad_(False)
         _segmentor(self.model).requires_grad_(True)
         _backbone(_segmentor(self.model)).requires_grad_(False)
+
+    @classmethod
+    def _further_settings(cls, config: TrainingConfig) -> dict[str, Any]:
+        return {"loss": config.loss}
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Kullback-Leibler divergences from the teacher's classes and masks, summed over decoder layers.
 
         Means over queries, weighted by how sure the teacher is that they see something.
         """
-        if self._predictor is None:  # not before the teacher is on its device
-            self._predictor = frozen_predictor(self._teacher)
         with torch.no_grad():
-            expected_masks, expected_classes, _ = self._predictor(self._normalized(batch["original"]))
-        masks, classes, _ = key_frame_predictions(_segmentor(self.model), self._normalized(batch["image"]))
+            expected_masks, expected_classes, _ = self._teacher_predictor(self._normalized(batch["original"]))
+        masks, classes, _ = self._predictor(self._normalized(batch["image"]))
         losses = {"classes": 0.0, "masks": 0.0}
         for layer in zip(masks, classes, expected_masks, expected_classes, strict=True):
             mask, score, expected_mask, expected_score = (logits.float() for logits in layer)
@@ -135,6 +165,10 @@ class DecoderStage(ImitationStage):
             losses["classes"] += self._loss.class_weight * (weight * _class_divergence(score, expected_score)).sum()
             losses["masks"] += self._loss.mask_weight * (weight * _mask_divergence(mask, expected_mask)).sum()
         return losses
+
+
+def _sizes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 def _segmentor(model: nn.Module) -> nn.Module:

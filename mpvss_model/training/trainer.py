@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,23 +16,27 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, ProjectConfiguration
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.config import TrainingConfig
-from mpvss_model.training.datasets import Sample
+from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.reporting import Reporter
+from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
+from mpvss_model.training.samples.datasets import ClipDataset, Sample
 from mpvss_model.training.stages import parameter_groups
 
-__all__ = ["Trainer", "checkpoints", "learning_rate_factor", "new_accelerator"]
+__all__ = ["Trainer", "learning_rate_factor", "new_accelerator"]
 
-CHECKPOINT_PREFIX = "checkpoint-"
+# By which models are compared.
+BEST_METRIC = "miou"
 
 Losses = dict[str, torch.Tensor]
+Metrics = dict[str, float]
 
 
 class Trainer:
@@ -42,10 +48,12 @@ class Trainer:
     Args:
         stage: Module that turns a batch into losses, by name.
         dataset: Endless samples, indexed by their number.
-        validate: Called now and then, in every process, with the stage; returns metrics by name.
+        validate: Called now and then, in every process, with the stage; returns metrics by name, none without validation data.
+        save_model: Writes the stage's model into a folder.
         config: The recipe.
         accelerator: As `new_accelerator` makes it.
-        run_dir: For checkpoints and logs.
+        folder: For checkpoints and logs.
+        console: Where progress is told.
 
     Raises:
         ConfigError: If a step's samples cannot be divided among the processes.
@@ -55,21 +63,26 @@ class Trainer:
         self,
         *,
         stage: nn.Module,
-        dataset: Dataset,
-        validate: Callable[[nn.Module], dict[str, float]],
+        dataset: ClipDataset,
+        validate: Callable[[nn.Module], Metrics],
+        save_model: Callable[[Path], None],
         config: TrainingConfig,
         accelerator: Accelerator,
-        run_dir: Path,
+        folder: RunFolder,
+        console: Console,
     ) -> None:
-        if config.batch_size % (config.accumulation_steps * accelerator.num_processes):
+        if config.batch_size % (config.accumulation_steps * accelerator.num_processes * dataset.samples_per_item):
             raise ConfigError(
                 f"batch_size must be a multiple of accumulation_steps ({config.accumulation_steps}) times processes "
-                f"({accelerator.num_processes}), got {config.batch_size}"
+                f"({accelerator.num_processes}) times pairs_per_key_frame ({dataset.samples_per_item}), got "
+                f"{config.batch_size}"
             )
         self._config = config
-        self._run_dir = run_dir
+        self._folder = folder
+        self._console = console
         self._dataset = dataset
         self._validate = validate
+        self._save_model = save_model
         self._accelerator = accelerator
         if accelerator.device.type == "cpu":  # together, they halve the time of a step
             keep_freed_memory()
@@ -80,7 +93,7 @@ class Trainer:
         scheduler = LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
         self._stage, self._optimizer, self._scheduler = accelerator.prepare(stage, optimizer, scheduler)
 
-    def run(self) -> dict[str, float] | None:
+    def run(self) -> Metrics | None:
         """Train from the newest checkpoint, or from the start, to the last step.
 
         Returns:
@@ -88,34 +101,49 @@ class Trainer:
 
         Raises:
             DataError: If a sample cannot be read.
+            TrainingInterrupted: If SIGINT or SIGTERM came; there is a checkpoint then.
             MPVSSError: If the loss is no finite number any more.
         """
-        config, metrics = self._config, {}
-        start_s = time.monotonic()
-        first_step = self._restore()
-        self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": first_step + 1}})
-        with _progress_bar(self._accelerator.is_main_process) as bar:
-            task = bar.add_task(config.stage, total=config.steps, completed=first_step, loss="")
-            recent: list[Losses] = []
-            for step, losses in self._steps(first_step):
-                recent.append(losses)
-                time_is_over = False
-                if step % config.log_interval == 0 or step == config.steps:
-                    bar.update(task, loss=f"loss {self._log(step, recent):.3f}")
-                    recent = []
-                    time_is_over = step < config.steps and self._is_over(start_s)
-                if step % config.checkpoint_interval == 0 or step == config.steps or time_is_over:
-                    self._save(step)
-                if time_is_over:
-                    self._stop(step, bar.console)
-                    return None
-                if step % config.validation_interval == 0 or step == config.steps:
-                    metrics = self._validate(self._accelerator.unwrap_model(self._stage))
-                    self._report(step, metrics, bar.console)
-                bar.update(task, completed=step)
-        metrics = metrics or self._validate(self._accelerator.unwrap_model(self._stage))
+        config = self._config
+        done = self._restore()
+        self._clock = _Clock(done.minutes)
+        self._saved_step = done.step
+        self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": done.step + 1}})
+        reporter = Reporter(self._console, title=config.stage, steps=config.steps, first_step=done.step)
+        with reporter, StopSignals() as signals:
+            if done.step == 0:
+                self._measure(0, reporter)
+            metrics = self._train(done.step, reporter, signals)
         self._accelerator.end_training()
         return metrics
+
+    def _train(self, first_step: int, reporter: Reporter, signals: StopSignals) -> Metrics | None:
+        config = self._config
+        metrics: Metrics = {}
+        if 0 < first_step < config.steps and self._is_over():
+            self._say_over(first_step, reporter)
+            return None
+        recent: list[Losses] = []
+        for step, losses in self._steps(first_step):
+            recent.append(losses)
+            is_last, is_over = step == config.steps, False
+            if step % config.log_interval == 0 or is_last:
+                self._log(step, recent, reporter)
+                recent = []
+                is_over = not is_last and self._is_over()
+            interrupted = self._agreed(signals.received or 0)
+            if is_last or is_over or interrupted or self._is_checkpoint_due(step):
+                self._save(step)
+            if interrupted:
+                self._accelerator.end_training()
+                raise TrainingInterrupted(self._interruption(step, interrupted), interrupted)
+            if is_over:
+                self._say_over(step, reporter)
+                return None
+            if step % config.validation_interval == 0 or is_last:
+                metrics = self._measure(step, reporter)
+            reporter.advance(step)
+        return metrics or self._validate(self._accelerator.unwrap_model(self._stage))
 
     def _steps(self, first_step: int) -> Iterator[tuple[int, Losses]]:
         """Take the remaining steps; yields each step's number, counted from 1, and the losses of its last backward pass."""
@@ -137,10 +165,11 @@ class Trainer:
 
     def _batches(self, first_step: int) -> Iterator[Sample]:
         config = self._config
+        items = config.batch_size // self._dataset.samples_per_item  # of a step
         loader = DataLoader(
             self._dataset,
-            batch_size=config.batch_size // config.accumulation_steps,
-            sampler=range(first_step * config.batch_size, config.steps * config.batch_size),
+            batch_size=items // config.accumulation_steps,
+            sampler=range(first_step * items, config.steps * items),
             num_workers=config.workers,
             worker_init_fn=_use_one_thread,
             pin_memory=self._accelerator.device.type == "cuda",
@@ -150,58 +179,125 @@ class Trainer:
         except DataError as error:  # comes with a traceback in its text from another process
             raise DataError(str(error).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")) from error
 
-    def _is_over(self, start_s: float) -> bool:
-        """Whether ``max_minutes`` have passed; the same answer in all processes, so that they stop at the same step."""
-        if not self._config.max_minutes:
+    def _agreed(self, number: int) -> int:
+        """The largest of the processes' numbers, so that all of them stop at the same step."""
+        if self._accelerator.num_processes == 1:
+            return number
+        numbers = self._accelerator.gather(torch.tensor([number], device=self._accelerator.device))
+        return int(numbers.max())
+
+    def _is_over(self) -> bool:
+        """Whether ``max_minutes`` have passed."""
+        limit = self._config.max_minutes
+        return bool(self._agreed(int(bool(limit) and self._clock.minutes >= limit)))
+
+    def _is_checkpoint_due(self, step: int) -> bool:
+        config = self._config
+        if step % config.checkpoint_interval == 0:
+            return True
+        if not config.checkpoint_minutes or step % config.log_interval:
             return False
-        over = time.monotonic() - start_s >= 60 * self._config.max_minutes
-        return bool(self._accelerator.reduce(torch.tensor(int(over), device=self._accelerator.device), "sum"))
+        return bool(self._agreed(int(self._clock.minutes_since_mark >= config.checkpoint_minutes)))
 
-    def _stop(self, step: int, console: Console) -> None:
-        self._accelerator.end_training()
-        if self._accelerator.is_main_process:
-            steps = self._config.steps
-            console.print(f"max_minutes are over: stopped at step {step} of {steps}; started again, the run goes on there")
+    def _say_over(self, step: int, reporter: Reporter) -> None:
+        reporter.say(
+            f"max_minutes are over: stopped at step {step} of {self._config.steps}; started again with more minutes, the run "
+            "goes on there"
+        )
 
-    def _log(self, step: int, recent: list[Losses]) -> float:
-        """Write the mean of recent losses to the log; returns their total."""
+    def _interruption(self, step: int, number: int) -> str:
+        return (
+            f"stopped by {signal.Signals(number).name} at step {step} of {self._config.steps}, with a checkpoint in "
+            f"{self._folder.path}: the same command goes on from there"
+        )
+
+    def _log(self, step: int, recent: list[Losses], reporter: Reporter) -> None:
+        """Tell the mean of recent losses."""
         means = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
         total = sum(means.values())
         if not math.isfinite(total):
             raise MPVSSError(f"training diverged: the loss is {total} at step {step}; lower learning_rate or gradient_clip")
         learning_rate = max(self._scheduler.get_last_lr())
+        steps_per_s = self._clock.rate(step)
         entries = {f"loss/{name}": value for name, value in {"total": total, **means}.items()}
-        self._accelerator.log({**entries, "learning_rate": learning_rate}, step)
-        return total
+        self._accelerator.log({**entries, "learning_rate": learning_rate, "steps_per_s": steps_per_s}, step)
+        reporter.losses(step, means, learning_rate=learning_rate, steps_per_s=steps_per_s)
 
-    def _report(self, step: int, metrics: dict[str, float], console: Console) -> None:
-        """Write metrics to the log and the screen, without those that the validation clips cannot tell."""
+    def _measure(self, step: int, reporter: Reporter) -> Metrics:
+        """Validate, tell the metrics that the validation clips can tell, and keep the model if it is the best so far."""
+        with self._clock.paused_rate():
+            metrics = self._validate(self._accelerator.unwrap_model(self._stage))
         known = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._accelerator.log({f"validation/{name}": value for name, value in known.items()}, step)
-        if known and self._accelerator.is_main_process:
-            console.print(f"step {step}: {', '.join(f'{name} {value:.4f}' for name, value in known.items())}")
+        reporter.validation(step, metrics)
+        if self._accelerator.is_main_process and step and BEST_METRIC in known:
+            self._keep_if_best(step, known)
+        return metrics
+
+    def _keep_if_best(self, step: int, metrics: Mapping[str, float]) -> None:
+        if metrics[BEST_METRIC] > self._folder.best_metrics().get(BEST_METRIC, -math.inf):
+            self._folder.keep_best({"step": step, **metrics}, self._save_model)
 
     def _save(self, step: int) -> None:
         """Write a checkpoint under a temporary name, rename it, and only then remove older ones."""
-        partial = self._run_dir / "unfinished"
+        self._clock.mark()
+        if step == self._saved_step:
+            return
+        partial = self._folder.unfinished()
         if self._accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
         self._accelerator.wait_for_everyone()
-        self._accelerator.save_state(str(partial))
+        self._accelerator.save_state(str(partial / STATE_DIR))
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
-            older = checkpoints(self._run_dir)
-            partial.rename(self._run_dir / f"{CHECKPOINT_PREFIX}{step:08d}")
-            for checkpoint in older:
-                shutil.rmtree(checkpoint)
+            self._folder.add_checkpoint(Progress(step, self._clock.minutes), self._save_model)
+        self._saved_step = step
 
-    def _restore(self) -> int:
-        """Load the newest checkpoint; returns its step, or 0 if there is none."""
-        found = checkpoints(self._run_dir)
-        if not found:
-            return 0
-        self._accelerator.load_state(str(found[-1]))
-        return int(found[-1].name.removeprefix(CHECKPOINT_PREFIX))
+    def _restore(self) -> Progress:
+        """Load the newest checkpoint; returns how far it had come."""
+        state = self._folder.newest_state()
+        if state is not None:
+            self._accelerator.load_state(str(state))
+        return self._folder.progress()
+
+
+class _Clock:
+    """How long a run has taken, and how fast its steps are without validation.
+
+    Args:
+        earlier_minutes: Of earlier parts of the run.
+    """
+
+    def __init__(self, earlier_minutes: float) -> None:
+        self._start_s = time.monotonic() - 60 * earlier_minutes
+        self._mark_s = time.monotonic()
+        self._rate_start: tuple[int, float] | None = None
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._start_s) / 60
+
+    @property
+    def minutes_since_mark(self) -> float:
+        return (time.monotonic() - self._mark_s) / 60
+
+    def mark(self) -> None:
+        self._mark_s = time.monotonic()
+
+    def rate(self, step: int) -> float:
+        """Steps per second since this was asked last; 0 if it was not."""
+        now_s, start = time.monotonic(), self._rate_start
+        self._rate_start = step, now_s
+        return 0.0 if start is None else (step - start[0]) / max(now_s - start[1], 1e-9)
+
+    @contextmanager
+    def paused_rate(self) -> Iterator[None]:
+        """Let what happens inside not count as time of steps."""
+        start_s = time.monotonic()
+        yield
+        if self._rate_start is not None:
+            step, rate_start_s = self._rate_start
+            self._rate_start = step, rate_start_s + time.monotonic() - start_s
 
 
 def new_accelerator(config: TrainingConfig, run_dir: Path) -> Accelerator:
@@ -229,11 +325,6 @@ def new_accelerator(config: TrainingConfig, run_dir: Path) -> Accelerator:
     )
 
 
-def checkpoints(run_dir: Path) -> list[Path]:
-    """Those that are whole, the newest last."""
-    return sorted(run_dir.glob(f"{CHECKPOINT_PREFIX}*"))
-
-
 def learning_rate_factor(step: int, config: TrainingConfig) -> float:
     """Linear warm-up times polynomial decay, for the step that comes after ``step`` others."""
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
@@ -243,12 +334,6 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
 def _use_one_thread(worker: int) -> None:
     """In a loading process: there is one for each core already."""
     cv2.setNumThreads(0)
-
-
-def _progress_bar(visible: bool) -> Progress:
-    loss = TextColumn("{task.fields[loss]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), loss)
-    return Progress(*columns, disable=not visible)
 
 
 def _seed(*numbers: int) -> int:

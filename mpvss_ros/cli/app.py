@@ -316,10 +316,14 @@ def train(
     start: Annotated[str | None, typer.Option(help="Model to start from, likewise.", show_default=False)] = None,
     restart: Annotated[bool, typer.Option(help="Do not continue an interrupted run.")] = False,
 ) -> None:
-    """Train a per-frame segmentor or its motion module."""
-    from mpvss_model.training import train_from_yaml
+    """Train a per-frame segmentor or its motion module. Exit code 130 or 143 if SIGINT or SIGTERM stopped it."""
+    from mpvss_model.training import TrainingInterrupted, train_from_yaml
 
-    metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
+    try:
+        metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
+    except TrainingInterrupted as interrupted:
+        print(f"mpvss: {interrupted}", file=sys.stderr)
+        raise typer.Exit(128 + interrupted.signal_number) from interrupted
     print_json(metrics)
 
 

@@ -70,13 +70,18 @@ class SamePaddedConv2d(nn.Conv2d):
     """Convolution with TensorFlow's ``SAME`` padding, which the published weights were trained with."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (left, right), (top, bottom) = self.same_padding(x.shape)
+        if (left, top) == (right, bottom):
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
+        return super().forward(F.pad(x, (left, right, top, bottom)))
+
+    def same_padding(self, shape: torch.Size) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels to add to a ``[B, C, h, w]``: left and right, top and bottom."""
         padding = []
-        for size, kernel, stride in zip(reversed(x.shape[-2:]), reversed(self.kernel_size), reversed(self.stride)):
+        for size, kernel, stride in zip(reversed(shape[-2:]), reversed(self.kernel_size), reversed(self.stride)):
             total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-            padding += [total // 2, total - total // 2]
-        if padding[0] == padding[1] and padding[2] == padding[3]:
-            return F.conv2d(x, self.weight, self.bias, self.stride, (padding[2], padding[0]), self.dilation, self.groups)
-        return super().forward(F.pad(x, padding))
+            padding.append((total // 2, total - total // 2))
+        return tuple(padding)
 
 
 def conv_norm(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:

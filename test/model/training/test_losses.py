@@ -7,9 +7,9 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from mpvss_model.training.config import LossConfig
-from mpvss_model.training.losses import segmentation_losses
-from mpvss_model.training.matching import matched, present_classes
-from mpvss_model.training.points import labels_at, uncertain_points
+from mpvss_model.training.losses.matching import matched, present_classes
+from mpvss_model.training.losses.points import labels_at, uncertain_points
+from mpvss_model.training.losses.segmentation import segmentation_losses
 
 NUM_CLASSES, NUM_QUERIES, NUM_LAYERS = 5, 4, 3
 CONFIG = LossConfig(class_weight=1.5, mask_weight=4.0, dice_weight=3.0, no_object_weight=0.2, train_num_points=80)
@@ -100,7 +100,7 @@ def test_labels_at_points_are_what_sampling_their_masks_gives():
     for label in range(NUM_CLASSES):
         masks = (LABELS[[1, 0]] == label).float()[:, None]
         expected = torch.nn.functional.grid_sample(masks, 2 * points[:, None] - 1, align_corners=False)[:, 0, 0]
-        torch.testing.assert_close((weights * (around == label)).sum(2), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close((weights * (around == label)).sum(0), expected, rtol=0, atol=1e-5)
 
 
 def test_most_points_are_drawn_where_a_mask_is_undecided():

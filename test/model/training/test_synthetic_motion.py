@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.motion.module import Motion, propagate_masks
 from mpvss_model.training import synthetic_motion
-from mpvss_model.training.augmentation import augmented_synthetic_pair
 from mpvss_model.training.config import AugmentationConfig
-from mpvss_model.training.datasets import FramePairDataset
-from mpvss_model.training.flow_loss import flow_loss
-from mpvss_model.training.synthetic_motion import synthetic_pair
+from mpvss_model.training.losses.flow import flow_loss
+from mpvss_model.training.samples.augmentation import augmented_synthetic_pair
+from mpvss_model.training.samples.datasets import FramePairDataset
+from mpvss_model.training.samples.synthetic_motion import synthetic_pair
 
 HEIGHT, WIDTH = 96, 128
 SETTINGS = {"max_long_side_px": 160, "crop_height_px": HEIGHT, "crop_width_px": WIDTH, "color": False}

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from mpvss_model import CheckpointError, ConfigError, DataError
-from mpvss_model.checkpoints.starting_model import load_start, new_start, with_motion
+from mpvss_model.checkpoints.starting_model import load_start, new_start, replace_classes, save_model, with_motion
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.training import TrainingConfig
-from mpvss_model.training.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig, LossConfig
-from mpvss_model.training.datasets import FlawedFrameDataset, FrameDataset, FramePairDataset
-from mpvss_model.training.frozen_segmentor import FrozenSegmentor
 from mpvss_model.training.imitation import BackboneStage, DecoderStage
-from mpvss_model.training.stages import MotionStage, SegmentorStage, key_frame_predictions, parameter_groups
+from mpvss_model.training.predictor import Predictor, key_frame_predictions
+from mpvss_model.training.samples.augmentation import augmented, augmented_with_and_without_flaws
+from mpvss_model.training.samples.datasets import FlawedFrameDataset, FrameDataset, FramePairDataset
+from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups
 from mpvss_model.training.trainer import learning_rate_factor
 
 EXACT = AugmentationConfig(
@@ -203,10 +203,44 @@ def test_exact_augmentation_changes_nothing():
 
 def test_every_epoch_takes_one_sample_from_each_clip_in_another_order():
     clips = [numbered_clip(str(number), number, labelled=[1, 5]) for number in range(8)]
-    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0)
+    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0, sampling="clips")
     orders = [[int(dataset[epoch * 8 + i]["image"][0, 0, 0]) for i in range(8)] for epoch in range(3)]
     assert all(sorted(order) == list(range(8)) for order in orders)
     assert len(set(map(tuple, orders))) == 3
+
+
+def test_every_epoch_takes_every_frame_once_however_long_its_clip():
+    clips = [numbered_clip("short", 0, labelled=[2]), numbered_clip("long", 1, labelled=list(range(7)))]
+    dataset = FrameDataset(clip_set(*clips), augmentation=EXACT, seed=0, sampling="frames")
+    for epoch in range(3):
+        images = [dataset[epoch * 8 + i]["image"] for i in range(8)]
+        drawn = sorted((int(image[0, 0, 0]), int(image[1, 0, 0])) for image in images)
+        assert drawn == [(0, 2), *((1, i) for i in range(7))]
+
+
+def test_later_frames_can_share_a_key_frame():
+    clips = clip_set(numbered_clip("a", 0, labelled=[1, 4, 6, 9, 25]), numbered_clip("b", 1, labelled=[3]))
+    dataset = FramePairDataset(clips, max_frame_distance=10, pairs=3, augmentation=EXACT, seed=0)
+    for sample in (dataset[i] for i in range(40)):
+        assert sample["image"].shape == (3, 3, 32, 32) and sample["label"].shape == (3, 32, 32)
+        key, later = int(sample["key_image"][1, 0, 0]), sample["image"][:, 1, 0, 0].tolist()
+        assert all(1 <= i - key <= 10 for i in later)
+        assert set(later) <= ({1, 4, 6, 9, 25} if int(sample["key_image"][0, 0, 0]) == 0 else {3})
+
+
+def test_pairs_of_one_key_frame_teach_as_pairs_of_their_own(motion_stage):
+    images = torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8)
+    labels = torch.randint(0, 3, (2, 2, 64, 64), dtype=torch.uint8)
+    shared = {"key_image": images[:, 0], "image": images[:, 1:], "label": labels}
+    alone = {
+        "key_image": images[:, 0].repeat_interleave(2, 0), "image": images[:, 1:].flatten(0, 1), "label": labels.flatten(0, 1)
+    }
+    losses = []
+    for batch in (shared, alone):
+        torch.manual_seed(0)
+        losses.append(motion_stage.train()(batch))
+    for name, loss in losses[0].items():
+        torch.testing.assert_close(loss, losses[1][name], rtol=1e-4, atol=1e-4)
 
 
 def test_sample_follows_from_seed_and_index_alone():
@@ -314,6 +348,15 @@ def test_motion_stage_supervises_all_layers_and_reaches_the_motion_module_and_bo
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
+@pytest.mark.parametrize(("miou", "expected"), [(0.52, "segment"), (0.5005, "tracked"), (0.4, "tracked")])
+def test_segment_aware_flow_is_recommended_where_it_beats_tracked_flow(motion_stage, miou, expected):
+    stage = MotionStage(motion_stage.model, recommends=True, **SETTINGS)
+    stage.heed({"miou": miou, "tracked/miou": 0.5})
+    assert stage.trained_model().config.propagation == expected
+    MotionStage(motion_stage.model, **SETTINGS).heed({"miou": 0.9, "tracked/miou": 0.1})
+    assert stage.trained_model().config.propagation == expected
+
+
 def test_known_flow_is_learned_in_a_few_steps(motion_stage):
     stage = MotionStage(motion_stage.model, **SETTINGS | {"loss": LossConfig(train_num_points=64, flow_weight=2.0)}).train()
     images = torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
@@ -336,12 +379,13 @@ def test_frozen_segmentor_predicts_what_the_network_does_and_teaches_the_heads_a
     network = motion_stage.train().model.segmentor
     heads = {name: p for name, p in network.named_parameters() if p.requires_grad}
     pixel_values = torch.randn(3, 3, 64, 96)
-    frozen = FrozenSegmentor(network)
+    frozen = Predictor(network, norms_are_frozen=True, only_heads=True)
+    frozen(pixel_values)
     with torch.no_grad():
         for parameter in heads.values():
             parameter.add_(torch.randn_like(parameter) * 0.1)  # as a step of training
     results = []
-    for masks, classes, queries in (key_frame_predictions(network, pixel_values), frozen.predictions(pixel_values)):
+    for masks, classes, queries in (key_frame_predictions(network, pixel_values), frozen(pixel_values)):
         assert len(masks) == len(classes) == 3
         total = sum(layer.square().mean() for layer in (*masks, *classes))
         results.append((*masks, *classes, queries, *torch.autograd.grad(total, heads.values())))
@@ -376,6 +420,39 @@ def lite_network():
     }
     heads = {"encoder_layers": 1, "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 4, "train_num_points": 64}
     return new_start(backbone="lite0", class_names=("a", "b"), settings={**sizes, **heads}).network
+
+
+def test_new_networks_start_with_the_published_weights():
+    torch.manual_seed(0)
+    settings = {"decoder_layers": 2, "encoder_layers": 1}
+    network = new_start(backbone="lite0", class_names=("a", "b"), settings=settings).network.requires_grad_(False)
+    transformer, decoder = network.model.transformer_module, network.model.pixel_level_module.decoder
+    for embedding in (transformer.queries_features, transformer.queries_embedder):
+        assert embedding.weight.std() == pytest.approx(1.0, abs=0.02)
+    assert decoder.level_embed.std() == pytest.approx(1.0, abs=0.1)
+    layer = transformer.decoder.layers[0]
+    d, hidden = layer.embed_dim, layer.fc1.out_features
+    bounds = {
+        layer.fc1: (6 / (d + hidden)) ** 0.5,
+        decoder.encoder.layers[0].fc1: (6 / (256 + decoder.encoder.layers[0].fc1.out_features)) ** 0.5,
+        layer.self_attn.q_proj: (6 / (4 * d)) ** 0.5,
+        layer.cross_attn.out_proj: (6 / (2 * d)) ** 0.5,
+        network.class_predictor: d**-0.5,
+        transformer.decoder.mask_predictor.mask_embedder.layers[0].layers[0]: d**-0.5,
+        decoder.output_convolutions[0][0]: (3 / (256 * 9)) ** 0.5,
+        decoder.mask_projection: (3 / 256) ** 0.5,
+    }
+    for module, bound in bounds.items():
+        assert module.weight.abs().max() == pytest.approx(bound, rel=0.03), module
+    offsets = decoder.encoder.layers[0].self_attn.sampling_offsets
+    assert (offsets.weight == 0).all() and offsets.bias.abs().max() == 4.0
+
+
+def test_model_with_replaced_classes_can_be_written_and_loaded(tiny_checkpoint, tmp_path):
+    start = load_start(tiny_checkpoint)
+    replace_classes(start.network, ("a", "b", "c", "d", "e"))
+    save_model(start.network, tmp_path, image_mean=start.image_mean, image_std=start.image_std)
+    assert tuple(load_start(str(tmp_path)).network.config.id2label.values()) == ("a", "b", "c", "d", "e")
 
 
 @pytest.mark.parametrize("frozen", [False, True])

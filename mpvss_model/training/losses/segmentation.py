@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import distributed
 
 from mpvss_model.training.config import LossConfig
-from mpvss_model.training.matching import matched, present_classes
-from mpvss_model.training.points import labels_at, logits_at, uncertain_points
+from mpvss_model.training.losses.matching import matched, present_classes
+from mpvss_model.training.losses.points import labels_at, logits_at, uncertain_points
 
 __all__ = ["segmentation_losses"]
 
@@ -73,7 +73,7 @@ def _mask_losses(
             importance_sample_ratio=config.importance_sample_ratio,
         )
         around, weights = labels_at(labels, images, points)
-        targets = (weights * (around == classes[:, None, None])).sum(2)  # [L * M, P]
+        targets = (weights * (around == classes[:, None])).sum(0)  # [L * M, P]
     logits = logits_at(masks, points)[:, 0]
     predicted = logits.sigmoid()
     cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
 from mpvss_model.training.config import LossConfig
-from mpvss_model.training.points import labels_at, logits_at
+from mpvss_model.training.losses.points import labels_at, logits_at
 
 __all__ = ["matched", "present_classes"]
 
@@ -59,7 +59,9 @@ def _targets_at(labels: torch.Tensor, points: torch.Tensor, num_classes: int) ->
     """The binary masks of all classes at points ``[B, P, 2]``: ``[B, P, C]``."""
     around, weights = labels_at(labels, torch.arange(len(labels), device=labels.device), points)
     targets = torch.zeros(*points.shape[:2], num_classes + 1, device=labels.device)  # the last one collects unlabeled pixels
-    return targets.scatter_add_(2, around.long().clamp(max=num_classes), weights)[..., :num_classes]
+    for corner, weight in zip(around.long().clamp_(max=num_classes), weights):
+        targets.scatter_add_(2, corner[..., None], weight[..., None])
+    return targets[..., :num_classes]
 
 
 def _costs(

@@ -6,6 +6,8 @@ are interpolated bilinearly; outside, they are 0.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
@@ -26,14 +28,18 @@ def labels_at(labels: torch.Tensor, images: torch.Tensor, points: torch.Tensor) 
         points: ``[N, P, 2]``.
 
     Returns:
-        The labels of the four pixels around each point, ``[N, P, 4]``, and their weights, likewise.
+        The labels of the four pixels around each point, ``[4, N, P]``, and their weights, likewise.
     """
     height, width = labels.shape[1:]
-    columns, column_weights = _neighbours(points[..., 0], width)
-    rows, row_weights = _neighbours(points[..., 1], height)
-    pixels = (rows[..., :, None] * width + columns[..., None, :]).flatten(-2)
-    weights = (row_weights[..., :, None] * column_weights[..., None, :]).flatten(-2)
-    return labels.flatten(1)[images[:, None, None], pixels], weights
+    x, y = points.unbind(-1)
+    left, right = _neighbours(x, width)
+    above, below = _neighbours(y, height)
+    # Tensors that broadcast along short last dimensions are slow: so the four corners come one by one.
+    first = images[:, None] * (height * width)
+    corners = [(row, column) for row in (above, below) for column in (left, right)]
+    pixels = torch.stack([first + row.index * width + column.index for row, column in corners])
+    weights = torch.stack([row.weight * column.weight for row, column in corners])
+    return labels.flatten().index_select(0, pixels.flatten()).view_as(pixels), weights
 
 
 def uncertain_points(
@@ -59,10 +65,17 @@ def uncertain_points(
     return torch.cat([uncertain, torch.rand(len(mask_logits), count - num_uncertain, 2, device=device)], dim=1)
 
 
-def _neighbours(coordinates: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Along one axis, the two pixels around each coordinate and their weights: ``[N, P]`` -> ``[N, P, 2]`` each."""
+class _Neighbour(NamedTuple):
+    """Along one axis, a pixel beside each coordinate ``[N, P]``: its index, and its weight, which is 0 outside."""
+
+    index: torch.Tensor
+    weight: torch.Tensor
+
+
+def _neighbours(coordinates: torch.Tensor, size: int) -> tuple[_Neighbour, _Neighbour]:
     positions = coordinates * size - 0.5
     first = positions.floor()
-    indices = torch.stack([first, first + 1], dim=-1).long()
-    weights = torch.stack([first + 1 - positions, positions - first], dim=-1)
-    return indices.clamp(0, size - 1), weights * ((indices >= 0) & (indices < size))
+    share = positions - first
+    index = first.long()
+    sides = (index, 1 - share), (index + 1, share)
+    return tuple(_Neighbour(i.clamp(0, size - 1), weight * ((i >= 0) & (i < size))) for i, weight in sides)

@@ -1,4 +1,4 @@
-"""Training samples: single frames, with labels or with and without flaws, and pairs of frames of one clip.
+"""Training samples: single frames, with labels or with and without flaws, and key frames with later frames of their clip.
 
 Which sample has which index, and how it is augmented, follows from the seed and the index alone. A run can therefore go on at
 any index, with any number of loading processes, as if it had never stopped.
@@ -7,6 +7,7 @@ any index, with any number of loading processes, as if it had never stopped.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -18,8 +19,13 @@ from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
 from mpvss_model.image import FramePadding
 from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image
-from mpvss_model.training.augmentation import augmented, augmented_synthetic_pair, augmented_with_and_without_flaws
 from mpvss_model.training.config import AugmentationConfig
+from mpvss_model.training.samples.augmentation import (
+    augmented,
+    augmented_frames,
+    augmented_synthetic_pair,
+    augmented_with_and_without_flaws,
+)
 
 __all__ = ["FlawedFrameDataset", "FrameDataset", "FramePairDataset"]
 
@@ -30,31 +36,38 @@ Sample = dict[str, torch.Tensor]
 
 
 class ClipDataset(Dataset):
-    """An endless series of samples. Each epoch takes one from every clip, in random order.
+    """An endless series of samples, each about one frame, its target.
 
     Args:
         clips: Where the samples come from.
         augmentation: Random changes to them.
         seed: Of all choices.
+        sampling: With ``frames``, each epoch takes every frame once, in random order; with ``clips`` a random one from every
+            clip, so that frames of short clips come more often.
 
     Raises:
         DataError: If no clip has a frame to train on.
     """
 
-    def __init__(self, clips: ClipSet, *, augmentation: AugmentationConfig, seed: int) -> None:
+    def __init__(self, clips: ClipSet, *, augmentation: AugmentationConfig, seed: int, sampling: str = "frames") -> None:
         self._augmentation = augmentation
         self._seed = seed
         candidates = [(clip, self._targets(clip)) for clip in clips.clips]
-        self._clips = [(clip, targets) for clip, targets in candidates if targets]
-        if not self._clips:
+        draws = [(clip, targets) for clip, targets in candidates if targets]
+        if not draws:
             raise DataError(f"{clips.name} has nothing to train on: none of its {len(clips.clips)} clips has {self.needed}")
+        if sampling == "frames":
+            draws = [(clip, [target]) for clip, targets in draws for target in targets]
+        self._draws = draws
 
     def __getitem__(self, index: int) -> Sample:
-        epoch, position = divmod(index, len(self._clips))
-        clip, targets = self._clips[_order(self._seed, epoch, len(self._clips))[position]]
+        epoch, position = divmod(index, len(self._draws))
+        clip, targets = self._draws[_order(self._seed, epoch, len(self._draws))[position]]
         rng = np.random.default_rng([self._seed, epoch, position])
         return self._sample(clip, int(rng.choice(targets)), rng)
 
+    # Of the samples that ``batch_size`` counts, so many come at each index.
+    samples_per_item = 1
     needed: str
 
     @staticmethod
@@ -105,18 +118,35 @@ class FramePairDataset(ClipDataset):
     With ``tracked``, ``tracked_flow`` is float32 ``[2, H/4, W/4]``, as `TrackedFlowPropagator` adds it up over all frames
     between the two, and ``tracked_image``, uint8 RGB ``[3, H, W]``, the key image that it carries to the labelled frame.
 
+    With several ``pairs``, there are so many labelled frames for each key frame, and everything but ``key_image`` has them as
+    its first dimension.
+
     Args:
-        max_frame_distance: Between the two; at least 1.
+        clips: Where the samples come from.
+        max_frame_distance: Between a key frame and a later one; at least 1.
+        pairs: Labelled frames for each key frame; 1 in the published recipe.
         tracked: For a motion module that refines tracked flow.
+        augmentation: Random changes to them; the frames of a sample are changed alike.
+        seed: Of all choices.
+        sampling: As in `ClipDataset`.
     """
 
     needed = "a labelled frame after its first frame"
 
     def __init__(
-        self, clips: ClipSet, *, max_frame_distance: int, tracked: bool = False, augmentation: AugmentationConfig, seed: int
+        self,
+        clips: ClipSet,
+        *,
+        max_frame_distance: int,
+        pairs: int = 1,
+        tracked: bool = False,
+        augmentation: AugmentationConfig,
+        seed: int,
+        sampling: str = "frames",
     ) -> None:
-        super().__init__(clips, augmentation=augmentation, seed=seed)
+        super().__init__(clips, augmentation=augmentation, seed=seed, sampling=sampling)
         self._max_frame_distance = max_frame_distance
+        self.samples_per_item = pairs
         self._tracked = tracked
 
     @staticmethod
@@ -124,38 +154,60 @@ class FramePairDataset(ClipDataset):
         return [i for i, frame in enumerate(clip.frames) if frame.is_labelled and i > 0]
 
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
-        frame, synthetic_probability = clip.frames[target], self._augmentation.synthetic_probability
+        synthetic_probability = self._augmentation.synthetic_probability
         if synthetic_probability and rng.random() < synthetic_probability:
-            read = frame.read_image(), frame.read_label()
-            images, label, flow_px = augmented_synthetic_pair(*read, self._augmentation, rng)
-            flow = _at_flow_resolution(flow_px)
-        else:
-            key = int(rng.integers(max(0, target - self._max_frame_distance), target))
-            between = range(key + 1, target) if self._tracked else ()
-            read = [clip.frames[i].read_image() for i in (key, *between, target)]
-            images, label = augmented(read, frame.read_label(), self._augmentation, rng)
-            height, width = label.shape
-            flow = np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32)
-        sample = {
-            "key_image": _channels_first(images[0]),
-            "image": _channels_first(images[-1]),
-            "label": torch.from_numpy(label),
-            "flow": _channels_first(flow),
-        }
-        return sample | _tracking(images) if self._tracked else sample
+            frame = clip.frames[target]
+            (key_image, image), label, flow_px = augmented_synthetic_pair(
+                frame.read_image(), frame.read_label(), self._augmentation, rng
+            )
+            return _pairs(key_image, [image], [label], [_at_flow_resolution(flow_px)])
+        key = int(rng.integers(max(0, target - self._max_frame_distance), target))
+        later = self._later(clip, key, target, rng)
+        shown = range(key, max(later) + 1) if self._tracked else sorted({key, *later})
+        labels = [clip.frames[i].read_label() for i in later]
+        images, labels = augmented_frames([clip.frames[i].read_image() for i in shown], labels, self._augmentation, rng)
+        height, width = labels[0].shape
+        unknown = np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32)
+        places = [shown.index(i) for i in later]
+        sample = _pairs(images[0], [images[i] for i in places], labels, [unknown] * len(later))
+        return sample | _tracking(images, places) if self._tracked else sample
+
+    def _later(self, clip: Clip, key: int, target: int, rng: np.random.Generator) -> list[int]:
+        """The target and other labelled frames that are not too far from the key frame; some twice if there are too few."""
+        if self.samples_per_item == 1:
+            return [target]
+        end = min(key + self._max_frame_distance + 1, len(clip.frames))
+        others = [i for i in range(key + 1, end) if clip.frames[i].is_labelled and i != target] or [target]
+        count = self.samples_per_item - 1
+        return [target, *(int(i) for i in rng.choice(others, count, replace=count > len(others)))]
 
 
-def _tracking(images: list[np.ndarray]) -> Sample:
-    """Of successive frames, the first of them the key frame."""
+def _pairs(
+    key_image: np.ndarray, images: Sequence[np.ndarray], labels: Sequence[np.ndarray], flows: Sequence[np.ndarray]
+) -> Sample:
+    return {
+        "key_image": _channels_first(key_image),
+        "image": _stacked([_channels_first(image) for image in images]),
+        "label": _stacked([torch.from_numpy(label) for label in labels]),
+        "flow": _stacked([_channels_first(flow) for flow in flows]),
+    }
+
+
+def _tracking(images: list[np.ndarray], places: list[int]) -> Sample:
+    """Of successive frames, the first of them the key frame, at those with the indices ``places``."""
     key_image, *later = images
     padding = FramePadding(*key_image.shape[:2])
     tracker = TrackedFlowPropagator()
-    for image in later:
-        flow = tracker.flow_to_key(key_image, image, padding)
+    flows = [None, *(tracker.flow_to_key(key_image, image, padding) for image in later)]
     return {
-        "tracked_flow": _channels_first(flow),
-        "tracked_image": _channels_first(warped_image(key_image, flow, padding)),
+        "tracked_flow": _stacked([_channels_first(flows[i]) for i in places]),
+        "tracked_image": _stacked([_channels_first(warped_image(key_image, flows[i], padding)) for i in places]),
     }
+
+
+def _stacked(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """A single one stays as it is."""
+    return torch.stack(tensors) if len(tensors) > 1 else tensors[0]
 
 
 def _at_flow_resolution(flow_px: np.ndarray) -> np.ndarray:

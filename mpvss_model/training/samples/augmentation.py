@@ -11,9 +11,9 @@ import numpy as np
 from mpvss_model.image import IMAGENET_MEAN, motion_blurred
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.training.config import AugmentationConfig
-from mpvss_model.training.synthetic_motion import synthetic_pair
+from mpvss_model.training.samples.synthetic_motion import synthetic_pair
 
-__all__ = ["augmented", "augmented_synthetic_pair", "augmented_with_and_without_flaws"]
+__all__ = ["augmented", "augmented_frames", "augmented_synthetic_pair", "augmented_with_and_without_flaws"]
 
 PADDING_COLOR = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
 HUE_STEPS = 180  # of OpenCV's 8-bit HSV
@@ -35,8 +35,17 @@ def augmented(
     Returns:
         Images and label of the crop's size.
     """
-    *images, label = _flipped(_cropped(_scaled([*images, label], config, rng), config, rng), config, rng)
-    return _with_sensor_flaws(_recolored(images, config, rng), config, rng), label
+    images, (label,) = augmented_frames(images, [label], config, rng)
+    return images, label
+
+
+def augmented_frames(
+    images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: AugmentationConfig, rng: np.random.Generator
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Change frames of one video, and the labels of some of them, as `augmented` does."""
+    layers = _flipped(_cropped(_scaled([*images, *labels], config, rng), config, rng), config, rng)
+    images, labels = layers[: len(images)], layers[len(images) :]
+    return _with_sensor_flaws(_recolored(images, config, rng), config, rng), labels
 
 
 def augmented_with_and_without_flaws(

@@ -1,0 +1,225 @@
+"""Mask2Former in training on a CPU: the numbers of ``transformers``' network, and its gradients, in a fraction of the time.
+
+What the network for inference saves (see `fast_network`) is saved here, too, as far as training allows it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Mask2FormerForUniversalSegmentation
+
+from mpvss_model.motion.decoder import sine_position_encoding
+from mpvss_model.segmentor.mask2former.deformable_attention import SamplingGrid
+from mpvss_model.segmentor.mask2former.training_attention import TrainedDeformableAttention
+from mpvss_model.segmentor.mask2former.training_convolutions import TrainedLinear, prepare_trained_convolutions
+
+__all__ = ["Predictions", "TrainedMask2Former"]
+
+KEPT_SIZES = 4
+
+
+class Predictions(NamedTuple):
+    """What a Mask2Former makes of a batch of frames, in every decoder layer, the last one last.
+
+    Attributes:
+        mask_logits: ``[B, Q, H/4, W/4]`` each.
+        class_logits: ``[B, Q, C + 1]`` each.
+        queries: ``[B, Q, d]``, the vectors that the last class logits were read from.
+    """
+
+    mask_logits: Sequence[torch.Tensor]
+    class_logits: Sequence[torch.Tensor]
+    queries: torch.Tensor
+
+
+class TrainedMask2Former:
+    """Computes what `key_frame_predictions` does with the parameters of a Mask2Former, which it shares.
+
+    Not a module: the parameters belong to the network that it was made from, which is trained, saved and loaded as ever.
+
+    Args:
+        model: On the CPU.
+        norms_are_frozen: Whether its batch norms keep their statistics and weights; they must be in evaluation mode then.
+    """
+
+    def __init__(self, model: Mask2FormerForUniversalSegmentation, *, norms_are_frozen: bool) -> None:
+        network = _sharing_parameters(model)
+        pixel_level = network.model.pixel_level_module
+        prepare_trained_convolutions(network, norms_are_frozen=norms_are_frozen)
+        self._network = network
+        self._frozen_norms = [m for m in network.modules() if norms_are_frozen and isinstance(m, nn.BatchNorm2d)]
+        self._backbone = pixel_level.encoder
+        self._pixel_decoder = _PixelDecoder(pixel_level.decoder)
+        self._decoder = _MaskDecoder(network)
+
+    @staticmethod
+    def can_replace(model: Mask2FormerForUniversalSegmentation) -> bool:
+        """Whether a network runs on a CPU and is built as the published ones are."""
+        return model.device.type == "cpu" and not model.config.pre_norm and not model.config.dropout
+
+    def train(self, mode: bool) -> None:
+        """Put what depends on it (unfrozen norms, dropped paths of a Swin) into training or evaluation mode."""
+        self._network.train(mode)
+        for norm in self._frozen_norms:
+            norm.eval()
+
+    def feature_maps(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The backbone's, of normalised frames ``[B, 3, H, W]``: ``[B, C_i, H / s_i, W / s_i]``, from fine to coarse."""
+        return self._backbone(pixel_values.contiguous(memory_format=torch.channels_last)).feature_maps
+
+    def predictions(self, pixel_values: torch.Tensor, *, only_heads: bool = False) -> Predictions:
+        """Run on normalised frames ``[B, 3, H, W]``.
+
+        Args:
+            pixel_values: float32.
+            only_heads: Whether gradients are for the class and mask heads alone.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not only_heads):
+            maps, mask_features = self._pixel_decoder(self.feature_maps(pixel_values))
+            queries = torch.stack(self._decoder.layer_queries(maps, mask_features))  # [L, B, Q, d]
+        return self._decoder.read(queries, mask_features)
+
+
+class _PixelDecoder:
+    """Refines the three coarse feature maps together, then adds them to the fine ones from coarse to fine."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        self._decoder = decoder
+        for layer in decoder.encoder.layers:
+            layer.fc1, layer.fc2 = TrainedLinear(layer.fc1, has_relu=True), TrainedLinear(layer.fc2)
+        self._attentions = [TrainedDeformableAttention(layer.self_attn) for layer in decoder.encoder.layers]
+        self._lateral_convolutions = _named(decoder, "adapter", decoder.num_fpn_levels)
+        self._output_convolutions = _named(decoder, "layer", decoder.num_fpn_levels)
+        self._kept: dict[object, tuple[SamplingGrid, list[torch.Tensor]]] = {}
+
+    def __call__(self, features: tuple[torch.Tensor, ...]) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Feature maps at 1/4 .. 1/32 -> those at 1/32, 1/16, 1/8 refined, and mask features at 1/4."""
+        decoder = self._decoder
+        levels = [project(x) for project, x in zip(decoder.input_projections, reversed(features))]
+        sizes = tuple(tuple(x.shape[-2:]) for x in levels)
+        x = torch.cat([_tokens(level) for level in levels], dim=1)  # [B, S, d]
+        grid, encodings = self._grid(sizes, x)
+        positions = torch.cat([encoding + embed for encoding, embed in zip(encodings, decoder.level_embed)])
+        for attention, layer in zip(self._attentions, decoder.encoder.layers):
+            x = layer.self_attn_layer_norm(attention(x, x + positions, grid) + x)
+            x = layer.final_layer_norm(layer.fc2(layer.fc1(x)) + x)
+        levels = x.split([height * width for height, width in sizes], dim=1)
+        maps = [tokens.unflatten(1, size).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes)]
+        finest = maps[-1]
+        fine_features = reversed(features[: decoder.num_fpn_levels])
+        for lateral, output, fine in zip(self._lateral_convolutions, self._output_convolutions, fine_features):
+            finer = F.interpolate(finest, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+            finest = output(lateral(fine) + finer)
+        return maps, decoder.mask_projection(finest)
+
+    def _grid(self, sizes: tuple[tuple[int, int], ...], like: torch.Tensor) -> tuple[SamplingGrid, list[torch.Tensor]]:
+        if sizes not in self._kept:
+            attention = self._attentions[0]
+            grid = SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device)
+            _keep(self._kept, sizes, (grid, [sine_position_encoding(*size, like=like.float()) for size in sizes]))
+        return self._kept[sizes]
+
+
+class _MaskDecoder:
+    """Queries attend to one level's pixels after the other, each within its own mask so far."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._module = network.model.transformer_module
+        self._class_predictor = network.class_predictor
+        self._mask_embedder = self._module.decoder.mask_predictor.mask_embedder
+        self._encodings: dict[object, torch.Tensor] = {}
+
+    def read(self, queries: torch.Tensor, mask_features: torch.Tensor) -> Predictions:
+        """What the heads make of the queries of all layers, ``[L, B, Q, d]``."""
+        embeddings = self._mask_embedder(queries).transpose(0, 1).flatten(1, 2)  # [B, L * Q, d]
+        masks = embeddings @ _tokens(mask_features).transpose(1, 2)  # [B, L * Q, h * w]
+        masks = masks.unflatten(1, queries.shape[0:3:2]).unflatten(3, mask_features.shape[-2:])
+        return Predictions(masks.unbind(1), self._class_predictor(queries).unbind(), queries[-1])
+
+    def layer_queries(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> list[torch.Tensor]:
+        """Normed queries ``[B, Q, d]`` before the first layer and after each."""
+        module = self._module
+        values, keys, reduced = [], [], []
+        for feature, project, embed in zip(maps, module.input_projections, module.level_embed.weight):
+            values.append(_tokens(project(feature)) + embed)
+            keys.append(values[-1] + self._encoding(tuple(feature.shape[-2:]), values[-1]))
+            with torch.no_grad():
+                small = F.interpolate(mask_features, size=feature.shape[-2:], mode="bilinear", align_corners=False)
+            reduced.append(_tokens(small).transpose(1, 2))  # [B, d, h_l * w_l]
+        x = module.queries_features.weight.expand(len(mask_features), -1, -1)
+        embed, norm = module.queries_embedder.weight, module.decoder.layernorm
+        queries = [norm(x)]
+        for i, layer in enumerate(module.decoder.layers):
+            level = i % len(maps)
+            visible = self._visible(queries[-1], reduced[level])
+            x = _decoder_layer(layer, x, embed, keys[level], values[level], visible)
+            queries.append(norm(x))
+        return queries
+
+    @torch.no_grad()
+    def _visible(self, queries: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Which pixels each query attends to, bool ``[B, Q, h_l * w_l]``: those of its mask, or all if it has none."""
+        visible = self._mask_embedder(queries) @ features >= 0
+        return visible | ~visible.any(dim=-1, keepdim=True)
+
+    def _encoding(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
+        if size not in self._encodings:
+            _keep(self._encodings, size, sine_position_encoding(*size, like=like.float()), limit=3 * KEPT_SIZES)
+        return self._encodings[size]
+
+
+def _decoder_layer(
+    layer: nn.Module,
+    x: torch.Tensor,
+    embed: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    visible: torch.Tensor,
+) -> torch.Tensor:
+    """Queries ``[B, Q, d]`` after attention to pixels ``[B, S, d]``, where ``visible``, and to each other."""
+    cross, own = layer.cross_attn, layer.self_attn
+    weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3))
+    attended = _attention(*(F.linear(*arguments) for arguments in weights), cross.num_heads, visible)
+    x = layer.cross_attn_layer_norm(x + cross.out_proj(attended))
+    located = x + embed
+    attended = _attention(own.q_proj(located), own.k_proj(located), own.v_proj(x), own.num_heads)
+    x = layer.self_attn_layer_norm(x + own.out_proj(attended))
+    return layer.final_layer_norm(x + layer.fc2(layer.activation_fn(layer.fc1(x))))
+
+
+def _attention(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, num_heads: int, visible: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Multi-head attention of ``[B, Q, d]`` to ``[B, S, d]``."""
+    heads = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (queries, keys, values))
+    mask = None if visible is None else visible[:, None]
+    return F.scaled_dot_product_attention(*heads, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+def _sharing_parameters(model: nn.Module) -> nn.Module:
+    """A copy of a network's structure around the same parameters and buffers."""
+    shared = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+
+
+def _named(decoder: nn.Module, prefix: str, count: int) -> list[nn.Module]:
+    """``prefix_count`` .. ``prefix_1``."""
+    return [getattr(decoder, f"{prefix}_{i}") for i in range(count, 0, -1)]
+
+
+def _tokens(feature_map: torch.Tensor) -> torch.Tensor:
+    """``[B, d, h, w]`` -> ``[B, h * w, d]``."""
+    return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _keep(cache: dict, key: object, value: object, limit: int = KEPT_SIZES) -> None:
+    """Remember a value by key, and forget the oldest beyond ``limit``."""
+    while len(cache) >= limit:
+        cache.pop(next(iter(cache)))
+    cache[key] = value

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from transformers import ResNetConfig
+
+from mpvss_model.checkpoints.starting_model import load_start, new_start
+from mpvss_model.segmentor.mask2former.backbones import mask2former_config, resnet_config
+from mpvss_model.segmentor.mask2former.efficientnet_lite import SamePaddedConv2d
+from mpvss_model.segmentor.mask2former.training_convolutions import TrainedConv2d, TrainedLinear
+from mpvss_model.training.predictor import Predictor, key_frame_predictions
+
+SIZES = {
+    "feature_size": 32,
+    "mask_feature_size": 32,
+    "hidden_dim": 32,
+    "encoder_feedforward_dim": 48,
+    "dim_feedforward": 48,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "num_attention_heads": 2,
+    "num_queries": 5,
+}
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_convolutions_and_their_gradients_are_those_of_torch(kernel, stride, groups):
+    torch.manual_seed(0)
+    same_padded = SamePaddedConv2d(8, 8, kernel, stride, groups=groups)
+    for conv in (same_padded, nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=groups)):
+        for height, width in ((12, 15), (11, 8), (7, 9)):
+            x = torch.randn(2, 8, height, width).contiguous(memory_format=torch.channels_last).requires_grad_()
+            inputs = [x, conv.weight, conv.bias]
+            expected, result = conv(x), TrainedConv2d(conv)(x)
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+            direction = torch.randn_like(expected)
+            gradients = (torch.autograd.grad(y, inputs, direction) for y in (expected, result))
+            for expected_gradient, gradient in zip(*gradients):
+                torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("has_relu", [False, True])
+def test_linear_layers_and_their_gradients_are_those_of_torch(has_relu):
+    torch.manual_seed(0)
+    linear, tokens = nn.Linear(6, 10), torch.randn(2, 7, 6, requires_grad=True)
+    expected = linear(tokens).relu() if has_relu else linear(tokens)
+    result = TrainedLinear(linear, has_relu=has_relu)(tokens)
+    torch.testing.assert_close(result, expected)
+    inputs = [tokens, linear.weight, linear.bias]
+    gradients = (torch.autograd.grad(y.square().sum(), inputs) for y in (expected, result))
+    for expected_gradient, gradient in zip(*gradients):
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-4)
+
+
+def small_network(backbone: str, tiny_checkpoint: str) -> nn.Module:
+    if backbone == "swin":
+        return load_start(tiny_checkpoint).network
+    if backbone == "lite0":
+        return new_start(backbone="lite0", class_names=("a", "b"), settings=SIZES).network
+    from transformers import Mask2FormerForUniversalSegmentation
+
+    config: ResNetConfig = resnet_config(embedding_size=8, hidden_sizes=[16, 16, 16, 16], depths=[1, 1, 1, 1])
+    return Mask2FormerForUniversalSegmentation(mask2former_config(config, 2, **SIZES))
+
+
+@pytest.mark.parametrize("norms_are_frozen", [False, True])
+@pytest.mark.parametrize("backbone", ["lite0", "resnet", "swin"])
+def test_network_in_training_predicts_and_learns_as_that_of_transformers(backbone, norms_are_frozen, tiny_checkpoint):
+    torch.manual_seed(0)
+    network = small_network(backbone, tiny_checkpoint).train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.momentum = None
+        elif type(module).__name__ == "Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention":
+            nn.init.normal_(module.sampling_offsets.weight, std=0.5)  # some of them beyond the frame
+            nn.init.normal_(module.attention_weights.weight, std=0.5)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)  # so that masks are not all but undecided
+        elif type(module).__name__ == "SwinDropPath":
+            module.drop_prob = 0.0
+    pixel_values = torch.randn(2, 3, 96, 128)
+    with torch.no_grad():
+        network(pixel_values)  # norms that are frozen have seen such images
+    if norms_are_frozen:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval().requires_grad_(False)
+    predictor = Predictor(network, norms_are_frozen=norms_are_frozen)
+    predictor.train(True)
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    results = []
+    for masks, classes, queries in (key_frame_predictions(network, pixel_values), predictor(pixel_values)):
+        total = sum(layer.square().mean() for layer in (*masks, *classes)) + queries.square().mean()
+        gradients = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+        results.append(({"masks": masks, "classes": classes, "queries": [queries]}, gradients))
+    (expected, expected_gradients), (fast, gradients) = results
+    for name, tensors in expected.items():
+        for reference, tensor in zip(tensors, fast[name], strict=True):
+            torch.testing.assert_close(tensor, reference, rtol=1e-3, atol=1e-4)
+    largest = max(gradient.norm() for gradient in expected_gradients if gradient is not None)
+    for name, reference, gradient in zip(trained, expected_gradients, gradients):
+        assert (reference is None) == (gradient is None), name
+        if reference is not None:  # rounding errors grow on their way through norms of small batches
+            assert (gradient - reference).norm() <= 0.01 * reference.norm() + 1e-5 * largest, name
