@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.motion.module import Motion, propagate_masks
-from mpvss_model.training import synthetic_motion
+from mpvss_model.training.samples import synthetic_motion
 from mpvss_model.training.config import AugmentationConfig
 from mpvss_model.training.losses.flow import flow_loss
 from mpvss_model.training.samples.augmentation import augmented_synthetic_pair
