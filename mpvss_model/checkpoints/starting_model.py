@@ -23,7 +23,7 @@ from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.mask2former.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
-from mpvss_model.segmentor.mask2former.segmentor import quiet
+from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_model", "set_losses", "with_motion"]
