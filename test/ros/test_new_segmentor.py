@@ -12,6 +12,7 @@ import torch
 from sensor_msgs.msg import Image
 
 from mpvss_model import CheckpointError
+from mpvss_model.checkpoints.starting_model import load_start
 from mpvss_model.evaluation.study import StudyConfig
 from mpvss_model.evaluation.study.report.command import run_study
 from mpvss_model.segmentor.registry import load_model
@@ -99,6 +100,11 @@ def test_the_node_labels_a_camera_with_it(model, start_process, peer):
     exit_code, _ = node.end()
     assert exit_code == 0, node.log()
     assert "model robots-of-mine with 3 classes and tracked propagation" in node.log()
+
+
+def test_it_cannot_be_trained(model):
+    with pytest.raises(CheckpointError, match="robots-of-mine' is no Mask2Former: only those"):
+        load_start(model)
 
 
 def test_a_type_that_nobody_loads_is_named_beside_those_that_are_known(model):
