@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' code -> our model and its directory, strictly; strict loading of such directories."""
+"""Checkpoints of the authors' code -> our model and its directory, strictly."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.mask2former.backbones import backbone_name
-from mpvss_model.segmentor.mask2former.segmentor import quiet
-from mpvss_model.segmentor.network_files import listed, load_network
+from mpvss_model.segmentor.network_files import listed, quiet
 from mpvss_model.segmentor.tensor_files import read_released
 
 __all__ = [
     "Conversion",
     "convert",
     "is_motion_only",
-    "load_checkpoint",
     "model_from_released",
     "motion_from_released",
     "read_released",
@@ -111,16 +109,6 @@ def convert(file: str | os.PathLike, out_dir: str | os.PathLike, class_names: Se
         num_parameters=model.num_parameters(),
         ignored=tuple(sorted(filter(is_ignored, released))),
     )
-
-
-def load_checkpoint(name_or_dir: str) -> MPVSSModel:
-    """Load a directory that `convert` or ``save_pretrained`` wrote, in evaluation mode.
-
-    Raises:
-        CheckpointError: If it is missing, broken, or any tensor is missing, left over or of another shape.
-    """
-    with quiet():
-        return load_network(MPVSSModel, name_or_dir)
 
 
 def is_motion_only(released: Mapping[str, object]) -> bool:

@@ -24,7 +24,8 @@ from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES, FEATURE_STAGES, BackboneConfig, mask2former_config
 from mpvss_model.segmentor.mask2former.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
 from mpvss_model.segmentor.mask2former.initial_weights import draw_published_weights
-from mpvss_model.segmentor.mask2former.segmentor import quiet
+from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
+from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_model", "set_losses", "with_motion"]
@@ -97,6 +98,8 @@ def load_start(name_or_dir: str) -> StartingModel:
         CheckpointError: If it is missing, incomplete, broken, or of another type.
     """
     loaded = load_model(name_or_dir, device=torch.device("cpu"))
+    if not isinstance(loaded.segmentor, Mask2FormerSegmentor):
+        raise CheckpointError(f"model {name_or_dir!r} is no Mask2Former: only those can be trained further")
     for module in (loaded.segmentor.model, loaded.motion):
         if module is not None:
             module.requires_grad_(True)

@@ -17,14 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mpvss_model.checkpoints.mpvss_model import MPVSSModel, paper_config
-from mpvss_model.checkpoints.starting_model import save_model
+from mpvss_model.checkpoints.random_model import save_random_model
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, first_line
-from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
-from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
-from mpvss_model.segmentor.registry import load_model
-from mpvss_model.semantics import class_scores, relevant_queries
+from mpvss_model.segmentor.mask2former.reference import reference_labeller
+from mpvss_model.semantics import relevant_queries
 from mpvss_model.stream.video_segmentor import WEIGHTS_DIR, VideoSegmentor, resolve_device
 
 __all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchmark"]
@@ -32,9 +29,6 @@ __all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchma
 STREAM_INTERVALS = (5, 10)
 STREAM_FRAMES = 10
 NUM_CLASSES = 124
-# The published models find about ten objects in a frame; of a random one's queries, all or none would matter.
-RELEVANT_QUERIES = 10
-CONFIDENCE = 12.0
 TRANSFORMERS = "transformers"
 COMPILED = "transformers, compiled, half"
 
@@ -228,25 +222,13 @@ def _timed(times: dict[str, list[float]], name: str, function: Callable, *argume
     return result
 
 
-def _transformers(location: str, device: torch.device, compile_: bool = False) -> Labeller:
-    """What a user of ``transformers`` runs per frame: the network, then its semantic inference at the frame's size."""
-    segmentor = load_model(location, device=device).segmentor
-    model = torch.compile(segmentor.model) if compile_ else segmentor.model
-    half = torch.float16 if device.type == "cuda" else torch.bfloat16
-
-    @torch.inference_mode()
-    def label(frame: np.ndarray, _stamp_s: float) -> np.ndarray:
-        padding, pixels = segmentor.prepared(frame)
-        with torch.autocast(device.type, dtype=half, enabled=compile_):
-            outputs = model(pixels)
-        scores = class_scores(outputs.masks_queries_logits[0].float(), outputs.class_queries_logits[0].float(), padding)
-        return scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
-
-    return label
+def _transformers(location: str, device: torch.device, compiled: bool = False) -> Labeller:
+    label = reference_labeller(location, device=device, compiled=compiled)
+    return lambda frame, _stamp_s: label(frame)
 
 
 def _compiled(location: str, device: torch.device) -> Labeller:
-    return _transformers(location, device, compile_=True)
+    return _transformers(location, device, compiled=True)
 
 
 def _mpvss(location: str, device: torch.device, precision: str, propagation: str, interval: int) -> VideoSegmentor:
@@ -265,46 +247,9 @@ def _model(name: str, frame: np.ndarray) -> Iterator[str]:
     if (WEIGHTS_DIR / name).is_dir():
         yield str(WEIGHTS_DIR / name)
         return
-    torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        with quiet():
-            model = MPVSSModel(paper_config(name, NUM_CLASSES)).eval()
-        save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
-        segmentor = load_model(folder, device=torch.device("cpu")).segmentor
-        _make_decided(segmentor, frame)
-        model.segmentor = segmentor.model
-        save_model(model, Path(folder), image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
-        del segmentor
-        del model
+        save_random_model(name, Path(folder), num_classes=NUM_CLASSES, frame=frame)
         yield folder
-
-
-@torch.no_grad()
-def _make_decided(segmentor: Mask2FormerSegmentor, frame: np.ndarray) -> None:
-    """Change a random network so that ten queries are objects, each of its own class, with clear masks of half a frame."""
-    network = segmentor.model
-    decoder = network.model.transformer_module.decoder
-    # Random attention would make all queries the same: let them stay what they were learned to be, mostly.
-    for layer in decoder.layers:
-        for update in (layer.cross_attn.out_proj, layer.self_attn.out_proj, layer.fc2):
-            update.weight.mul_(0.1)
-    projection = network.model.pixel_level_module.decoder.mask_projection
-    means = []
-    hook = projection.register_forward_hook(lambda _module, _inputs, output: means.append(output.mean(dim=(0, 2, 3)).clone()))
-    segmentor.segment(frame, 0.0)
-    hook.remove()
-    projection.bias -= means[0]
-    queries = segmentor.segment(frame, 0.0).queries.clone()
-    wanted = torch.zeros(len(queries), NUM_CLASSES + 1)
-    wanted[:, -1] = CONFIDENCE
-    objects = torch.arange(RELEVANT_QUERIES)
-    wanted[objects, -1] = 0.0
-    wanted[objects, objects] = CONFIDENCE
-    network.class_predictor.weight.copy_((torch.linalg.pinv(queries) @ wanted).t())
-    network.class_predictor.bias.zero_()
-    last = decoder.mask_predictor.mask_embedder.layers[-1].layers[0]
-    last.weight.mul_(4 * CONFIDENCE)
-    last.bias.mul_(4 * CONFIDENCE)
 
 
 def _in_new_process(function: Callable, *arguments: object):
@@ -318,7 +263,7 @@ def _peak_mb(
     torch.set_num_threads(threads)
     torch_device = resolve_device(device)
     if name.startswith(TRANSFORMERS):
-        labeller = _transformers(location, torch_device, compile_=name == COMPILED)
+        labeller = _transformers(location, torch_device, compiled=name == COMPILED)
     else:
         labeller = _mpvss(location, torch_device, precision, propagation, int(name.split()[-1])).step
     for i, frame in enumerate(frames):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mpvss_model.image import FramePadding
+from mpvss_model.segmentor.cost import SegmentorCost
 
 __all__ = ["KeyFrame", "KeyFrameSegmentor"]
 
@@ -45,19 +46,41 @@ class KeyFrameSegmentor(Protocol):
     """Segments single frames, at any cost in time.
 
     One segmentor serves all streams of a model, and is called from several threads at once if they are: by each thread that
-    steps a stream, and by the one that makes key frames in the background.
-
-    Attributes:
-        class_names: By class index.
-        name: How to call it in reports.
-        device: Where its output is.
-        dtype: The floating-point type it runs in, as torch calls it.
+    steps a stream, and by the one that makes key frames in the background. `mpvss_model.segmentor.base.BaseSegmentor` has
+    all but ``name``, ``class_names`` and `segment`.
     """
 
-    class_names: tuple[str, ...]
-    name: str
-    device: torch.device
-    dtype: str
+    @property
+    def name(self) -> str:
+        """How to call it in reports."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By class index."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its output is."""
+
+    @property
+    def dtype(self) -> str:
+        """The floating-point type it runs in, as torch calls it: ``float32``."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned numbers."""
 
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
         """Segment a uint8 RGB frame ``[H, W, 3]``, taken at ``stamp_s`` seconds of any clock."""
+
+    def accelerate(self, dtype: torch.dtype) -> None:
+        """Run faster from now on, in some floating-point type if it can; it cannot be trained or saved afterwards."""
+
+    def digest(self) -> bytes:
+        """Changes with all that decides what `segment` finds: weights, configuration, image statistics, other packages' code.
+
+        What was found is kept for as long as it stays the same.
+        """
+
+    def cost(self, frame_size: tuple[int, int]) -> SegmentorCost | None:
+        """Cost of a key frame of some height and width in pixels, or None where it cannot be counted."""

@@ -1,23 +1,26 @@
-"""Checkpoint directories: are they whole, do they hold the right kind of network, do the weights fit?"""
+"""Networks of ``transformers`` from their files: are they whole, of the right kind, and do the weights fit?"""
 
 from __future__ import annotations
 
-import codecs
 import os
-import reprlib
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from huggingface_hub.utils import logging as hub_logging
 from transformers import AutoConfig
 from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import logging
 
 from mpvss_model.errors import CheckpointError, one_line
-from mpvss_model.segmentor.tensor_files import check_tensor_file, foreign_content
+from mpvss_model.segmentor.config_file import read_config
+from mpvss_model.segmentor.tensor_files import check_tensor_file
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["check_location", "class_names_of", "few", "listed", "load_config", "load_network"]
+__all__ = ["class_names_of", "few", "listed", "load_config", "load_network", "quiet"]
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CLASS_HEAD = "class_predictor."
@@ -29,43 +32,40 @@ LISTED_NUMBERS = 3
 Network = TypeVar("Network", bound=PreTrainedModel)
 
 
-def check_location(name_or_dir: str) -> None:
-    """Raise `CheckpointError` unless there is a checkpoint directory, or the name can be a hub id."""
-    path = Path(name_or_dir)
-    if not path.exists():
-        if name_or_dir.count("/") == 1 and not name_or_dir.startswith((".", "~", "/")):
-            return
-        raise CheckpointError(
-            f"no model at {name_or_dir!r}: give a directory with config.json and model.safetensors, a hub id such as "
-            "facebook/mask2former-swin-tiny-cityscapes-semantic, or the name of a shipped model"
-        )
-    if not path.is_dir():
-        raise CheckpointError(
-            f"model {name_or_dir!r} is a file: give the directory that holds config.json and model.safetensors"
-        )
-    if not (path / "config.json").is_file():
-        raise CheckpointError(f"model directory {name_or_dir!r} has no config.json")
-    if not any((path / file).is_file() for file in WEIGHT_FILES):
-        raise CheckpointError(f"model directory {name_or_dir!r} has no weights: expected model.safetensors beside config.json")
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep progress bars, attempts to reach the hub, and advice for a model's authors out of a robot's log."""
+    verbosity, hub_verbosity = logging.get_verbosity(), hub_logging.get_verbosity()
+    logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
+        logging.enable_progress_bar()
 
 
-def load_config(name_or_dir: str, model_types: Sequence[str]):
+def load_config(name_or_dir: str, model_type: str):
     """The configuration of a checkpoint.
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
-        model_types: That can be used.
+        model_type: Of the models that can be used.
 
     Raises:
         CheckpointError: If it is missing, broken or of another type.
     """
     if os.path.isdir(name_or_dir):
-        _check_type(name_or_dir, _written_config(name_or_dir)["model_type"], model_types)
+        _check_type(name_or_dir, read_config(name_or_dir)["model_type"], model_type)
     try:
         config = AutoConfig.from_pretrained(name_or_dir, trust_remote_code=False)
     except Exception as error:  # a wrong entry and a hub that does not answer show in many ways
         raise CheckpointError(f"cannot load model {name_or_dir!r}: {_cause(name_or_dir, error)}") from error
-    _check_type(name_or_dir, config.model_type, model_types)
+    _check_type(name_or_dir, config.model_type, model_type)
     class_names_of(getattr(config, "segmentor", config), name_or_dir)
     return config
 
@@ -81,6 +81,7 @@ def load_network(network_class: type[Network], name_or_dir: str, *, surplus: boo
     Raises:
         CheckpointError: If a file is missing or broken, or any tensor is missing or of another shape.
     """
+    _check_weights(name_or_dir)
     try:
         # transformers refuses shapes that do not fit with a table in the log: they are told below.
         network, info = network_class.from_pretrained(
@@ -141,36 +142,15 @@ def few(names: Collection[str]) -> str:
     return textwrap.shorten(", ".join(sorted(names)), LISTED_CHARACTERS, placeholder=" ...")
 
 
-def _written_config(directory: str) -> dict[str, Any]:
-    """The contents of ``config.json``, with a ``model_type``: transformers guesses a missing one from the directory's name."""
-    file = Path(directory) / "config.json"
-    try:
-        return _checked_config(file)
-    except (OSError, CheckpointError) as error:
-        raise CheckpointError(f"cannot load model {directory!r}: {error}") from error
+def _check_type(name_or_dir: str, model_type: object, expected: str) -> None:
+    if model_type != expected:
+        raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; expected {expected!r}")
 
 
-def _checked_config(file: Path) -> dict[str, Any]:
-    foreign = foreign_content(file)
-    if foreign is not None:
-        raise CheckpointError(f"{str(file)!r} is {foreign}")
-    if file.read_bytes().startswith(codecs.BOM_UTF8):  # which transformers does not read
-        raise CheckpointError(f"{str(file)!r} begins with a byte order mark: save it as UTF-8 without one")
-    config = read_json_object(file, CheckpointError)
-    if config.get("model_type") is None:
-        raise CheckpointError(f"{str(file)!r} has no model_type; expected that of a Mask2Former checkpoint, 'mask2former'")
-    names = config.get("id2label")
-    if names is not None and not (isinstance(names, dict) and all(number.strip().isdecimal() for number in names)):
-        raise CheckpointError(
-            f"{str(file)!r}: id2label is {reprlib.repr(names)}; expected an object from class index to name, "
-            'such as {"0": "wall", "1": "floor"}'
-        )
-    return config
-
-
-def _check_type(name_or_dir: str, model_type: object, known: Sequence[str]) -> None:
-    if model_type not in known:
-        raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; expected a Mask2Former checkpoint")
+def _check_weights(name_or_dir: str) -> None:
+    path = Path(name_or_dir)
+    if path.is_dir() and not any((path / file).is_file() for file in WEIGHT_FILES):
+        raise CheckpointError(f"model directory {name_or_dir!r} has no weights: expected model.safetensors beside config.json")
 
 
 def _check_class_head(name_or_dir: str, shapes: Mapping[str, tuple]) -> None:

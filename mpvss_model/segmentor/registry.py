@@ -1,22 +1,33 @@
-"""Loads whatever a user may give as a model: a Mask2Former, or an MPVSS model with its motion module."""
+"""Loads whatever a user may give as a model, by the ``model_type`` that its ``config.json`` names.
+
+A loader is a function ``load(name_or_dir, *, device)`` that returns a `KeyFrameSegmentor`, or a `LoadedModel` where there is
+more to a model. It is looked for in three places, first in the modules of this folder: ``mpvss_model/segmentor/NAME.py`` or
+``NAME/__init__.py`` with a function ``load`` loads models of the type ``NAME``, in which hyphens become underscores. Then come
+the entry points of installed packages, group `ENTRY_POINTS`, by whose names types are called; then `WHOLE_MODELS`.
+"""
 
 from __future__ import annotations
 
-import os
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import torch
-from transformers import Mask2FormerConfig
 
-from mpvss_model.checkpoints.convert import load_checkpoint
-from mpvss_model.checkpoints.mpvss_model import MPVSSConfig
-from mpvss_model.motion.module import MotionModule
-from mpvss_model.segmentor.image_statistics import image_statistics
-from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
-from mpvss_model.segmentor.network_files import check_location, load_config
+import mpvss_model.segmentor
+from mpvss_model.errors import CheckpointError, one_line
+from mpvss_model.runtime.flop_count import count_parameters
+from mpvss_model.segmentor.config_file import read_model_type
+from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["ENTRY_POINTS", "LoadedModel", "load_model"]
+
+ENTRY_POINTS = "mpvss_model.segmentors"
+# What is more than a segmentor, and therefore loaded by rooms above this one; named so that nothing here imports them.
+WHOLE_MODELS = {"mpvss": "mpvss_model.checkpoints.load:load"}
 
 
 @dataclass(frozen=True)
@@ -25,15 +36,20 @@ class LoadedModel:
 
     Attributes:
         segmentor: For key frames.
-        motion: For the frames in between; None if the checkpoint has none.
+        motion: For the frames in between, a `mpvss_model.motion.module.MotionModule`; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
-        propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.PROPAGATIONS`.
+        propagation: What ``auto`` stands for, one of `mpvss_model.config.PROPAGATIONS`.
     """
 
-    segmentor: Mask2FormerSegmentor
-    motion: MotionModule | None
+    segmentor: KeyFrameSegmentor
+    motion: Any = None  # a type of a room that this one must not import
     released_grid: bool = False
     propagation: str = "tracked"
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned numbers of segmentor and motion module."""
+        return self.segmentor.num_parameters + (0 if self.motion is None else count_parameters(self.motion))
 
     def accelerate(self, dtype: torch.dtype) -> None:
         """Run faster from now on, in some floating-point type; the model cannot be trained or saved afterwards."""
@@ -42,27 +58,54 @@ class LoadedModel:
             self.motion.to(dtype, memory_format=torch.channels_last)
 
 
+Loader = Callable[..., "KeyFrameSegmentor | LoadedModel"]
+
+
 def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
-    """Load a checkpoint directory, or a model of the hub by its id.
+    """Load a model directory, or a model of the hub by its id.
 
     Raises:
-        CheckpointError: If it is missing, incomplete, broken or of another type.
+        CheckpointError: If it is missing, incomplete, broken or of an unknown type.
     """
-    check_location(name_or_dir)
-    with quiet():
-        model_type = load_config(name_or_dir, [Mask2FormerConfig.model_type, MPVSSConfig.model_type]).model_type
-        if model_type != MPVSSConfig.model_type:
-            return LoadedModel(Mask2FormerSegmentor.from_pretrained(name_or_dir, device=device), motion=None)
-        model = load_checkpoint(name_or_dir)
-        mean, std = image_statistics(name_or_dir)
-    segmentor = Mask2FormerSegmentor(
-        model=model.segmentor,
-        name=Path(name_or_dir).name if os.path.isdir(name_or_dir) else name_or_dir,
-        device=device,
-        image_mean=mean,
-        image_std=std,
-    )
-    if model.motion is None:
-        return LoadedModel(segmentor, motion=None)
-    motion = model.motion.to(device).eval().requires_grad_(False)
-    return LoadedModel(segmentor, motion, model.config.released_grid, model.config.propagation)
+    model_type = read_model_type(name_or_dir)
+    loader = _own_loader(model_type) or _installed_loader(model_type)
+    if loader is None:
+        raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; known are {', '.join(_known_types())}")
+    model = loader(name_or_dir, device=device)
+    return model if isinstance(model, LoadedModel) else LoadedModel(model)
+
+
+def _own_loader(model_type: str) -> Loader | None:
+    """The function ``load`` of the module of this folder that is named after a type."""
+    name = model_type.replace("-", "_")
+    if name not in _module_names():
+        return None
+    loader: Loader | None = getattr(import_module(f"{mpvss_model.segmentor.__name__}.{name}"), "load", None)
+    return loader
+
+
+def _installed_loader(model_type: str) -> Loader | None:
+    found = [entry for entry in _entry_points() if entry.name == model_type]
+    if not found:
+        return None
+    try:
+        loader: Loader = found[0].load()
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            f"models of type {model_type!r} are loaded by {found[0].value!r}, which fails: {one_line(error)}"
+        ) from error
+    return loader
+
+
+def _known_types() -> list[str]:
+    own = [name for name in _module_names() if _own_loader(name) is not None]
+    return sorted({*own, *(entry.name for entry in _entry_points())})
+
+
+def _module_names() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(mpvss_model.segmentor.__path__)]
+
+
+def _entry_points() -> list[EntryPoint]:
+    """Those of installed packages, then this package's own."""
+    return [*entry_points(group=ENTRY_POINTS), *(EntryPoint(*row, ENTRY_POINTS) for row in WHOLE_MODELS.items())]

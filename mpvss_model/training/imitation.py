@@ -19,8 +19,8 @@ from mpvss_model.checkpoints.starting_model import StartingModel, load_start, wi
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
 from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
-from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.predictor import Predictor
+from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
 from mpvss_model.training.samples.datasets import FlawedFrameDataset
 from mpvss_model.training.stages import RGB, Batch, Stage, sample_settings
 

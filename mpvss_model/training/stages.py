@@ -22,10 +22,10 @@ from mpvss_model.propagation.registry import CopyPropagator, make_propagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 from mpvss_model.segmentor.mask2former.training_network import Predictions
 from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
-from mpvss_model.training.config import LossConfig, TrainingConfig
 from mpvss_model.training.losses.flow import flow_loss
 from mpvss_model.training.losses.segmentation import segmentation_losses
 from mpvss_model.training.predictor import Predictor
+from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
 from mpvss_model.training.samples.datasets import ClipDataset, FrameDataset, FramePairDataset
 from mpvss_model.warp import backward_warp
 

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
 from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.training.config import TrainingConfig
 from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
 from mpvss_model.training.samples.datasets import ClipDataset, Sample

@@ -240,7 +240,8 @@ def flops(
     from rich.console import Console
     from rich.progress import track
 
-    from mpvss_model.evaluation.flops import all_paper_costs, paper_cost, parse_frame_size
+    from mpvss_model.evaluation.flops import parse_frame_size
+    from mpvss_model.evaluation.paper_costs import all_paper_costs, paper_cost
     from mpvss_ros.cli.tables import cost_table, costs_table
 
     console = Console()

@@ -14,7 +14,7 @@ from mpvss_model.class_names import distinct_names
 from mpvss_model.data import Clip, ClipSet, in_classes_of
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
-from mpvss_model.evaluation.flops import can_be_counted, stream_cost
+from mpvss_model.evaluation.flops import stream_cost
 from mpvss_model.propagation.registry import PROPAGATIONS
 from mpvss_ros.bags.labelled_source import BagFrames, open_labelled_source
 from mpvss_ros.bags.source_counts import SourceCounts
@@ -194,9 +194,9 @@ def _reason(error: MPVSSError) -> str:
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float:
     """Average over the frames that were segmented and those that were not; NaN where the segmentor's cost is unknown."""
-    if counter.frames == 0 or not can_be_counted(segmentor.segmentor):
-        return float("nan")
     cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
+    if cost is None:
+        return float("nan")
     cost = cost.with_history() if segmentor.config.history_weight else cost
     propagated = counter.frames - counter.key_frames
     return (counter.key_frames * cost.key_frame_gflops + propagated * cost.propagated_frame_gflops) / counter.frames

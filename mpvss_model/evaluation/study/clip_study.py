@@ -48,7 +48,7 @@ class ClipStudy:
         self.config = config
         self.methods = methods_of(model.motion)
         self.runs = config.runs(self.methods, model.propagation)
-        self._whole_costs: dict[tuple[int, int], Cost] = {}
+        self._whole_costs: dict[tuple[int, int], Cost | None] = {}
 
     @cached_property
     def digest(self) -> bytes:
@@ -71,13 +71,13 @@ class ClipStudy:
             ),
         )
 
-    def cost(self, method: str, frame_size: tuple[int, int]) -> Cost:
-        """Cost of a method for frames of some height and width."""
+    def cost(self, method: str, frame_size: tuple[int, int]) -> Cost | None:
+        """Cost of a method for frames of some height and width; None where the segmentor's cost cannot be counted."""
         if frame_size not in self._whole_costs:
             propagator = make_propagator(self.methods[-1], motion=self.model.motion)
             self._whole_costs[frame_size] = stream_cost(self.model.segmentor, propagator, frame_size=frame_size)
         whole = self._whole_costs[frame_size]
-        if method in MOTION_METHODS:
+        if whole is None or method in MOTION_METHODS:
             return whole
         return replace(whole, parts={name: part for name, part in whole.parts.items() if name != "motion"})
 

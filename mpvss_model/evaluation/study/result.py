@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mpvss_model.data import Clip
 from mpvss_model.evaluation.study.code_digest import code_digest
 from mpvss_model.evaluation.study.config import StudyConfig
 from mpvss_model.files import write_whole
+from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.segmentor.registry import LoadedModel
 
 __all__ = ["ClipResult", "cache_key", "study_digest"]
@@ -65,12 +65,9 @@ def study_digest(model: LoadedModel, config: StudyConfig) -> bytes:
     digest = hashlib.sha256(code_digest())
     digest.update(repr((asdict(config), segmentor.device.type, segmentor.dtype)).encode())
     digest.update(repr((model.released_grid, model.propagation, model.motion and model.motion.config)).encode())
-    digest.update(repr((segmentor.image_mean, segmentor.image_std)).encode())
-    digest.update(segmentor.model.config.to_json_string().encode())
-    for module in filter(None, (model.segmentor.model, model.motion)):
-        for name, tensor in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.cpu().flatten().view(torch.uint8).numpy())
+    digest.update(segmentor.digest())
+    if model.motion is not None:
+        digest.update(content_digest(model.motion))
     return digest.digest()
 
 

@@ -47,7 +47,7 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
                 "history_weight": run.history_weight,
                 "key_frames": int(key_frames[row]),
                 **{name: _or_none(value) for name, value in metrics.items()},
-                "gflops_per_frame": gflops[row],
+                "gflops_per_frame": _or_none(gflops[row]),
                 "ms_per_frame": latency.mean_ms(run.way, float(key_frames[row]) / frames),
                 "iou_per_class": dict(zip(class_names, map(_or_none, confusion.iou_per_class.tolist()))),
             }
@@ -70,11 +70,13 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
 
 
 def _gflops_per_frame(study: ClipStudy, results: Sequence[ClipResult]) -> list[float]:
-    """Averages over the frames of all clips, for each run."""
+    """Averages over the frames of all clips, for each run; NaN where the segmentor's cost cannot be counted."""
     totals = [0.0] * len(study.runs)
     for result in results:
         for row, run in enumerate(study.runs):
             cost = study.cost(run.method, tuple(result.frame_size.tolist()))
+            if cost is None:
+                return [float("nan")] * len(study.runs)
             cost = cost.with_history() if run.history_weight else cost
             key_frames = int(result.is_key[row].sum())
             propagated_frames = result.is_key.shape[1] - key_frames

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
-from mpvss_model.motion.decoder import sine_position_encoding
+from mpvss_model.position_encoding import sine_position_encoding
 from mpvss_model.segmentor.mask2former.deformable_attention import SamplingGrid
 from mpvss_model.segmentor.mask2former.training_attention import TrainedDeformableAttention
 from mpvss_model.segmentor.mask2former.training_convolutions import TrainedLinear, prepare_trained_convolutions

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
-from mpvss_model.training.config import LossConfig
 from mpvss_model.training.losses.points import labels_at, logits_at
+from mpvss_model.training.recipe.config import LossConfig
 
 __all__ = ["matched", "present_classes"]
 

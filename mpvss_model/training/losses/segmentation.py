@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import distributed
 
-from mpvss_model.training.config import LossConfig
 from mpvss_model.training.losses.matching import matched, present_classes
 from mpvss_model.training.losses.points import labels_at, logits_at, uncertain_points
+from mpvss_model.training.recipe.config import LossConfig
 
 __all__ = ["segmentation_losses"]
 

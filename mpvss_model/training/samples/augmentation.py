@@ -10,7 +10,7 @@ import numpy as np
 
 from mpvss_model.image import IMAGENET_MEAN, motion_blurred
 from mpvss_model.semantics import UNLABELED
-from mpvss_model.training.config import AugmentationConfig
+from mpvss_model.training.recipe.config import AugmentationConfig
 from mpvss_model.training.samples.synthetic_motion import synthetic_pair
 
 __all__ = ["augmented", "augmented_frames", "augmented_synthetic_pair", "augmented_with_and_without_flaws"]

@@ -19,7 +19,7 @@ from mpvss_model.data import Clip, ClipSet
 from mpvss_model.errors import DataError
 from mpvss_model.image import FramePadding
 from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image
-from mpvss_model.training.config import AugmentationConfig
+from mpvss_model.training.recipe.config import AugmentationConfig
 from mpvss_model.training.samples.augmentation import (
     augmented,
     augmented_frames,

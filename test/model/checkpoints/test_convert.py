@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mpvss_model.checkpoints.convert import convert, load_checkpoint, model_from_released, motion_from_released, read_released
+from mpvss_model.checkpoints.convert import convert, model_from_released, motion_from_released, read_released
+from mpvss_model.checkpoints.load import load_checkpoint
 from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.checkpoints.parity import fixture_weights
 from mpvss_model.errors import CheckpointError, ConfigError

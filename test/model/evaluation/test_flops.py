@@ -8,23 +8,21 @@ import torch
 
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from mpvss_model.errors import ConfigError
-from mpvss_model.evaluation import flops
-from mpvss_model.evaluation.flops import (
+from mpvss_model.evaluation import paper_costs
+from mpvss_model.evaluation.flops import Cost, parse_frame_size, stream_cost
+from mpvss_model.evaluation.paper_costs import (
     CITYSCAPES,
     PAPER_PARAMETERS_M,
     VSPW,
-    Cost,
-    PartCost,
-    _counted,
-    _total_gflops,
     all_paper_costs,
-    can_be_counted,
     model_cost,
     paper_cost,
-    parse_frame_size,
 )
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule, propagate_masks
+from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.runtime.flop_count import counted, total_gflops
+from mpvss_model.segmentor.cost import PartCost
 from mpvss_model.segmentor.registry import load_model
 from test.brightness import BrightnessSegmentor
 from test.faulty_segmentor import FaultySegmentor
@@ -58,7 +56,7 @@ def test_cityscapes_costs_are_those_of_the_authors_code(backbone):
 def test_table_holds_every_backbone_on_both_data_sets(monkeypatch):
     empty = Cost(backbone="", frame_size=(0, 0), num_classes=0, interval=5, parts={})
     monkeypatch.setattr(
-        flops,
+        paper_costs,
         "model_cost",
         lambda config, frame_size, interval: replace(empty, frame_size=frame_size, num_classes=config.segmentor.num_labels),
     )
@@ -102,7 +100,7 @@ def test_counts_agree_with_fvcore():
     inputs = (images, images, torch.zeros(1, 5, 16), torch.zeros(1, 5, 16, 24))
     theirs = fvcore.FlopCountAnalysis(Motion().eval(), inputs).unsupported_ops_warnings(False)
     theirs.set_op_handle("aten::scaled_dot_product_attention", attention)
-    ours = _total_gflops(_counted(Motion().eval().to("meta"), *(x.to("meta") for x in inputs)))
+    ours = total_gflops(counted(Motion().eval().to("meta"), *(x.to("meta") for x in inputs)))
     assert ours == pytest.approx(theirs.total() / 1e9, rel=1e-6)
 
 
@@ -127,7 +125,11 @@ def test_numbers_out_of_range_are_rejected(settings, message):
         paper_cost(**settings)
 
 
-def test_only_a_mask2former_can_be_counted(tiny_checkpoint):
+def test_a_segmentor_says_what_it_costs_or_that_nobody_knows(tiny_checkpoint):
     segmentor = load_model(tiny_checkpoint, device=torch.device("cpu")).segmentor
-    assert can_be_counted(segmentor) and can_be_counted(FaultySegmentor(segmentor))
-    assert not can_be_counted(BrightnessSegmentor())
+    copy = make_propagator("copy", motion=None)
+    counted_cost = stream_cost(segmentor, copy, frame_size=(64, 96))
+    assert list(counted_cost.parts) == ["backbone", "pixel decoder", "transformer decoder", "warp", "output"]
+    assert counted_cost.parameters == segmentor.num_parameters
+    assert stream_cost(FaultySegmentor(segmentor), copy, frame_size=(64, 96)) == counted_cost
+    assert stream_cost(BrightnessSegmentor(), copy, frame_size=(64, 96)) is None

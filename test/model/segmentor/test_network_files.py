@@ -117,7 +117,7 @@ def test_other_sizes_are_counted_and_the_first_are_named(model):
 @pytest.mark.parametrize("model_type", ["segformer", "detr", "bert", "no_such_family"])
 def test_another_family_is_named(model, model_type):
     set_config(model, model_type=model_type, auto_map={"AutoConfig": "code.Config"})
-    assert f"is of type {model_type!r}; expected a Mask2Former checkpoint" in refusal(model)
+    assert f"is of type {model_type!r}; known are mask2former, mpvss" in refusal(model)
 
 
 def test_a_type_is_not_guessed_from_the_directorys_name(model):

@@ -6,10 +6,10 @@ import torch
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from mpvss_model.training.config import LossConfig
 from mpvss_model.training.losses.matching import matched, present_classes
 from mpvss_model.training.losses.points import labels_at, uncertain_points
 from mpvss_model.training.losses.segmentation import segmentation_losses
+from mpvss_model.training.recipe.config import LossConfig
 
 NUM_CLASSES, NUM_QUERIES, NUM_LAYERS = 5, 4, 3
 CONFIG = LossConfig(class_weight=1.5, mask_weight=4.0, dice_weight=3.0, no_object_weight=0.2, train_num_points=80)

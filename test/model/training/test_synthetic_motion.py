@@ -8,9 +8,9 @@ import torch.nn.functional as F
 
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.motion.module import Motion, propagate_masks
-from mpvss_model.training.samples import synthetic_motion
-from mpvss_model.training.config import AugmentationConfig
 from mpvss_model.training.losses.flow import flow_loss
+from mpvss_model.training.recipe.config import AugmentationConfig
+from mpvss_model.training.samples import synthetic_motion
 from mpvss_model.training.samples.augmentation import augmented_synthetic_pair
 from mpvss_model.training.samples.datasets import FramePairDataset
 from mpvss_model.training.samples.synthetic_motion import synthetic_pair

@@ -12,9 +12,9 @@ from mpvss_model import CheckpointError, ConfigError, DataError
 from mpvss_model.checkpoints.starting_model import load_start, new_start, replace_classes, save_model, with_motion
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.training import TrainingConfig
-from mpvss_model.training.config import AugmentationConfig, LossConfig
 from mpvss_model.training.imitation import BackboneStage, DecoderStage
 from mpvss_model.training.predictor import Predictor, key_frame_predictions
+from mpvss_model.training.recipe.config import AugmentationConfig, LossConfig
 from mpvss_model.training.samples.augmentation import augmented, augmented_with_and_without_flaws
 from mpvss_model.training.samples.datasets import FlawedFrameDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.stages import MotionStage, SegmentorStage, parameter_groups

@@ -4,8 +4,9 @@ from rich.console import Console
 
 from mpvss_model.checkpoints.convert import Conversion
 from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
-from mpvss_model.evaluation.flops import Cost, PartCost
+from mpvss_model.evaluation.flops import Cost
 from mpvss_model.motion.config import MotionConfig
+from mpvss_model.segmentor.cost import PartCost
 from mpvss_ros.cli.tables import conversion_table, cost_table, costs_table, parity_table
 
 PARTS = {

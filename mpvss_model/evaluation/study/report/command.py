@@ -81,7 +81,7 @@ def run_study(
     report = {
         "command": command,
         "model": segmentor.name,
-        "parameters": sum(p.numel() for m in (segmentor.model, study.model.motion) if m is not None for p in m.parameters()),
+        "parameters": study.model.num_parameters,
         "class_names": list(distinct_names(segmentor.class_names)),
         "has_motion_module": study.model.motion is not None,
         "refines_tracked_flow": study.model.motion is not None and study.model.motion.config.refines_tracked_flow,

@@ -105,7 +105,7 @@ def _grid_table(source: dict) -> str:
             _percent(run["weighted_iou"]),
             _percent(run["mvc8"]),
             _percent(run["mvc16"]),
-            f"{run['gflops_per_frame']:.2f}",
+            "-" if run["gflops_per_frame"] is None else f"{run['gflops_per_frame']:.2f}",
             f"{run['ms_per_frame']:.1f}",
         ]
         for run in source["grid"]

@@ -14,7 +14,7 @@ from mpvss_model import VideoSegmentor
 from mpvss_model.runtime.precision import resolve_precision
 from mpvss_model.segmentor.mask2former.backbones import mask2former_config, paper_backbone
 from mpvss_model.segmentor.mask2former.fast_network import KEPT_SIZES, FastMask2Former
-from mpvss_model.segmentor.mask2former.segmentor import quiet
+from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.registry import load_model
 from mpvss_model.stream.video_segmentor import WEIGHTS_DIR
 

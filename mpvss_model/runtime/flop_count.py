@@ -1,0 +1,66 @@
+"""Counts multiply-adds of a computation on tensors that have shapes but no values, so that nothing is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ["count_parameters", "counted", "gflops", "meta_tensor", "total_gflops"]
+
+aten = torch.ops.aten
+
+
+def meta_tensor(*shape: int) -> torch.Tensor:
+    """A float32 tensor of a shape, without values."""
+    return torch.empty(shape, device="meta")
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Learned numbers of a network."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def counted(function: Callable[..., object], *inputs: object) -> FlopCounterMode:
+    """Call a function or network and count its operations.
+
+    Args:
+        function: Its parameters, if it has any, on the device ``meta`` as its inputs are.
+        *inputs: Of the function.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=ELEMENTWISE)
+    with torch.no_grad(), counter:
+        function(*inputs)
+    return counter
+
+
+def total_gflops(counter: FlopCounterMode) -> float:
+    """Multiply-adds, in 1e9, of all that was counted."""
+    return gflops(counter.get_flop_counts()["Global"])
+
+
+def gflops(by_operator: Mapping[object, int]) -> float:
+    """Multiply-adds, in 1e9, from the counts of operators in which each is two operations, as in PyTorch's counter."""
+    return sum(by_operator.values()) / 2e9
+
+
+def _per_input(flops: int) -> Callable[..., int]:
+    return lambda shape, *_, **__: 2 * flops * math.prod(shape)
+
+
+def _per_output(flops: int) -> Callable[..., int]:
+    return lambda *_, out_shape, **__: 2 * flops * math.prod(out_shape)
+
+
+# What PyTorch's counter leaves out, as fvcore counts it (for each number of the input or output). PyTorch's counts a
+# multiply-add as 2.
+ELEMENTWISE = {
+    aten.native_layer_norm: _per_input(5),
+    aten.native_group_norm: _per_input(5),
+    aten.native_batch_norm: _per_input(2),
+    aten._native_batch_norm_legit_no_training: _per_input(2),
+    aten.upsample_bilinear2d: _per_output(4),
+    aten.grid_sampler_2d: _per_output(4),
+}

@@ -1,0 +1,52 @@
+"""What key-frame segmentors have in common, so that a new one is little more than its `segment`."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+
+from mpvss_model.runtime.flop_count import count_parameters
+from mpvss_model.segmentor.cost import SegmentorCost
+from mpvss_model.segmentor.key_frame import KeyFrame
+
+__all__ = ["BaseSegmentor"]
+
+
+class BaseSegmentor(ABC):
+    """A `KeyFrameSegmentor` but for ``name``, ``class_names`` and `segment`; on the CPU in fp32 unless it says otherwise.
+
+    Attributes:
+        name: How to call it in reports.
+        class_names: By class index.
+        device: Where its output is.
+        dtype: The floating-point type it runs in, as torch calls it.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    device: torch.device = torch.device("cpu")
+    dtype: str = "float32"
+
+    @abstractmethod
+    def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+        """As `KeyFrameSegmentor.segment`."""
+
+    # Nothing is what most segmentors can do here, and no reason to be abstract.
+    def accelerate(self, dtype: torch.dtype) -> None:  # noqa: B027
+        """As `KeyFrameSegmentor.accelerate`: does nothing, so that `dtype` stays as it is."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned numbers of the networks among the attributes."""
+        return sum(count_parameters(value) for value in vars(self).values() if isinstance(value, torch.nn.Module))
+
+    def digest(self) -> bytes:
+        """Another one each time, since nothing is known of what the masks depend on: no study takes up its results again."""
+        return uuid.uuid4().bytes
+
+    def cost(self, frame_size: tuple[int, int]) -> SegmentorCost | None:
+        """None: not known."""
+        return None

@@ -1,0 +1,98 @@
+"""A model's ``config.json``: is there one, and what kind of model does it say it is of?"""
+
+from __future__ import annotations
+
+import codecs
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from mpvss_model.errors import CheckpointError, one_line
+from mpvss_model.segmentor.tensor_files import foreign_content
+from mpvss_model.text_files import read_json_object
+
+__all__ = ["check_location", "model_name", "read_config", "read_model_type"]
+
+FILE_NAME = "config.json"
+
+
+def check_location(name_or_dir: str) -> None:
+    """Raise `CheckpointError` unless there is a directory with a ``config.json``, or the name can be a hub id."""
+    path = Path(name_or_dir)
+    if not path.exists():
+        if name_or_dir.count("/") == 1 and not name_or_dir.startswith((".", "~", "/")):
+            return
+        raise CheckpointError(
+            f"no model at {name_or_dir!r}: give a directory with config.json and model.safetensors, a hub id such as "
+            "facebook/mask2former-swin-tiny-cityscapes-semantic, or the name of a shipped model"
+        )
+    if not path.is_dir():
+        raise CheckpointError(
+            f"model {name_or_dir!r} is a file: give the directory that holds config.json and model.safetensors"
+        )
+    if not (path / FILE_NAME).is_file():
+        raise CheckpointError(f"model directory {name_or_dir!r} has no config.json")
+
+
+def model_name(name_or_dir: str) -> str:
+    """How to call a model in reports: its hub id, or the name of its directory."""
+    return Path(name_or_dir).name if Path(name_or_dir).is_dir() else name_or_dir
+
+
+def read_model_type(name_or_dir: str) -> str:
+    """The ``model_type`` that a model's ``config.json`` names; nothing is guessed from the directory's name.
+
+    Args:
+        name_or_dir: A model directory, or the id of a model of the hub.
+
+    Raises:
+        CheckpointError: If the file is missing, broken or names none.
+    """
+    check_location(name_or_dir)
+    return str(read_config(name_or_dir)["model_type"])
+
+
+def read_config(name_or_dir: str) -> dict[str, Any]:
+    """The contents of ``config.json``, with a ``model_type``.
+
+    Args:
+        name_or_dir: A model directory, or the id of a model of the hub.
+
+    Raises:
+        CheckpointError: If the file is missing, broken, or lacks what every model has.
+    """
+    if not Path(name_or_dir).is_dir():
+        return _checked_config(_hub_file(name_or_dir))
+    try:
+        return _checked_config(Path(name_or_dir) / FILE_NAME)
+    except (OSError, CheckpointError) as error:
+        raise CheckpointError(f"cannot load model {name_or_dir!r}: {error}") from error
+
+
+def _hub_file(name: str) -> Path:
+    from transformers.utils import cached_file  # takes seconds, and is for models of the hub alone
+
+    try:
+        return Path(cached_file(name, FILE_NAME))
+    except Exception as error:  # a hub that does not answer shows in many ways
+        raise CheckpointError(
+            f"cannot load model {name!r}: {one_line(error)} Give the directory of a model where there is no network"
+        ) from error
+
+
+def _checked_config(file: Path) -> dict[str, Any]:
+    foreign = foreign_content(file)
+    if foreign is not None:
+        raise CheckpointError(f"{str(file)!r} is {foreign}")
+    if file.read_bytes().startswith(codecs.BOM_UTF8):  # which transformers does not read
+        raise CheckpointError(f"{str(file)!r} begins with a byte order mark: save it as UTF-8 without one")
+    config = read_json_object(file, CheckpointError)
+    if config.get("model_type") is None:
+        raise CheckpointError(f"{str(file)!r} has no model_type, which says what kind of model it is, such as 'mask2former'")
+    names = config.get("id2label")
+    if names is not None and not (isinstance(names, dict) and all(number.strip().isdecimal() for number in names)):
+        raise CheckpointError(
+            f"{str(file)!r}: id2label is {reprlib.repr(names)}; expected an object from class index to name, "
+            'such as {"0": "wall", "1": "floor"}'
+        )
+    return config
