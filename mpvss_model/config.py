@@ -11,6 +11,7 @@ __all__ = [
     "KEY_FRAME_MODES",
     "MAX_HISTORY_WEIGHT",
     "MAX_IMAGE_PIXELS",
+    "PER_FRAME",
     "PRECISIONS",
     "PROPAGATIONS",
     "UNLABELED",
@@ -24,6 +25,8 @@ KEY_FRAME_MODES = ("sync", "async")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # "auto" is what the model's configuration says.
 PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
+# Stands for no propagation at all, where ways to label a video are compared.
+PER_FRAME = "per-frame"
 # In label images, where no class is.
 UNLABELED = 255
 MAX_HISTORY_WEIGHT = 10.0

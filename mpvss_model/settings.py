@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from numbers import Real
 from typing import Any, TypeVar
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["Setting", "changed_settings", "check_settings", "described", "setting", "settings_of"]
+__all__ = ["Setting", "changed_settings", "check_settings", "described", "is_table", "setting", "settings_of"]
 
 Value = TypeVar("Value")
 Config = TypeVar("Config", bound=type)
@@ -81,6 +81,11 @@ def setting(default: Value, description: str, **row: Any) -> Value:
 def settings_of(config: type) -> tuple[Setting, ...]:
     """The table that a configuration class is."""
     return tuple(Setting(name=row.name, default=row.default, **row.metadata) for row in fields(config))
+
+
+def is_table(config: object) -> bool:
+    """Whether something is a configuration class of settings."""
+    return isinstance(config, type) and is_dataclass(config) and all("description" in row.metadata for row in fields(config))
 
 
 def check_settings(config: object) -> None:
