@@ -1,19 +1,21 @@
-"""Frozen, self-validating configuration of a video segmentor."""
+"""Frozen, self-validating configuration of a video segmentor: the table from which all that offers its settings derives."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mpvss_model.errors import ConfigError
+from mpvss_model.settings import check_settings, described, setting, settings_of
 
 __all__ = [
     "DEFAULT_MODEL",
     "KEY_FRAME_MODES",
     "MAX_HISTORY_WEIGHT",
+    "MAX_IMAGE_PIXELS",
+    "PER_FRAME",
     "PRECISIONS",
     "PROPAGATIONS",
     "UNLABELED",
+    "DecodingConfig",
     "StreamConfig",
 ]
 
@@ -23,65 +25,119 @@ KEY_FRAME_MODES = ("sync", "async")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # "auto" is what the model's configuration says.
 PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
+# Stands for no propagation at all, where ways to label a video are compared.
+PER_FRAME = "per-frame"
 # In label images, where no class is.
 UNLABELED = 255
 MAX_HISTORY_WEIGHT = 10.0
+MAX_IMAGE_PIXELS = 16_000_000
+MOST_IMAGE_PIXELS = 150_000_000
+# Of what is offered: none of these is out of reach of a recording, and none is infinite.
+MANY_FRAMES = 100_000
+SHORT_S, HOUR_S = 0.001, 3600.0
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """How one video stream is segmented.
-
-    Attributes:
-        key_frames: ``sync``: a key frame is answered with its own masks, however long the segmentor takes. ``async``: the
-            segmentor works in the background while frames are answered from the last finished key frame.
-        max_interval_frames: A key frame at least every so many frames; 1 segments every frame.
-        max_interval_s: A key frame also when the last one is this old, in seconds of frame stamps; 0 for ``max_key_age_s``,
-            or half of it in ``async`` mode, so that the next masks are there before the last ones are too old.
-        min_interval_s: No key frame sooner than this after the last one, except at a scene cut or on request.
-        motion_threshold: A key frame also when what motion since the last one cannot explain has added up to this, in share
-            of the image x seconds (0..1), and at a scene cut. 0.05 is a tenth of the image for half a second; 0 to not
-            measure it.
-        max_key_age_s: Masks this old are not used any more: confidence reaches 0 at this age, and a longer gap between two
-            frames starts the stream anew. In ``async`` mode masks reach an age of about the segmentor's time for a key frame,
-            times one more than there are streams.
-        retry_initial_s: How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles with
-            each failure.
-        retry_max_s: Up to this.
-        history_weight: Of what earlier key frames said, carried to a new one, relative to what the segmentor says of it, such
-            as 0.5; 0 for the published method, in which a key frame knows nothing of earlier ones. See `mpvss_model.stream.history`.
-        query_tolerance: Queries are left out of propagation as long as no class score (range 0..1) can change by more
-            than this.
 
     Raises:
         ConfigError: If a value is out of range.
     """
 
-    key_frames: str = "sync"
-    max_interval_frames: int = 5
-    max_interval_s: float = 0.0
-    min_interval_s: float = 0.0
-    motion_threshold: float = 0.0
-    max_key_age_s: float = 3.0
-    retry_initial_s: float = 0.5
-    retry_max_s: float = 8.0
-    history_weight: float = 0.0
-    query_tolerance: float = 0.01
+    key_frames: str = setting(
+        "sync",
+        "async: the segmentor works in the background; sync: its frame waits for it",
+        details="In ``async`` mode frames are answered from the last finished key frame.",
+        choices=KEY_FRAME_MODES,
+    )
+    max_interval_frames: int = setting(
+        5,
+        "A key frame at least every so many frames; 1 runs the segmentor on each frame",
+        unit="FRAMES",
+        minimum=1,
+        offered=(1, MANY_FRAMES),
+        live=True,
+    )
+    max_interval_s: float = setting(
+        0.0,
+        "A key frame also when the last one is this old, in seconds of frame stamps; 0: max_key_age_s, or half of it when key "
+        "frames are asynchronous",
+        details="Half of it, so that the next masks are there before the last ones are too old.",
+        unit="SECONDS",
+        minimum=0.0,
+        offered=(0.0, HOUR_S),
+        live=True,
+    )
+    min_interval_s: float = setting(
+        0.0,
+        "No key frame sooner than this after the last one, except at a scene cut or on request",
+        details="At most `time_limit_s`.",
+        unit="SECONDS",
+        minimum=0.0,
+        offered=(0.0, HOUR_S),
+        live=True,
+    )
+    motion_threshold: float = setting(
+        0.0,
+        "A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the image x "
+        "seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    )
+    history_weight: float = setting(
+        0.0,
+        "Of what earlier key frames said, relative to a new one: 0.5 for steadier labels; 0 is MPVSS as published",
+        details="They are carried to the new one. See `mpvss_model.stream.history`.",
+        minimum=0.0,
+        maximum=MAX_HISTORY_WEIGHT,
+        live=True,
+    )
+    max_key_age_s: float = setting(
+        3.0,
+        "Masks this old are not used any more, and a longer gap between frames resets the stream",
+        details="Confidence reaches 0 at this age. In ``async`` mode masks reach an age of about the segmentor's time for a "
+        "key frame, times one more than there are streams.",
+        unit="SECONDS",
+        minimum=0.0,
+        above=True,
+        offered=(SHORT_S, HOUR_S),
+        live=True,
+    )
+    retry_initial_s: float = setting(
+        0.5,
+        "How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles each time",
+        unit="SECONDS",
+        minimum=0.0,
+        above=True,
+        offered=(SHORT_S, HOUR_S),
+        live=True,
+    )
+    retry_max_s: float = setting(
+        8.0,
+        "The longest wait between two tries after failed key frames",
+        details="At least ``retry_initial_s``.",
+        unit="SECONDS",
+        minimum=0.0,
+        above=True,
+        offered=(SHORT_S, HOUR_S),
+        live=True,
+    )
+    query_tolerance: float = setting(
+        0.01,
+        "Queries are left out of propagation as long as no class score, 0 to 1, can change by more than this",
+        minimum=0.0,
+        offered=(0.0, 1.0),
+        live=True,
+    )
 
     def __post_init__(self) -> None:
-        if self.key_frames not in KEY_FRAME_MODES:
-            raise ConfigError(f"key_frames must be one of {', '.join(KEY_FRAME_MODES)}, got {self.key_frames!r}")
-        frames = self.max_interval_frames
-        if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
-            raise ConfigError(f"max_interval_frames must be a whole number of at least 1, got {frames!r}")
-        _check_number("max_interval_s", self.max_interval_s, minimum=0.0)
-        _check_number("max_key_age_s", self.max_key_age_s, minimum=0.0, exclusive=True)
-        _check_number("min_interval_s", self.min_interval_s, minimum=0.0, maximum=self.time_limit_s)
-        _check_number("motion_threshold", self.motion_threshold, minimum=0.0, maximum=1.0)
-        _check_number("retry_initial_s", self.retry_initial_s, minimum=0.0, exclusive=True)
-        _check_number("retry_max_s", self.retry_max_s, minimum=self.retry_initial_s)
-        _check_number("history_weight", self.history_weight, minimum=0.0, maximum=MAX_HISTORY_WEIGHT)
-        _check_number("query_tolerance", self.query_tolerance, minimum=0.0)
+        check_settings(self)
+        row = {row.name: row for row in settings_of(StreamConfig)}
+        replace(row["min_interval_s"], maximum=self.time_limit_s).check(self.min_interval_s)
+        replace(row["retry_max_s"], minimum=self.retry_initial_s, above=False).check(self.retry_max_s)
 
     @property
     def time_limit_s(self) -> float:
@@ -90,10 +146,33 @@ class StreamConfig:
         return min(self.max_interval_s or longest_s, self.max_key_age_s)
 
 
-def _check_number(
-    name: str, value: float, *, minimum: float, maximum: float = math.inf, exclusive: bool = False
-) -> None:
-    in_range = math.isfinite(value) and (value > minimum if exclusive else value >= minimum) and value <= maximum
-    if not in_range:
-        limits = f"{'above' if exclusive else 'of at least'} {minimum}" + (f" and at most {maximum}" * (maximum < math.inf))
-        raise ConfigError(f"{name} must be a finite number {limits}, got {value!r}")
+@described
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """How a camera's images are decoded.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    max_image_pixels: int = setting(
+        MAX_IMAGE_PIXELS,
+        "Images of more pixels, width x height, are refused before they are decoded",
+        details="A small file can hold gigabytes.",
+        unit="PIXELS",
+        minimum=1,
+        maximum=MOST_IMAGE_PIXELS,
+        live=True,
+    )
+    significant_bits: int = setting(
+        0,
+        "Bits that the camera's 16-bit values use, such as 12 of mono16; 0: estimated from the brightest so far",
+        unit="BITS",
+        minimum=8,
+        maximum=16,
+        special=0,
+        live=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data.clip import Clip, ClipSet
 from mpvss_model.data.image_files import FileFrames, class_index_table, files_by_stem
 from mpvss_model.errors import DataError
@@ -48,8 +49,13 @@ CLASS_INDEX_OF = class_index_table(
 )
 
 
-def open_cityscapes(root: str | Path, split: str = "val") -> ClipSet:
+def open_cityscapes(root: str | Path, split: str = "val", *, decoding: DecodingConfig | None = None) -> ClipSet:
     """One clip around each labelled frame of ``<root>/gtFine/<split>``.
+
+    Args:
+        root: Of the data set.
+        split: ``train``, ``val`` or ``test``.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If a file is missing; it names the first.
@@ -59,13 +65,14 @@ def open_cityscapes(root: str | Path, split: str = "val") -> ClipSet:
     if not labels_root.is_dir():
         raise DataError(f"{labels_root} is missing; expected {LAYOUT}")
     cities = sorted(path for path in labels_root.iterdir() if path.is_dir())
-    clips = tuple(clip for city in cities for clip in _city_clips(city, root / "leftImg8bit_sequence" / split / city.name))
+    images_root = root / "leftImg8bit_sequence" / split
+    clips = tuple(clip for city in cities for clip in _city_clips(city, images_root / city.name, decoding))
     if not clips:
         raise DataError(f"{labels_root} holds no *{LABEL_SUFFIX}.png; expected {LAYOUT}")
     return ClipSet(f"Cityscapes {split} ({root})", CITYSCAPES_CLASSES, clips)
 
 
-def _city_clips(labels_folder: Path, images_folder: Path) -> list[Clip]:
+def _city_clips(labels_folder: Path, images_folder: Path, decoding: DecodingConfig | None) -> list[Clip]:
     labels = files_by_stem(labels_folder, (".png",), LAYOUT)
     present = {path.name for path in files_by_stem(images_folder, (".png",), LAYOUT).values()}
     clips = []
@@ -86,6 +93,7 @@ def _city_clips(labels_folder: Path, images_folder: Path) -> list[Clip]:
             labels=[label if i == LABELLED_FRAME else None for i in range(SNIPPET_FRAMES)],
             rate_hz=RATE_HZ,
             class_index_of=CLASS_INDEX_OF,
+            decoding=decoding,
         )
         clips.append(Clip(name, frames))
     return clips

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data.clip import Clip, ClipSet
 from mpvss_model.data.image_files import IMAGE_SUFFIXES, FileFrames, class_index_table, files_by_stem, listed_names
 from mpvss_model.errors import DataError
@@ -28,8 +31,13 @@ LAYOUT = (
 RATE_HZ = 15.0
 
 
-def open_folder(root: str | Path, split: str | None = None) -> ClipSet:
+def open_folder(root: str | Path, split: str | None = None, *, decoding: DecodingConfig | None = None) -> ClipSet:
     """The clips that ``<root>/<split>.txt`` lists, or all where no split is named.
+
+    Args:
+        root: Of the data set.
+        split: Name of the list, without suffix.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If a file is missing; it names the first.
@@ -39,7 +47,7 @@ def open_folder(root: str | Path, split: str | None = None) -> ClipSet:
     if class_names is not None and len(class_names) > UNLABELED:
         raise DataError(f"{root / 'classes.txt'} lists {len(class_names)} classes; a label image holds at most {UNLABELED}")
     class_index_of = class_index_table({i: i for i in range(UNLABELED if class_names is None else len(class_names))})
-    clips = tuple(Clip(folder.name, _frames(folder, class_index_of)) for folder in _clip_folders(root, split))
+    clips = tuple(Clip(folder.name, _frames(folder, class_index_of, decoding)) for folder in _clip_folders(root, split))
     return ClipSet(f"{root} {split}" if split else str(root), class_names, clips)
 
 
@@ -54,7 +62,7 @@ def _clip_folders(root: Path, split: str | None) -> list[Path]:
     return folders
 
 
-def _frames(clip: Path, class_index_of) -> FileFrames:
+def _frames(clip: Path, class_index_of: np.ndarray, decoding: DecodingConfig | None) -> FileFrames:
     images = files_by_stem(clip / "images", IMAGE_SUFFIXES, LAYOUT)
     labels = files_by_stem(clip / "labels", (".png",), LAYOUT) if (clip / "labels").is_dir() else {}
     orphan = next((path for stem, path in labels.items() if stem not in images), None)
@@ -65,4 +73,5 @@ def _frames(clip: Path, class_index_of) -> FileFrames:
         labels=[labels.get(stem) for stem in images],
         rate_hz=RATE_HZ,
         class_index_of=class_index_of,
+        decoding=decoding,
     )

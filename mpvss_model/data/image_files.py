@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data.clip import Frame
 from mpvss_model.errors import DataError, FrameError, first_line
 from mpvss_model.images.encoded_image import check_encoded_size, decoded_image
@@ -40,17 +41,26 @@ class FileFrames(Sequence[Frame]):
         labels: Path of each image's label image, or None.
         rate_hz: Frames per second, from which the stamps are made.
         class_index_of: int16 ``[256]``, what `class_index_table` returns.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
     """
 
     def __init__(
-        self, *, images: Sequence[Path], labels: Sequence[Path | None], rate_hz: float, class_index_of: np.ndarray
+        self,
+        *,
+        images: Sequence[Path],
+        labels: Sequence[Path | None],
+        rate_hz: float,
+        class_index_of: np.ndarray,
+        decoding: DecodingConfig | None = None,
     ) -> None:
+        decoding = decoding or DecodingConfig()
         self._images = images
         self._labels = labels
         self._rate_hz = rate_hz
         self._class_index_of = class_index_of
         self._first_read: tuple[Path, tuple[int, int]] | None = None
-        self._sixteen_bits = SixteenBitRange()
+        self._max_image_pixels = decoding.max_image_pixels
+        self._sixteen_bits = SixteenBitRange(significant_bits=decoding.significant_bits)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -64,13 +74,13 @@ class FileFrames(Sequence[Frame]):
         )
 
     def _read_image(self, path: Path) -> np.ndarray:
-        pixels = _decoded(path, decoded_image)
+        pixels = _decoded(path, partial(decoded_image, max_image_pixels=self._max_image_pixels))
         if pixels.dtype == np.uint16:
             pixels = self._sixteen_bits.to_uint8(pixels)
         return self._of_clip_size(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels, path)
 
     def _read_label(self, path: Path) -> np.ndarray:
-        values = _label_values(path)
+        values = _label_values(path, self._max_image_pixels)
         class_indices = self._class_index_of[values]
         if (class_indices == UNKNOWN_VALUE).any():
             unknown = np.unique(values[class_indices == UNKNOWN_VALUE]).tolist()
@@ -133,16 +143,16 @@ def listed_names(path: Path, expected: str) -> list[str]:
     return names
 
 
-def _label_values(path: Path) -> np.ndarray:
-    mode, values = _decoded(path, _pillow_decoded)
+def _label_values(path: Path, max_image_pixels: int) -> np.ndarray:
+    mode, values = _decoded(path, partial(_pillow_decoded, max_image_pixels=max_image_pixels))
     # A palette only colours label images for viewing: the class is the index into it.
     if mode not in ("L", "P"):
         raise DataError(f"label image {path} is of mode {mode}; expected 8 bits per pixel, grey or with a palette")
     return values
 
 
-def _pillow_decoded(data: bytes) -> tuple[str, np.ndarray]:
-    check_encoded_size(data)
+def _pillow_decoded(data: bytes, max_image_pixels: int) -> tuple[str, np.ndarray]:
+    check_encoded_size(data, max_image_pixels)
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.mode, np.array(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data.clip import Clip, ClipSet
 from mpvss_model.data.image_files import IMAGE_SUFFIXES, FileFrames, class_index_table, files_by_stem, listed_names
 from mpvss_model.errors import DataError
@@ -33,19 +34,26 @@ VSPW_CLASSES = tuple(
 CLASS_INDEX_OF = class_index_table({0: UNLABELED, **{i + 1: i for i in range(len(VSPW_CLASSES))}})
 
 
-def open_vspw(root: str | Path, split: str = "val") -> ClipSet:
+def open_vspw(root: str | Path, split: str = "val", *, decoding: DecodingConfig | None = None) -> ClipSet:
     """The videos that ``<root>/<split>.txt`` lists; those of the split ``test`` may lack labels.
+
+    Args:
+        root: Of the data set.
+        split: ``train``, ``val`` or ``test``.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If a file is missing; it names the first.
     """
     root = Path(root)
     names = listed_names(root / f"{split}.txt", LAYOUT)
-    clips = tuple(Clip(name, _frames(root / "data" / name, may_lack_labels=split == "test")) for name in names)
+    clips = tuple(
+        Clip(name, _frames(root / "data" / name, may_lack_labels=split == "test", decoding=decoding)) for name in names
+    )
     return ClipSet(f"VSPW {split} ({root})", VSPW_CLASSES, clips)
 
 
-def _frames(video: Path, *, may_lack_labels: bool) -> FileFrames:
+def _frames(video: Path, *, may_lack_labels: bool, decoding: DecodingConfig | None) -> FileFrames:
     images = files_by_stem(video / "origin", IMAGE_SUFFIXES, LAYOUT)
     labels: dict[str, Path] = {}
     if not may_lack_labels or (video / "mask").is_dir():
@@ -59,4 +67,5 @@ def _frames(video: Path, *, may_lack_labels: bool) -> FileFrames:
         labels=[labels.get(stem) for stem in images],
         rate_hz=RATE_HZ,
         class_index_of=CLASS_INDEX_OF,
+        decoding=decoding,
     )

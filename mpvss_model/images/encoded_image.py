@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mpvss_model.config import MAX_IMAGE_PIXELS
 from mpvss_model.errors import FrameError
 from mpvss_model.images.jpeg import JPEG_START, decoded_jpeg
 
-__all__ = ["MAX_IMAGE_PIXELS", "check_encoded_size", "check_image_size", "decoded_image"]
+__all__ = ["check_encoded_size", "check_image_size", "decoded_image"]
 
-MAX_IMAGE_PIXELS = 16_000_000
 # Alpha is left out, 16 bits stay 16, and no orientation of the EXIF header turns the image away from its camera_info.
 PIXELS_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Pillow's own warning of large images says what `check_image_size` decides here.

@@ -26,10 +26,11 @@ class SixteenBitRange:
 
     Args:
         report: Is told of each estimate below 16 bits and of its growth.
+        significant_bits: Bits that the camera uses, 8 .. 16; 0 estimates them. May be changed later.
     """
 
-    def __init__(self, report: Callable[[str], None] = warnings.warn) -> None:
-        self.significant_bits = 0
+    def __init__(self, report: Callable[[str], None] = warnings.warn, *, significant_bits: int = 0) -> None:
+        self.significant_bits = significant_bits
         """Bits that the camera uses, 8 .. 16; larger values are white. 0 estimates them."""
         self._estimated_bits = 0
         self._report = report

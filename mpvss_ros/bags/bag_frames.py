@@ -1,64 +1,29 @@
-"""A bag's camera frames beside their ground truth, and how good the labels of a replay are."""
+"""A bag's camera frames beside their ground truth."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mpvss_model import DataError, FrameError
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data import Frame
-from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.images.sixteen_bits import SixteenBitRange
-from mpvss_model.semantics import UNLABELED
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.bags.source_counts import SourceCounts
 from mpvss_ros.messages.conversions import labels_from_message, rgb_from_message, stamp_ns
 
-__all__ = ["BROKEN_MESSAGE", "EvaluatedFrame", "GroundTruth", "LabelledFrame", "bag_frames", "evaluated_frames"]
+__all__ = ["BROKEN_MESSAGE", "GroundTruth", "bag_frames", "counted_ground_truth", "usable_ground_truth"]
 
 # Why a message that cannot be deserialized is left out.
 BROKEN_MESSAGE = "broken message"
 # Why a label image is: it is broken, of another size than its frame, or none.
 UNUSABLE = "unusable"
-
-
-@dataclass(frozen=True)
-class LabelledFrame:
-    """The answer to one camera frame.
-
-    Attributes:
-        stamp_ns: Of the camera frame.
-        labels: uint8 ``[H, W]``.
-        is_key_frame: Whether it was segmented rather than propagated.
-        latency_ms: From the frame to its labels.
-    """
-
-    stamp_ns: int
-    labels: np.ndarray
-    is_key_frame: bool
-    latency_ms: float
-
-
-@dataclass(frozen=True)
-class EvaluatedFrame:
-    """One camera frame of a bag beside its answer and its ground truth.
-
-    Attributes:
-        image: uint8 RGB ``[H, W, 3]``.
-        answer: None if the frame was dropped.
-        miou: Of this frame alone; NaN without ground truth or answer.
-    """
-
-    stamp_ns: int
-    image: np.ndarray
-    answer: LabelledFrame | None
-    miou: float
 
 
 class GroundTruth:
@@ -88,17 +53,20 @@ class GroundTruth:
         return [stamp for stamp, waiting in self._messages.items() for _ in waiting]
 
 
-def bag_frames(bag: Bag, topic: str, counts: SourceCounts | None = None) -> Iterator[Frame]:
+def bag_frames(
+    bag: Bag, topic: str, counts: SourceCounts | None = None, *, decoding: DecodingConfig | None = None
+) -> Iterator[Frame]:
     """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out.
 
     Args:
         bag: With camera frames on ``topic`` and, perhaps, label images on `GROUND_TRUTH_TOPIC` with the stamps of the frames.
         topic: Of the camera.
         counts: Is told what is left out and why; complete when the frames come to their end.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
     """
-    counts = SourceCounts() if counts is None else counts
-    truths = _counted_ground_truth(bag, counts)
-    sixteen_bits = SixteenBitRange()
+    counts, decoding = SourceCounts() if counts is None else counts, decoding or DecodingConfig()
+    truths = counted_ground_truth(bag, counts)
+    sixteen_bits = SixteenBitRange(significant_bits=decoding.significant_bits)
     stamps: set[int] = set()
     last_stamp, read = None, 0
     for message in bag.messages(topic, partial(counts.leave_out, reason=BROKEN_MESSAGE)):
@@ -107,14 +75,14 @@ def bag_frames(bag: Bag, topic: str, counts: SourceCounts | None = None) -> Iter
         stamps.add(stamp)
         truth = truths.take(stamp)
         try:
-            image = rgb_from_message(message, sixteen_bits=sixteen_bits)
+            image = rgb_from_message(message, max_image_pixels=decoding.max_image_pixels, sixteen_bits=sixteen_bits)
             _check_new(stamp, last_stamp)
         except FrameError as error:
             counts.leave_out(error)
             continue
         last_stamp = stamp
         counts.encodings[_encoding(message)] += 1
-        label = None if truth is None else _usable_ground_truth(truth, image, counts)
+        label = None if truth is None else usable_ground_truth(truth, image, counts, decoding)
         yield Frame(
             stamp_ns=stamp,
             read_image=partial(_identity, image),
@@ -123,47 +91,6 @@ def bag_frames(bag: Bag, topic: str, counts: SourceCounts | None = None) -> Iter
     missing = bag.count(topic) - read - counts.left_out[BROKEN_MESSAGE]
     if missing > 0:
         counts.left_out[f"listed in the bag, but not in its files: try 'ros2 bag reindex {bag.path}'"] += missing
-    counts.match_ground_truth(stamps, truths.left())
-
-
-def evaluated_frames(
-    bag: Bag,
-    topic: str,
-    answers: Mapping[int, LabelledFrame],
-    confusion: ConfusionMatrix,
-    counts: SourceCounts | None = None,
-) -> Iterator[EvaluatedFrame]:
-    """Read a bag once more and compare the answers with its ground truth, where it has any.
-
-    Args:
-        bag: With camera frames on ``topic`` and, perhaps, label images on `GROUND_TRUTH_TOPIC`.
-        topic: Of the camera.
-        answers: By the number of their camera frame in the bag, from 0, without those that cannot be deserialized.
-        confusion: Is updated with each frame that has an answer and ground truth.
-        counts: Is told what is left out and why; complete when the frames come to their end.
-
-    Raises:
-        DataError: If the ground truth does not fit the model's classes.
-    """
-    counts = SourceCounts() if counts is None else counts
-    truths = _counted_ground_truth(bag, counts)
-    sixteen_bits = SixteenBitRange()
-    stamps: set[int] = set()
-    for number, message in enumerate(bag.messages(topic, partial(counts.leave_out, reason=BROKEN_MESSAGE))):
-        stamp = stamp_ns(message)
-        stamps.add(stamp)
-        truth = truths.take(stamp)
-        try:
-            image = rgb_from_message(message, sixteen_bits=sixteen_bits)
-        except FrameError as error:
-            counts.leave_out(error)
-            continue
-        answer = answers.get(number)
-        miou = float("nan")
-        label = None if answer is None or truth is None else _usable_ground_truth(truth, image, counts)
-        if label is not None:
-            miou = _frame_miou(answer.labels, label, confusion)
-        yield EvaluatedFrame(stamp, image, answer, miou)
     counts.match_ground_truth(stamps, truths.left())
 
 
@@ -183,32 +110,25 @@ def _check_new(stamp: int, last_stamp: int | None) -> None:
         raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp} ns")
 
 
-def _counted_ground_truth(bag: Bag, counts: SourceCounts) -> GroundTruth:
+def counted_ground_truth(bag: Bag, counts: SourceCounts) -> GroundTruth:
     counts.ground_truth = bag.count(GROUND_TRUTH_TOPIC)
     return GroundTruth(bag, partial(counts.leave_out_ground_truth, reason=UNUSABLE))
 
 
-def _usable_ground_truth(message, image: np.ndarray, counts: SourceCounts) -> np.ndarray | None:
+def usable_ground_truth(message, image: np.ndarray, counts: SourceCounts, decoding: DecodingConfig) -> np.ndarray | None:
     try:
-        return _ground_truth(message, image)
+        return _ground_truth(message, image, decoding.max_image_pixels)
     except DataError as error:
         counts.leave_out_ground_truth(error, UNUSABLE)
         return None
 
 
-def _ground_truth(message, image: np.ndarray) -> np.ndarray:
+def _ground_truth(message, image: np.ndarray, max_image_pixels: int) -> np.ndarray:
     try:
-        truth = labels_from_message(message)
+        truth = labels_from_message(message, max_image_pixels=max_image_pixels)
     except FrameError as error:
         raise DataError(f"ground truth at {stamp_text(stamp_ns(message))}: {error}") from error
     if truth.shape != image.shape[:2]:
         stamp = stamp_text(stamp_ns(message))
         raise DataError(f"ground truth at {stamp} is of size {truth.shape}, its image of {image.shape[:2]}")
     return truth
-
-
-def _frame_miou(labels: np.ndarray, truth: np.ndarray, confusion: ConfusionMatrix) -> float:
-    frame = ConfusionMatrix(len(confusion.counts))
-    frame.update(labels, truth)
-    confusion.counts += frame.counts
-    return frame.miou if (truth != UNLABELED).any() else float("nan")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpvss_model import ConfigError
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data import Clip, ClipSet, Frame, open_clips
+from mpvss_model.data.source_counts import SourceCounts
+from mpvss_model.evaluation.study.source import Source
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_files import is_bag_file, is_bag_folder
-from mpvss_ros.bags.source_counts import SourceCounts
 
-__all__ = ["BagFrames", "is_bag", "open_labelled_source"]
+__all__ = ["BagFrames", "is_bag", "open_labelled_source", "open_sources"]
 
 
 @dataclass
@@ -22,12 +25,14 @@ class BagFrames:
         path: Of the bag.
         topic: Of its camera.
         listed: How many frames the bag says that it has.
+        decoding: Of images and label images.
         counts: Of the last time that they were read, complete when it came to the end.
     """
 
     path: Path
     topic: str
     listed: int
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
     counts: SourceCounts = field(default_factory=SourceCounts, compare=False)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -35,26 +40,67 @@ class BagFrames:
 
         self.counts = SourceCounts()
         with Bag(self.path) as bag:
-            yield from bag_frames(bag, self.topic, self.counts)
+            yield from bag_frames(bag, self.topic, self.counts, decoding=self.decoding)
 
 
-def open_labelled_source(path: Path, *, split: str | None = None, topic: str | None = None) -> ClipSet:
+def open_labelled_source(
+    path: Path, *, split: str | None = None, topic: str | None = None, decoding: DecodingConfig | None = None
+) -> ClipSet:
     """The clips of a source; a bag is a single clip of `BagFrames`, whose labels have no names.
 
     Args:
         path: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`.
         split: Which part of a data set.
         topic: Of a bag's camera, if it has several.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If the source is missing or broken.
     """
     if not is_bag(path):
-        return open_clips(path, split=split)
+        return open_clips(path, split=split, decoding=decoding)
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
-        frames = BagFrames(path, camera_topic, bag.count(camera_topic))
+        frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig())
     return ClipSet(str(path), None, (Clip(path.name, frames),))
+
+
+def open_sources(
+    locations: Sequence[str],
+    *,
+    names: Sequence[str] = (),
+    topic: str | None = None,
+    decoding: DecodingConfig | None = None,
+) -> list[Source]:
+    """Open everything that a study is to measure.
+
+    Args:
+        locations: Bags, folders and data sets, as `open_labelled_source` takes them; ``FOLDER:SPLIT`` is a part of one.
+        names: As many, or none to call them what their paths are called.
+        topic: Of the bags' camera, if they have several.
+        decoding: Of images and label images; by default with the limits of `DecodingConfig`.
+
+    Raises:
+        DataError: If a source is missing or broken.
+        ConfigError: If the names are not as many as the sources.
+    """
+    if names and len(names) != len(locations):
+        raise ConfigError(f"got {len(names)} names ({', '.join(names)}) for {len(locations)} sources")
+    sources = []
+    for location, name in zip(locations, names or [""] * len(locations), strict=True):
+        path, split = _path_and_split(location)
+        clips = open_labelled_source(path, split=split, topic=topic, decoding=decoding)
+        plain_name = split or (path.stem if path.is_file() else path.resolve().name)
+        sources.append(Source(name=name or plain_name, location=location, clip_set=clips))
+    return sources
+
+
+def _path_and_split(location: str) -> tuple[Path, str | None]:
+    """A file or folder may have a colon in its name."""
+    if Path(location).exists() or ":" not in location:
+        return Path(location), None
+    folder, split = location.rsplit(":", 1)
+    return Path(folder), split
 
 
 def is_bag(path: Path) -> bool:

@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from mpvss_model.checkpoints.convert import Conversion
-from mpvss_model.checkpoints.parity import ParityReport
-from mpvss_model.evaluation.benchmark import BenchmarkReport
-from mpvss_model.evaluation.flops import Cost
+if TYPE_CHECKING:  # a command imports what its own report needs
+    from mpvss_model.checkpoints.convert import Conversion
+    from mpvss_model.checkpoints.parity import ParityReport
+    from mpvss_model.evaluation.benchmark import BenchmarkReport
+    from mpvss_model.evaluation.evaluation_report import EvaluationReport
+    from mpvss_model.evaluation.flops import Cost
+    from mpvss_ros.replay.run_result import RunResult
 
-__all__ = ["benchmark_table", "conversion_table", "cost_table", "costs_table", "parity_table"]
+__all__ = [
+    "benchmark_table",
+    "conversion_table",
+    "cost_table",
+    "costs_table",
+    "evaluation_table",
+    "parity_table",
+    "run_table",
+]
+
+
+def run_table(result: RunResult) -> Group:
+    """A replay's main figures, below a line that says of what."""
+    settings = result.settings
+    title = f"{settings.model} on {Path(settings.bag).resolve().name}, {_settings(settings.interval, settings.settings)}"
+    rows = {
+        "frames in": str(result.frames_in),
+        "labels out": str(result.labels_out),
+        "dropped": str(result.dropped),
+        **{f"  {reason}": str(count) for reason, count in result.dropped_by_reason.items()},
+        "key frames": str(result.key_frames),
+        "mIoU": _shown(result.miou, "{:.3f}"),
+        "weighted IoU": _shown(result.weighted_iou, "{:.3f}"),
+        "latency p50": _shown(result.latency_p50_ms, "{:.1f} ms"),
+        "latency p99": _shown(result.latency_p99_ms, "{:.1f} ms"),
+    }
+    return Group(Text(title), _figures_table(rows))
+
+
+def evaluation_table(report: EvaluationReport) -> Table:
+    """An evaluation's figures, without the classes."""
+    settings = _settings(report.interval, report.settings)
+    title = f"{report.model} on {Path(report.source).name}, {report.propagation}, {settings}"
+    rows = {
+        "frames": str(report.frames),
+        "key_frames": str(report.key_frames),
+        "miou": _shown(report.miou, "{:.3f}"),
+        "weighted_iou": _shown(report.weighted_iou, "{:.3f}"),
+        "mvc8": _shown(report.mvc8, "{:.3f}"),
+        "mvc16": _shown(report.mvc16, "{:.3f}"),
+        "gflops_per_frame": _shown(report.gflops_per_frame, "{:.2f}"),
+        "fps": _shown(report.fps, "{:.1f}"),
+    }
+    return _figures_table(rows, title)
 
 
 def conversion_table(conversion: Conversion) -> Table:
@@ -84,8 +135,24 @@ def costs_table(costs: Iterable[Cost]) -> Table:
     return table
 
 
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _shown(value: float | None, pattern: str = "{:.1f}") -> str:
+    return "-" if value is None else pattern.format(value)
+
+
+def _settings(interval: int, changed: dict[str, object]) -> str:
+    """The interval, and all else that is not the default."""
+    others = (f"{name} {value}" for name, value in changed.items() if name != "max_interval_frames")
+    return ", ".join([f"interval {interval}", *others])
+
+
+def _figures_table(rows: dict[str, str], title: str = "") -> Table:
+    """A name and a figure a row. Names and titles may hold what would be taken for markup."""
+    table = Table(title=Text(title) if title else None, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, figure in rows.items():
+        table.add_row(escape(name), figure)
+    return table
 
 
 def benchmark_table(report: BenchmarkReport) -> Table:

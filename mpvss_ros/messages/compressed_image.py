@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from mpvss_model import FrameError
-from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS, decoded_image
+from mpvss_model.config import MAX_IMAGE_PIXELS
+from mpvss_model.images.encoded_image import decoded_image
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.messages.raw_image import BAYER_CODES
 

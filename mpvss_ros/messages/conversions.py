@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from mpvss_model import FrameError
-from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS, check_encoded_size
+from mpvss_model.config import MAX_IMAGE_PIXELS
+from mpvss_model.images.encoded_image import check_encoded_size
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import seconds
 from mpvss_ros.messages.compressed_image import rgb_from_compressed_image

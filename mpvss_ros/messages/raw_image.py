@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from mpvss_model import ConfigError, FrameError
+from mpvss_model.config import MAX_IMAGE_PIXELS
 from mpvss_model.errors import first_line
-from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS, check_image_size
+from mpvss_model.images.encoded_image import check_image_size
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 
 __all__ = ["BAYER_CODES", "packed_rows", "rgb_from_raw_image"]

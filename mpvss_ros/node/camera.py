@@ -273,8 +273,9 @@ class Camera:
 
     def _answer(self, message: Image | CompressedImage, started_s: float) -> None:
         config = self._begin()
-        self._sixteen_bits.significant_bits = config.significant_bits
-        frame = rgb_from_message(message, max_image_pixels=config.max_image_pixels, sixteen_bits=self._sixteen_bits)
+        decoding = config.decoding
+        self._sixteen_bits.significant_bits = decoding.significant_bits
+        frame = rgb_from_message(message, max_image_pixels=decoding.max_image_pixels, sixteen_bits=self._sixteen_bits)
         self._sequence.add(
             stamp_ns=stamp_ns(message), frame_id=message.header.frame_id, width=frame.shape[1], height=frame.shape[0]
         )

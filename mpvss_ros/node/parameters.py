@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT, PRECISIONS, PROPAGATIONS
-from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS
+from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, PROPAGATIONS, DecodingConfig
+from mpvss_model.settings import Setting, settings_of
 from mpvss_ros.node.class_map import parse_entries
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
@@ -22,7 +22,6 @@ __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_p
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 LISTS = {int: "a list of whole numbers", str: "a list of texts"}
 MAX_LABEL_SIZE = 16_384
-MOST_IMAGE_PIXELS = 150_000_000
 # Whether a parameter may change, as its descriptor says it.
 LIVE = "may change live, from the next frame on"
 FIXED = "fixed while a model is loaded: clean up the node before it changes"
@@ -116,6 +115,29 @@ class Parameter:
         return descriptor
 
 
+def _parameter_of(setting: Setting) -> Parameter:
+    """A setting of the model side as a parameter."""
+    smallest, largest = setting.offered or (setting.minimum, setting.maximum)
+    row = Parameter(
+        name=setting.name,
+        default=setting.default,
+        description=setting.description,
+        choices=setting.choices,
+        live=setting.live,
+    )
+    if setting.choices:
+        return row
+    if setting.special is None:
+        return replace(row, minimum=smallest, maximum=largest)
+    return replace(row, accepts=setting.allows, requirement=f"{setting.special} or in {smallest} .. {largest}")
+
+
+def _with_auto(row: Parameter) -> Parameter:
+    """The parameter ``key_frames``, which the node's mode decides unless it is given."""
+    description = f"{row.description}; auto: async in realtime mode"
+    return replace(row, default="auto", choices=("auto", *row.choices), description=description)
+
+
 PARAMETERS = (
     Parameter(
         name="model",
@@ -169,22 +191,7 @@ PARAMETERS = (
         description="raw: sensor_msgs/Image on 'image'; compressed: sensor_msgs/CompressedImage on 'image/compressed'",
         choices=("raw", "compressed"),
     ),
-    Parameter(
-        name="max_image_pixels",
-        default=MAX_IMAGE_PIXELS,
-        description="Images of more pixels, width x height, are refused before they are decoded",
-        minimum=1,
-        maximum=MOST_IMAGE_PIXELS,
-        live=True,
-    ),
-    Parameter(
-        name="significant_bits",
-        default=0,
-        description="Bits that the camera's 16-bit values use, such as 12 of mono16; 0: estimated from the brightest so far",
-        accepts=lambda value: value == 0 or 8 <= value <= 16,
-        requirement="0 or in 8 .. 16",
-        live=True,
-    ),
+    *map(_parameter_of, settings_of(DecodingConfig)),
     Parameter(
         name="cameras",
         default=NO_TEXTS,
@@ -192,78 +199,7 @@ PARAMETERS = (
         accepts=_are_camera_names,
         requirement="a list of different names of letters, digits and _, each beginning with a letter",
     ),
-    Parameter(
-        name="key_frames",
-        default="auto",
-        description="async: the segmentor works in the background; sync: its frame waits for it; auto: async in realtime mode",
-        choices=("auto", *KEY_FRAME_MODES),
-    ),
-    Parameter(
-        name="max_interval_frames",
-        default=StreamConfig.max_interval_frames,
-        description="A key frame at least every so many frames; 1 runs the segmentor on each frame",
-        minimum=1,
-        maximum=100_000,
-        live=True,
-    ),
-    Parameter(
-        name="max_interval_s",
-        default=StreamConfig.max_interval_s,
-        description="A key frame also when the last one is this old, in seconds of frame stamps; 0: max_key_age_s, or "
-        "half of it when key frames are asynchronous",
-        minimum=0.0,
-        maximum=3600.0,
-        live=True,
-    ),
-    Parameter(
-        name="min_interval_s",
-        default=StreamConfig.min_interval_s,
-        description="No key frame sooner than this after the last one, except at a scene cut or on request",
-        minimum=0.0,
-        maximum=3600.0,
-        live=True,
-    ),
-    Parameter(
-        name="motion_threshold",
-        default=StreamConfig.motion_threshold,
-        description="A key frame also at a scene cut, and when what motion cannot explain adds up to this, in share of the "
-        "image x seconds; 0.05 is a tenth of the image for half a second, 0 does not measure it",
-        minimum=0.0,
-        maximum=1.0,
-        live=True,
-    ),
-    Parameter(
-        name="history_weight",
-        default=StreamConfig.history_weight,
-        description="Of what earlier key frames said, relative to a new one: 0.5 for steadier labels; 0 is MPVSS as published",
-        minimum=0.0,
-        maximum=MAX_HISTORY_WEIGHT,
-        live=True,
-    ),
-    Parameter(
-        name="max_key_age_s",
-        default=StreamConfig.max_key_age_s,
-        description="Masks this old are not used any more, and a longer gap between frames resets the stream",
-        minimum=0.001,
-        maximum=3600.0,
-        live=True,
-    ),
-    Parameter(
-        name="retry_initial_s",
-        default=StreamConfig.retry_initial_s,
-        description="How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles each time",
-        minimum=0.001,
-        maximum=3600.0,
-        live=True,
-    ),
-    Parameter(
-        name="retry_max_s",
-        default=StreamConfig.retry_max_s,
-        description="The longest wait between two tries after failed key frames",
-        minimum=0.001,
-        maximum=3600.0,
-        live=True,
-    ),
+    *(_with_auto(row) if row.name == "key_frames" else row for row in map(_parameter_of, settings_of(StreamConfig))),
     Parameter(
         name="output_size",
         default=INPUT_SIZE,
@@ -296,7 +232,7 @@ PARAMETERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NodeConfig:
-    """The values of all parameters, by the table's names, checked."""
+    """The values of all parameters, checked: those of the model side in its own configurations, the others by their names."""
 
     model: str
     propagation: str
@@ -306,22 +242,36 @@ class NodeConfig:
     mode: str
     queue_size: int
     image_transport: str
-    max_image_pixels: int
-    significant_bits: int
+    decoding: DecodingConfig
     cameras: tuple[str, ...]
     key_frames: str
-    max_interval_frames: int
-    max_interval_s: float
-    min_interval_s: float
-    motion_threshold: float
-    history_weight: float
-    max_key_age_s: float
-    retry_initial_s: float
-    retry_max_s: float
+    stream: StreamConfig
     output_size: tuple[int, ...]
     class_map: tuple[str, ...]
     overlay_alpha: float
     autostart: bool
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> NodeConfig:
+        """From a value for each parameter, of the right type and in its range.
+
+        Raises:
+            ConfigError: If values do not go together.
+        """
+        automatic = "sync" if values["mode"] == "lossless" else "async"
+        key_frames = automatic if values["key_frames"] == "auto" else values["key_frames"]
+        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(
+            **own,
+            decoding=DecodingConfig(**_values_of(DecodingConfig, values)),
+            stream=StreamConfig(**{**_values_of(StreamConfig, values), "key_frames": key_frames}),
+        )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of the parameters by name, as `from_values` takes them."""
+        parts = {**vars(self.decoding), **vars(self.stream), **vars(self)}
+        return {row.name: parts[row.name] for row in PARAMETERS}
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -338,27 +288,14 @@ class NodeConfig:
         """Width and height of the label images; None for the camera image's."""
         return None if self.output_size == INPUT_SIZE else self.output_size
 
-    @property
-    def stream(self) -> StreamConfig:
-        """What the model side needs of it."""
-        automatic = "sync" if self.mode == "lossless" else "async"
-        return StreamConfig(
-            key_frames=automatic if self.key_frames == "auto" else self.key_frames,
-            max_interval_frames=self.max_interval_frames,
-            max_interval_s=self.max_interval_s,
-            min_interval_s=self.min_interval_s,
-            motion_threshold=self.motion_threshold,
-            history_weight=self.history_weight,
-            max_key_age_s=self.max_key_age_s,
-            retry_initial_s=self.retry_initial_s,
-            retry_max_s=self.retry_max_s,
-        )
+
+def _values_of(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {setting.name: values[setting.name] for setting in settings_of(config)}
 
 
-def checked_config(values: dict[str, Any]) -> NodeConfig:
+def checked_config(values: Mapping[str, Any]) -> NodeConfig:
     """Build a `NodeConfig` from all parameters' values; raises `ConfigError` if any of them is out of range."""
-    config = NodeConfig(**{p.name: p.checked(values[p.name]) for p in PARAMETERS})
-    config.stream  # noqa: B018  raises if the combination is refused
+    config = NodeConfig.from_values({p.name: p.checked(values[p.name]) for p in PARAMETERS})
     parse_entries(config.class_map_entries)
     return config
 

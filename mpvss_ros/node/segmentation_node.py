@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from threading import Condition
 
@@ -229,7 +229,8 @@ class SegmentationNode(LifecycleNode):
         """Check all changes of one request together; others may still refuse them, so that none takes effect yet."""
         try:
             config = self._changed_config(parameters)
-            fixed = [p.name for p in PARAMETERS if not p.live and getattr(config, p.name) != getattr(self.config, p.name)]
+            old, new = self.config.values, config.values
+            fixed = [p.name for p in PARAMETERS if not p.live and new[p.name] != old[p.name]]
             if fixed and self._model is not None:
                 raise ConfigError(f"parameter {fixed[0]!r} cannot change while a model is loaded: clean up the node first")
         except MPVSSError as error:
@@ -244,7 +245,7 @@ class SegmentationNode(LifecycleNode):
 
     def _changed_config(self, parameters) -> NodeConfig:
         names = {row.name for row in PARAMETERS}
-        return checked_config({**asdict(self.config), **{p.name: p.value for p in parameters if p.name in names}})
+        return checked_config({**self.config.values, **{p.name: p.value for p in parameters if p.name in names}})
 
     def _warn_of_what_has_no_effect(self, parameter_files: Sequence[str]) -> None:
         texts = files_without_effect(parameter_files, self.get_fully_qualified_name())

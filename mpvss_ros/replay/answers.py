@@ -8,9 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpvss_ros.bags.bag_frames import LabelledFrame
+__all__ = ["Answers", "LabelledFrame", "PackedAnswer", "match_in_order"]
 
-__all__ = ["Answers", "PackedAnswer", "match_in_order"]
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """The answer to one camera frame.
+
+    Attributes:
+        stamp_ns: Of the camera frame.
+        labels: uint8 ``[H, W]``.
+        is_key_frame: Whether it was segmented rather than propagated.
+        latency_ms: From the frame to its labels.
+    """
+
+    stamp_ns: int
+    labels: np.ndarray
+    is_key_frame: bool
+    latency_ms: float
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from sensor_msgs.msg import CompressedImage, Image, TimeReference
 
 from mpvss_model import MPVSSError
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.bags.bag_frames import LabelledFrame
 from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
 from mpvss_ros.process.child_process import ChildProcess
 from mpvss_ros.process.isolation import Isolation, isolated
-from mpvss_ros.replay.answers import Answers, PackedAnswer
+from mpvss_ros.replay.answers import Answers, LabelledFrame, PackedAnswer
 from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
 
 __all__ = ["Progress", "SessionError", "SessionResult", "run_session"]

@@ -12,15 +12,19 @@ import numpy as np
 
 from mpvss_model import DataError
 from mpvss_model.class_names import distinct_names
+from mpvss_model.config import DecodingConfig
+from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.overlay import PALETTE, overlay
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.bags.bag_frames import BROKEN_MESSAGE, EvaluatedFrame, LabelledFrame, evaluated_frames
-from mpvss_ros.bags.source_counts import SourceCounts
+from mpvss_ros.bags.bag_frames import BROKEN_MESSAGE
 from mpvss_ros.diagnostics.statistics import percentile
+from mpvss_ros.replay.answers import LabelledFrame
+from mpvss_ros.replay.evaluated_frames import EvaluatedFrame, evaluated_frames
 from mpvss_ros.replay.frame_counts import FrameCounts
 from mpvss_ros.replay.output_folder import output_folder
+from mpvss_ros.replay.run_result import RunResult, RunSettings
 
 __all__ = ["write_report"]
 
@@ -38,9 +42,10 @@ def write_report(
     topic: str,
     answers: Mapping[int, LabelledFrame],
     class_names: tuple[str, ...],
-    settings: dict[str, object],
-    counts: FrameCounts = FrameCounts(),
-) -> dict[str, object]:
+    settings: RunSettings,
+    counts: FrameCounts | None = None,
+    decoding: DecodingConfig | None = None,
+) -> RunResult:
     """Evaluate the answers and write the three files, all or none of them.
 
     Ground truth with labels that the model does not have belongs to other classes and is not compared with.
@@ -51,11 +56,9 @@ def write_report(
         topic: Of the camera.
         answers: By the number of their camera frame in the bag, from 0.
         class_names: Of the model.
-        settings: Further entries of the report, such as the model and the interval.
-        counts: What the node says of frames without an answer.
-
-    Returns:
-        The contents of ``report.json``.
+        settings: What was replayed, and how.
+        counts: What the node says of frames without an answer, if anything.
+        decoding: Of the bag's images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If the bag's frames cannot be read, or nothing can be written to the folder.
@@ -64,32 +67,34 @@ def write_report(
         # Room for any label, since the recording may have been labelled with other classes than the model's.
         confusion = ConfusionMatrix(UNLABELED)
         source = SourceCounts()
-        frames = evaluated_frames(bag, topic, answers, confusion, source)
+        frames = evaluated_frames(bag, topic, answers, confusion, source, decoding=decoding)
         timeline = _write_video(folder / "overlay.mp4", frames, class_names)
         if confusion.counts[len(class_names) :].any():
             confusion = ConfusionMatrix(len(class_names))
             timeline = [replace(moment, miou=float("nan")) for moment in timeline]
         dropped = bag.count(topic) - len(answers)
         latencies_ms = [moment.latency_ms for moment in timeline if moment.is_answered]
-        iou_per_class = zip(distinct_names(class_names), confusion.iou_per_class)
-        report = {
-            "frames_in": bag.count(topic),
-            "labels_out": len(answers),
-            "dropped": dropped,
-            "dropped_by_reason": _dropped_by_reason(dropped, {**counts.refused, BROKEN_MESSAGE: source.left_out[BROKEN_MESSAGE]}),
-            "last_refusal": counts.last_refusal,
-            "key_frames": sum(moment.is_key_frame for moment in timeline),
-            "miou": _number(confusion.miou),
-            "weighted_iou": _number(confusion.weighted_iou),
-            "iou_per_class": {name: _number(iou) for name, iou in iou_per_class},
-            "ground_truth_left_out": dict(source.ground_truth_left_out),
-            "notes": source.ground_truth_lines(),
-            "latency_ms": {f"p{p}": _number(percentile(latencies_ms, p)) for p in (50, 99)},
-            **settings,
-        }
+        counts = counts or FrameCounts()
+        iou_per_class = zip(distinct_names(class_names), confusion.iou_per_class, strict=True)
+        result = RunResult(
+            frames_in=bag.count(topic),
+            labels_out=len(answers),
+            dropped=dropped,
+            dropped_by_reason=_dropped_by_reason(dropped, {**counts.refused, BROKEN_MESSAGE: source.left_out[BROKEN_MESSAGE]}),
+            last_refusal=counts.last_refusal,
+            key_frames=sum(moment.is_key_frame for moment in timeline),
+            miou=_number(confusion.miou),
+            weighted_iou=_number(confusion.weighted_iou),
+            iou_per_class={name: _number(iou) for name, iou in iou_per_class},
+            ground_truth_left_out=dict(source.ground_truth_left_out),
+            notes=tuple(source.ground_truth_lines()),
+            latency_p50_ms=_number(percentile(latencies_ms, 50)),
+            latency_p99_ms=_number(percentile(latencies_ms, 99)),
+            settings=settings,
+        )
         _write_plot(folder / "report.png", timeline)
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    return report
+        (folder / "report.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
+    return result
 
 
 def _dropped_by_reason(dropped: int, known: Mapping[str, int]) -> dict[str, int]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mpvss_model.config import MAX_HISTORY_WEIGHT
+from mpvss_model.config import MAX_HISTORY_WEIGHT, PER_FRAME
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PER_FRAME", "Run", "StudyConfig"]
-
-PER_FRAME = "per-frame"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import PER_FRAME
 from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
 from mpvss_model.evaluation.study.result import ClipResult
+from mpvss_model.evaluation.study.study_report import RunFigures, SourceFigures
 from mpvss_model.evaluation.study.timing import Latency
 
 __all__ = ["NO_CORRUPTION", "source_summary"]
@@ -20,13 +21,13 @@ __all__ = ["NO_CORRUPTION", "source_summary"]
 NO_CORRUPTION = "none"
 
 
-def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Latency) -> dict[str, object]:
-    """The figures of all clips together, ready for JSON: None stands for what could not be measured.
+def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Latency) -> SourceFigures:
+    """The figures of all clips together.
 
-    Returns:
-        ``clips``, ``frames``, ``labelled_frames``, ``frame_sizes``; ``grid``, a list with the figures of each run;
-        ``miou_by_distance``, a list for each method; ``robustness``, mIoU by corruption; ``key_ms`` and ``propagated_ms``, by
-        `Run.way`.
+    Args:
+        study: Model and runs.
+        results: Of the clips.
+        latency: Of the same runs.
     """
     class_names = distinct_names(study.model.segmentor.class_names)
     confusions = sum(result.confusion for result in results)
@@ -39,34 +40,35 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         confusion = _confusion_matrix(confusions[row])
         metrics = metrics_summary(confusion, _video_consistency(consistencies[row]))
         grid.append(
-            {
-                "way": run.way,
-                "method": run.method,
-                "interval": run.interval,
-                "motion_threshold": run.motion_threshold,
-                "history_weight": run.history_weight,
-                "key_frames": int(key_frames[row]),
+            RunFigures(
+                way=run.way,
+                method=run.method,
+                interval=run.interval,
+                motion_threshold=run.motion_threshold,
+                history_weight=run.history_weight,
+                key_frames=int(key_frames[row]),
                 **{name: _or_none(value) for name, value in metrics.items()},
-                "gflops_per_frame": _or_none(gflops[row]),
-                "ms_per_frame": latency.mean_ms(run.way, float(key_frames[row]) / frames),
-                "iou_per_class": dict(zip(class_names, map(_or_none, confusion.iou_per_class.tolist()))),
-            }
+                gflops_per_frame=_or_none(gflops[row]),
+                ms_per_frame=latency.mean_ms(run.way, float(key_frames[row]) / frames),
+                iou_per_class=dict(zip(class_names, map(_or_none, confusion.iou_per_class.tolist()), strict=True)),
+            )
         )
     by_distance = sum(result.confusion_by_distance for result in results)
     corrupted = sum(result.corrupted_confusion for result in results)
-    return {
-        "clips": len(results),
-        "frames": frames,
-        "labelled_frames": sum(int(np.isfinite(result.agreement[0]).sum()) for result in results),
-        "frame_sizes": [list(size) for size in sorted({tuple(result.frame_size.tolist()) for result in results})],
-        "key_ms": latency.key_ms,
-        "propagated_ms": latency.propagated_ms,
-        "grid": grid,
-        "miou_by_distance": {
-            method: [_miou(counts) for counts in rows] for method, rows in zip((PER_FRAME, *study.methods), by_distance)
+    methods = (PER_FRAME, *study.methods)
+    return SourceFigures(
+        clips=len(results),
+        frames=frames,
+        labelled_frames=sum(int(np.isfinite(result.agreement[0]).sum()) for result in results),
+        frame_sizes=[list(size) for size in sorted({tuple(result.frame_size.tolist()) for result in results})],
+        key_ms=latency.key_ms,
+        propagated_ms=latency.propagated_ms,
+        grid=grid,
+        miou_by_distance={
+            method: [_miou(counts) for counts in rows] for method, rows in zip(methods, by_distance, strict=True)
         },
-        "robustness": {name: _miou(counts) for name, counts in zip((NO_CORRUPTION, *CORRUPTIONS), corrupted)},
-    }
+        robustness={name: _miou(counts) for name, counts in zip((NO_CORRUPTION, *CORRUPTIONS), corrupted, strict=True)},
+    )
 
 
 def _gflops_per_frame(study: ClipStudy, results: Sequence[ClipResult]) -> list[float]:

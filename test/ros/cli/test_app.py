@@ -1,14 +1,21 @@
 """What the ``mpvss`` command does with input it cannot use."""
 
+import json
 import os
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
+from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.settings import settings_of
 from mpvss_ros.bags.bag import BagWriter
-from mpvss_ros.cli.app import SAMPLE_BAG, main
+from mpvss_ros.cli.app import app, main
+from mpvss_ros.cli.options import SAMPLE_BAG
+
+TABLES = (StreamConfig, DecodingConfig)
 
 
 @pytest.fixture
@@ -49,6 +56,9 @@ def broken_bag(tmp_path):
         (["run", "--out", "{broken_bag}"], "cannot write results to '{broken_bag}': there is a file"),
         (["run", "--topic", "/nope"], "topic '/nope': the bag does not have it"),
         (["run", "--interval", "0"], "max_interval_frames must be a whole number of at least 1, got 0"),
+        (["run", "--significant-bits", "7"], "significant_bits must be 0 or a whole number of at least 8"),
+        (["evaluate", SAMPLE_BAG, "--history-weight", "11"], "history_weight must be a finite number of at least 0.0"),
+        (["evaluate", SAMPLE_BAG, "--retry-max-s", "0.1"], "retry_max_s must be a finite number of at least 0.5, got 0.1"),
         (["run", "--model", "{empty}"], "has no config.json"),
         (["run", "--device", "cuda:9"], "device 'cuda:9' does not exist"),
         (["evaluate", "nowhere"], "no bag at 'nowhere'"),
@@ -81,3 +91,38 @@ def test_bad_input_gets_one_line_and_code_2_and_leaves_nothing(
 def test_an_interval_that_is_no_number_is_refused(mpvss, tmp_path):
     result = mpvss("run", "--interval", "often", cwd=tmp_path)
     assert result.returncode == 2 and "Invalid value for '--interval'" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate"])
+def test_every_setting_of_a_stream_is_an_option_of_what_runs_one(command):
+    options = {option for parameter in get_command(app).commands[command].params for option in parameter.opts}
+    assert options >= {f"--{row.name.replace('_', '-')}" for table in TABLES for row in settings_of(table)}
+    assert "--interval" in options
+
+
+def test_options_of_settings_have_the_defaults_and_descriptions_of_the_table():
+    parameters = {parameter.name: parameter for parameter in get_command(app).commands["evaluate"].params}
+    for row in (row for table in TABLES for row in settings_of(table)):
+        assert parameters[row.name].default == row.default
+        assert parameters[row.name].help == row.description + "."
+
+
+def test_an_evaluation_uses_the_settings_that_it_is_given_and_reports_them(mpvss, small_clips, tiny_checkpoint, tmp_path):
+    settings = {"max_interval_frames": 7, "motion_threshold": 0.03, "history_weight": 0.5, "query_tolerance": 0.0}
+    settings |= {"min_interval_s": 0.1, "significant_bits": 12}
+    options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", value)]
+    arguments = ("evaluate", small_clips, "--model", tiny_checkpoint, "--device", "cpu", "--out", tmp_path / "report.json")
+    assert mpvss(*arguments, *options, cwd=tmp_path).returncode == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["settings"] == settings
+    assert (report["interval"], report["history_weight"], report["frames"]) == (7, 0.5, 35)
+    assert mpvss(*arguments, "--interval", 1, cwd=tmp_path).returncode == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["settings"] == {"max_interval_frames": 1} and report["key_frames"] == 35
+
+
+@pytest.mark.parametrize("command", ["evaluate", "study"])
+def test_the_limit_of_an_image_s_size_counts_where_frames_are_decoded(mpvss, small_clips, tiny_checkpoint, tmp_path, command):
+    arguments = (command, small_clips, "--model", tiny_checkpoint, "--device", "cpu", "--max-image-pixels", 32 * 48 - 1)
+    result = mpvss(*arguments, cwd=tmp_path)
+    assert result.returncode == 2 and "image of 48 x 32 pixels; max_image_pixels is 1535" in result.stderr

@@ -13,19 +13,26 @@ import torch
 
 from mpvss_model import ConfigError, DataError, StreamConfig, VideoSegmentor
 from mpvss_model.data.image_files import FileFrames
+from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.errors import PropagationError
+from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_model.segmentor.registry import load_model
 from mpvss_model.semantics import best_labels, class_scores, label_map, relevant_queries
 from mpvss_model.stream.video_segmentor import model_location
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, BagWriter
 from mpvss_ros.bags.bag_frames import Bag, bag_frames
-from mpvss_ros.bags.source_counts import SourceCounts
-from mpvss_ros.cli.app import SAMPLE_BAG
-from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
+from mpvss_ros.bags.labelled_source import open_labelled_source
+from mpvss_ros.cli.options import SAMPLE_BAG
+from mpvss_ros.cli.tables import evaluation_table
 
 from .. import recordings
 
 FRAMES = 18
+
+
+def evaluate_source(source, *, interval=5, **settings):
+    config = StreamConfig(max_interval_frames=interval)
+    return evaluate_clips(open_labelled_source(source), source=str(source), config=config, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +60,16 @@ def test_a_bag_is_measured_with_any_propagation(small_bag, propagation, key_fram
     report = evaluate_source(
         small_bag, model="rooms-lite", propagation=propagation, interval=3, on_frame=lambda *progress: seen.append(progress)
     )
-    assert (report["frames"], report["key_frames"], len(seen)) == (FRAMES, key_frames, FRAMES)
-    assert 0.1 < report["miou"] < 1.0 and 0.1 < report["weighted_iou"] < 1.0 and 0.3 < report["mvc8"] <= 1.0
-    assert report["iou_per_class"]["floor"] > 0.5
-    assert report["fps"] > 0
+    assert (report.frames, report.key_frames, len(seen)) == (FRAMES, key_frames, FRAMES)
+    assert 0.1 < report.miou < 1.0 and 0.1 < report.weighted_iou < 1.0 and 0.3 < report.mvc8 <= 1.0
+    assert report.iou_per_class["floor"] > 0.5
+    assert report.fps > 0
     assert evaluation_table(report).row_count == 8
 
 
 def test_propagation_saves_computation(small_bag):
     costs = {
-        name: evaluate_source(small_bag, model="rooms-lite", propagation=name, interval=3)["gflops_per_frame"]
+        name: evaluate_source(small_bag, model="rooms-lite", propagation=name, interval=3).gflops_per_frame
         for name in ("per-frame", "copy")
     }
     assert costs["copy"] < 0.5 * costs["per-frame"]
@@ -82,9 +89,9 @@ def folder(tmp_path):
 
 def test_a_folder_of_frames_is_measured(folder, tiny_checkpoint):
     report = evaluate_source(folder, model=tiny_checkpoint, propagation="dense", interval=2)
-    assert (report["frames"], report["key_frames"]) == (4, 2)
-    assert report["miou"] is not None and report["mvc8"] is None
-    assert set(report["iou_per_class"]) == {"background", "robot", "wall"}
+    assert (report.frames, report.key_frames) == (4, 2)
+    assert report.miou is not None and report.mvc8 is None
+    assert set(report.iou_per_class) == {"background", "robot", "wall"}
 
 
 def test_a_model_with_other_classes_is_refused_before_anything_is_segmented(folder):
@@ -135,25 +142,25 @@ def test_frames_that_the_node_would_refuse_are_counted_by_reason(tmp_path, tiny_
     frames = stamped(*[("jpeg", jpeg)] * 3, ("jpeg", b"no image"), ("jpeg", b""), ("png", b"\x89PNG"))
     frames.insert(2, frames[1])
     report = evaluate(write_bag(tmp_path / "bag", frames), tiny_checkpoint)
-    assert report["frames"] == 3 and report["encodings"] == {"jpeg (compressed)": 3}
-    assert report["left_out"] == {"broken image": 3, "duplicate stamp": 1}
-    assert report["left_out_details"]["duplicate stamp"] == f"two frames in a row are stamped {frames[1][0]} ns"
-    assert "4 frames left out: 3 broken image (format 'jpeg', 8 bytes with no header of an image); 1 dup" in report["notes"][1]
-    json.dumps(report)
+    assert report.frames == 3 and report.counts.encodings == {"jpeg (compressed)": 3}
+    assert report.counts.left_out == {"broken image": 3, "duplicate stamp": 1}
+    assert report.counts.details["duplicate stamp"] == f"two frames in a row are stamped {frames[1][0]} ns"
+    assert "4 frames left out: 3 broken image (format 'jpeg', 8 bytes with no header of an image); 1 dup" in report.notes[1]
+    json.dumps(report.as_dict())
 
 
 def test_encodings_are_told(tmp_path, tiny_checkpoint):
     report = evaluate(write_bag(tmp_path / "bag", stamped("rgb8", "mono8", "bogus", "rgb8")), tiny_checkpoint)
-    assert report["notes"][0] == "frames by encoding: 2 rgb8, 1 mono8"
-    assert report["left_out"] == {"unknown encoding": 1}
-    assert report["left_out_details"]["unknown encoding"].startswith("'bogus' is not one of")
-    assert report["notes"][-1] == "no frame has ground truth to compare with"
+    assert report.notes[0] == "frames by encoding: 2 rgb8, 1 mono8"
+    assert report.counts.left_out == {"unknown encoding": 1}
+    assert report.counts.details["unknown encoding"].startswith("'bogus' is not one of")
+    assert report.notes[-1] == "no frame has ground truth to compare with"
 
 
 def test_stamps_that_are_all_zero_are_named(tmp_path, tiny_checkpoint):
     report = evaluate(write_bag(tmp_path / "bag", [(0, "rgb8")] * 4), tiny_checkpoint)
-    assert report["frames"] == 1 and report["left_out"] == {"zero stamp": 3}
-    assert "by a camera driver that sets no stamps" in report["notes"][1]
+    assert report.frames == 1 and report.counts.left_out == {"zero stamp": 3}
+    assert "by a camera driver that sets no stamps" in report.notes[1]
 
 
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path, tiny_checkpoint):
@@ -176,7 +183,7 @@ def test_frames_that_are_too_few_pixels_are_left_out_one_by_one(tmp_path, tiny_c
         for stamp_ns, side in ((1, 48), (2, 1), (3, 48)):
             bag.write_image("/image_raw", stamp_ns=stamp_ns, frame_id="", encoding="rgb8", image=NOISE[:side, :side])
     report = evaluate(tmp_path / "bag", tiny_checkpoint)
-    assert report["frames"] + sum(report["left_out"].values()) == 3 and report["frames"] >= 2
+    assert report.frames + sum(report.counts.left_out.values()) == 3 and report.frames >= 2
 
 
 def test_ground_truth_beside_the_frames_stamps_is_counted_with_its_distance(tmp_path, tiny_checkpoint):
@@ -184,10 +191,10 @@ def test_ground_truth_beside_the_frames_stamps_is_counted_with_its_distance(tmp_
     zeros = np.zeros((48, 64), np.uint8)
     truth = [(stamp_ns + (1000, -3000)[i % 2] * (i > 1), zeros) for i, (stamp_ns, _) in enumerate(frames)]
     report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
-    assert (report["labelled_frames"], report["ground_truth"]) == (2, 6)
-    assert report["ground_truth_left_out"] == {"no camera frame of that stamp": 4}
-    assert report["ground_truth_nearest_frame_us"] == 1.0
-    notes = "\n".join(report["notes"])
+    assert (report.labelled_frames, report.counts.ground_truth) == (2, 6)
+    assert report.counts.ground_truth_left_out == {"no camera frame of that stamp": 4}
+    assert report.counts.nearest_ns == 1000
+    notes = "\n".join(report.notes)
     assert (
         "4 of 6 label images of the ground truth left out: 4 no camera frame of that stamp; the nearest frame is 1 us off"
         in notes
@@ -199,8 +206,8 @@ def test_ground_truth_that_cannot_be_used_is_counted(tmp_path, tiny_checkpoint):
     frames = stamped(*["rgb8"] * 3)
     truth = [(stamp_ns, np.zeros(shape, np.uint8)) for (stamp_ns, _), shape in zip(frames, ((48, 64), (24, 32), (48, 64, 3)))]
     report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
-    assert report["labelled_frames"] == 1 and report["ground_truth_left_out"] == {"unusable": 2}
-    assert "is of size (24, 32), its image of (48, 64)" in report["left_out_details"]["unusable"]
+    assert report.labelled_frames == 1 and report.counts.ground_truth_left_out == {"unusable": 2}
+    assert "is of size (24, 32), its image of (48, 64)" in report.counts.details["unusable"]
 
 
 def test_a_message_that_cannot_be_deserialized_costs_that_frame_alone(tmp_path, tiny_checkpoint):
@@ -215,9 +222,9 @@ def test_a_message_that_cannot_be_deserialized_costs_that_frame_alone(tmp_path, 
         records += recordings.message(1, i, image) + recordings.message(2, i, label[: 100 if i == 2 else None])
     path = recordings.write_mcap(tmp_path / "a.mcap", records)
     report = evaluate(path, tiny_checkpoint)
-    assert report["frames"] == 3 and report["left_out"] == {"broken message": 2}
-    assert report["ground_truth_left_out"] == {"unusable": 1, "no camera frame of that stamp": 2}
-    assert "a broken sensor_msgs/msg/Image on /image_raw" in report["left_out_details"]["broken message"]
+    assert report.frames == 3 and report.counts.left_out == {"broken message": 2}
+    assert report.counts.ground_truth_left_out == {"unusable": 1, "no camera frame of that stamp": 2}
+    assert "a broken sensor_msgs/msg/Image on /image_raw" in report.counts.details["broken message"]
 
 
 def test_ground_truth_of_a_recorded_loop_belongs_to_the_frame_of_its_round(tmp_path):
@@ -248,7 +255,7 @@ def test_labels_in_another_order_of_classes_are_those_of_the_names(folder, tiny_
     for path in (folder / "clip" / "labels").iterdir():
         cv2.imwrite(str(path), np.array([1, 2, 0], np.uint8)[cv2.imread(str(path), cv2.IMREAD_UNCHANGED)])
     report = evaluate(folder, tiny_checkpoint)
-    assert report["iou_per_class"] == expected["iou_per_class"] and report["miou"] == expected["miou"]
+    assert report.iou_per_class == expected.iou_per_class and report.miou == expected.miou
 
 
 def test_images_that_are_missing_or_broken_in_a_folder_are_errors_that_name_them(folder, tiny_checkpoint):
@@ -261,8 +268,8 @@ def test_speed_is_that_of_the_model_without_reading(folder, tiny_checkpoint, mon
     reading_s = 0.1
     monkeypatch.setattr(FileFrames, "_read_image", lambda self, path: time.sleep(reading_s) or NOISE[:32, :48])
     report = evaluate(folder, tiny_checkpoint)
-    assert report["fps_with_reading"] < 1 / reading_s
-    assert report["frames"] / report["fps"] < report["frames"] / report["fps_with_reading"] - 4 * reading_s + 1e-3
+    assert report.fps_with_reading < 1 / reading_s
+    assert report.frames / report.fps < report.frames / report.fps_with_reading - 4 * reading_s + 1e-3
 
 
 def test_frames_that_the_model_does_not_answer_are_counted(folder, tiny_checkpoint, monkeypatch):
@@ -275,7 +282,7 @@ def test_frames_that_the_model_does_not_answer_are_counted(folder, tiny_checkpoi
 
     monkeypatch.setattr(VideoSegmentor, "step", failing)
     report = evaluate(folder, tiny_checkpoint)
-    assert report["frames"] == report["labelled_frames"] == 3 and report["left_out"] == {"propagation failed": 1}
+    assert report.frames == report.labelled_frames == 3 and report.counts.left_out == {"propagation failed": 1}
 
 
 def test_classes_of_one_name_are_reported_apart(folder, tiny_checkpoint, tmp_path_factory):
@@ -284,7 +291,7 @@ def test_classes_of_one_name_are_reported_apart(folder, tiny_checkpoint, tmp_pat
     config["id2label"] = {"0": "door", "1": "wall", "2": "door"}
     (model / "config.json").write_text(json.dumps(config))
     (folder / "classes.txt").unlink()
-    assert list(evaluate(folder, str(model))["iou_per_class"]) == ["door [0]", "wall", "door [2]"]
+    assert list(evaluate(folder, str(model)).iou_per_class) == ["door [0]", "wall", "door [2]"]
 
 
 @torch.inference_mode()

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mpvss_model import VideoSegmentor
-from mpvss_ros.cli.evaluation import evaluate_source, evaluation_table
+from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_model.evaluation.source_evaluation import evaluate_clips
+from mpvss_ros.bags.labelled_source import open_labelled_source
+from mpvss_ros.cli.tables import evaluation_table
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 
 FRAMES = 4
@@ -35,10 +37,12 @@ def test_everything_but_its_cost_is_measured(monkeypatch, folder, kind):
         return make_segmentor(kind(), max_interval_frames=config.max_interval_frames)
 
     monkeypatch.setattr(VideoSegmentor, "from_pretrained", load)
-    report = evaluate_source(folder, model="mine", propagation="tracked", interval=2)
-    assert (report["frames"], report["key_frames"], report["model"]) == (FRAMES, 2, "brightness")
-    assert report["miou"] > 0.9 and report["fps"] > 0
-    assert report["gflops_per_frame"] is None
+    config = StreamConfig(max_interval_frames=2)
+    clips = open_labelled_source(folder)
+    report = evaluate_clips(clips, source="folder", model="mine", propagation="tracked", config=config)
+    assert (report.frames, report.key_frames, report.model) == (FRAMES, 2, "brightness")
+    assert report.miou > 0.9 and report.fps > 0
+    assert report.gflops_per_frame is None
     table = evaluation_table(report)
     cells = dict(zip(*(column.cells for column in table.columns), strict=True))
     assert cells["gflops_per_frame"] == "-"

@@ -10,10 +10,11 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bags.bag import Bag, BagWriter
 from mpvss_ros.bags.bag_frames import bag_frames
-from mpvss_ros.cli.app import SAMPLE_BAG
+from mpvss_ros.cli.options import SAMPLE_BAG
 from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
+from mpvss_ros.replay.run_result import RunSettings
 
 FRAMES = 24
 INTERVAL = 4
@@ -108,6 +109,10 @@ def test_the_labels_depend_neither_on_the_replay_s_speed_nor_on_simulated_time(
     assert abs(peer.received["/diagnostics"][-1].header.stamp.sec - offline[-1].stamp_s) < 2.0
 
 
+def settings(model):
+    return RunSettings(model=model, interval=INTERVAL, bag="short", topic="/camera", rate=0.0, settings={})
+
+
 def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording, tmp_path):
     result, _ = replayed
     answers = dict(list(result.answers.items())[:-2])
@@ -118,13 +123,13 @@ def test_a_report_holds_the_figures_a_video_and_a_plot(replayed, short_recording
             topic=bag.image_topic(),
             answers=answers,
             class_names=result.class_names,
-            settings={"model": result.model, "interval": 4},
+            settings=settings(result.model),
         )
     out = tmp_path / "new" / "out"
     assert sorted(path.name for path in out.iterdir()) == ["overlay.mp4", "report.json", "report.png"]
-    assert json.loads((out / "report.json").read_text()) == report
-    assert (report["frames_in"], report["labels_out"], report["dropped"], report["key_frames"]) == (FRAMES, FRAMES - 2, 2, 6)
-    assert 0.3 < report["miou"] < 1.0 and 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    assert json.loads((out / "report.json").read_text()) == report.as_dict()
+    assert (report.frames_in, report.labels_out, report.dropped, report.key_frames) == (FRAMES, FRAMES - 2, 2, 6)
+    assert 0.3 < report.miou < 1.0 and 0 < report.latency_p50_ms <= report.latency_p99_ms
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES and video.get(cv2.CAP_PROP_FRAME_WIDTH) == 640
     assert cv2.imread(str(out / "report.png")).shape[1] > 800
@@ -139,10 +144,10 @@ def test_ground_truth_of_other_classes_is_not_compared_with(replayed, short_reco
             topic=bag.image_topic(),
             answers=answers,
             class_names=("sky", "road", "car"),
-            settings={"model": "other", "interval": 4},
+            settings=settings("other"),
         )
-    assert report["miou"] is None and report["iou_per_class"] == {"sky": None, "road": None, "car": None}
-    assert report["labels_out"] == FRAMES
+    assert report.miou is None and report.iou_per_class == {"sky": None, "road": None, "car": None}
+    assert report.labels_out == FRAMES
 
 
 def test_a_node_that_does_not_start_gives_its_reason(short_recording):

@@ -16,15 +16,16 @@ from std_msgs.msg import Header
 
 from mpvss_model import DataError, MPVSSError
 from mpvss_ros.bags.bag import Bag, RecordedTopic
-from mpvss_ros.bags.bag_frames import LabelledFrame
 from mpvss_ros.bags.offered_qos import OfferedQos
 from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.messages.conversions import stamp_ns
+from mpvss_ros.replay.answers import LabelledFrame
 from mpvss_ros.replay.replay_node import ReplayNode, _publisher_qos
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report
+from mpvss_ros.replay.run_result import RunSettings
 
 from ..recordings import (
     FRAMES,
@@ -205,12 +206,15 @@ def odd_model(tiny_checkpoint, tmp_path):
     return model
 
 
+def settings(model):
+    return RunSettings(model=model, interval=4, bag="bag", topic="/camera/image_raw", rate=0.0, settings={})
+
+
 def session(path, model):
     with Bag(path) as recording:
         topic = recording.image_topic()
         parameters = {"model": str(model), "threads": 1, "max_interval_frames": 4}
         result = run_session(bag=recording, topic=topic, node_parameters=parameters, rate=0.0, on_progress=lambda _: None)
-        settings = {"model": result.model, "interval": 4, "bag": str(path)}
         report = write_report(
             path.parent / "out",
             bag=recording,
@@ -218,7 +222,7 @@ def session(path, model):
             answers=result.answers,
             class_names=result.class_names,
             counts=result.counts,
-            settings=settings,
+            settings=settings(result.model),
         )
     return result, report
 
@@ -236,9 +240,9 @@ def test_a_looped_recording_with_refused_frames_is_accounted_for(odd_model, tmp_
     assert list(result.answers) == [0, 1, 3, *range(5, 13)]
     assert [a.stamp_ns for a in result.answers.values()] == [stamp_ns(messages[k][1]) for k in result.answers]
     assert "road, route" in result.class_names and all(a.latency_ms > 0 for a in result.answers.values())
-    assert (report["frames_in"], report["labels_out"], report["dropped"]) == (13, 11, 2)
-    assert report["dropped_by_reason"] == {"duplicate stamp": 1, "unknown encoding": 1}
-    assert "8XC9" in report["last_refusal"] and list(report["iou_per_class"]) == list(result.class_names)
+    assert (report.frames_in, report.labels_out, report.dropped) == (13, 11, 2)
+    assert report.dropped_by_reason == {"duplicate stamp": 1, "unknown encoding": 1}
+    assert "8XC9" in report.last_refusal and list(report.iou_per_class) == list(result.class_names)
 
 
 def test_a_recording_that_the_node_refuses_altogether_says_why(tiny_checkpoint, tmp_path):
@@ -275,7 +279,12 @@ def test_the_video_of_a_wide_camera_fits_its_format(tmp_path):
     answer = LabelledFrame(START_NS, np.zeros((8, 6000), np.uint8), is_key_frame=True, latency_ms=1.0)
     with Bag(path) as recording:
         report = write_report(
-            tmp_path / "out", bag=recording, topic="/camera/image_raw", answers={0: answer}, class_names=("a",), settings={}
+            tmp_path / "out",
+            bag=recording,
+            topic="/camera/image_raw",
+            answers={0: answer},
+            class_names=("a",),
+            settings=settings("a"),
         )
     assert cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_WIDTH) == 4096
-    assert report["dropped_by_reason"] == {"no answer": 1}
+    assert report.dropped_by_reason == {"no answer": 1}

@@ -23,7 +23,8 @@ from mpvss_model.evaluation.study import (
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import write_pictures
 from mpvss_model.evaluation.study.report.plots import write_plots
-from mpvss_model.evaluation.study.report.sources import Source, open_sources
+from mpvss_model.evaluation.study.source import Source, check_names
+from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
 from mpvss_model.files import write_whole
 from mpvss_model.stream.video_segmentor import model_location, resolve_device
 
@@ -33,29 +34,25 @@ CACHE_DIR = ".cache"
 
 
 def run_study(
-    locations: Sequence[str],
+    sources: Sequence[Source],
     out_dir: Path,
     *,
     model: str,
-    names: Sequence[str] = (),
-    topic: str | None = None,
     device: str = "auto",
     threads: int = 1,
     workers: int = 1,
     config: StudyConfig | None = None,
     command: str = "",
     on_clip: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, object]:
+) -> StudyReport:
     """Measure a model's ways of propagation on several sources and write tables, plots and pictures.
 
     The result of each clip is kept in ``out_dir/.cache`` and taken up again as long as clip, model and settings are the same.
 
     Args:
-        locations: See `mpvss_model.evaluation.study.report.sources.open_source`.
+        sources: With classes of the model, in any order, and with ground truth.
         out_dir: Gets ``study.json``, ``README.md`` and PNG files, each whole or not at all.
         model: See `VideoSegmentor.from_pretrained`.
-        names: Of the sources, in tables and plots; by default those of their paths.
-        topic: Of the bags' camera, if they have several.
         device: See `VideoSegmentor.from_pretrained`.
         threads: CPU threads of each process.
         workers: Processes that share the clips; the results do not depend on their number.
@@ -63,37 +60,33 @@ def run_study(
         command: That this was started with, for the reader.
         on_clip: Called with the clips done and their total.
 
-    Returns:
-        The contents of ``study.json``.
-
     Raises:
         MPVSSError: If a source, the model or a setting cannot be used.
     """
+    check_names(sources)
     settings = WorkerSettings(
         location=model_location(model), device=str(resolve_device(device)), threads=threads, config=config or StudyConfig()
     )
     study = settings.start()
     segmentor = study.model.segmentor
-    sources = open_sources(
-        locations, names=names, topic=topic, class_names=segmentor.class_names, model=segmentor.name
-    )
+    sources = [source.labelled_for(segmentor.class_names, segmentor.name) for source in sources]
     results = _measure(sources, out_dir / CACHE_DIR, settings=settings, workers=workers, on_clip=on_clip)
-    report = {
-        "command": command,
-        "model": segmentor.name,
-        "parameters": study.model.num_parameters,
-        "class_names": list(distinct_names(segmentor.class_names)),
-        "has_motion_module": study.model.motion is not None,
-        "refines_tracked_flow": study.model.motion is not None and study.model.motion.config.refines_tracked_flow,
-        "cpu": _cpu_name(),
-        "device": _device_name(segmentor.device),
-        "threads": threads,
-        "intervals": list(settings.config.intervals),
-        "corruption_every_frames": settings.config.corruption_every_frames,
-        "sources": [_source_report(study, source, results[source.name], out_dir) for source in sources],
-    }
+    report = StudyReport(
+        command=command,
+        model=segmentor.name,
+        parameters=study.model.num_parameters,
+        class_names=list(distinct_names(segmentor.class_names)),
+        has_motion_module=study.model.motion is not None,
+        refines_tracked_flow=study.model.motion is not None and study.model.motion.config.refines_tracked_flow,
+        cpu=_cpu_name(),
+        device=_device_name(segmentor.device),
+        threads=threads,
+        intervals=list(settings.config.intervals),
+        corruption_every_frames=settings.config.corruption_every_frames,
+        sources=[_source_report(study, source, results[source.name], out_dir) for source in sources],
+    )
     write_plots(out_dir, report)
-    write_whole(out_dir / "study.json", lambda path: path.write_text(json.dumps(report, indent=1) + "\n"))
+    write_whole(out_dir / "study.json", lambda path: path.write_text(json.dumps(report.as_dict(), indent=1) + "\n"))
     write_whole(out_dir / "README.md", lambda path: path.write_text(markdown(report)))
     return report
 
@@ -120,15 +113,15 @@ def _measure(
     return {source.name: [done[jobs[source.name, i].file] for i in range(len(source.clips))] for source in sources}
 
 
-def _source_report(study: ClipStudy, source: Source, results: Sequence[ClipResult], out_dir: Path) -> dict[str, object]:
+def _source_report(study: ClipStudy, source: Source, results: Sequence[ClipResult], out_dir: Path) -> SourceReport:
     latency = measure_latency(study, source.clips[0].frames)
-    return {
-        "name": source.name,
-        "location": source.location,
-        "notes": list(source.notes),
-        **source_summary(study, results, latency),
-        "pictures": write_pictures(out_dir, study, source, results),
-    }
+    return SourceReport(
+        name=source.name,
+        location=source.location,
+        notes=list(source.notes),
+        figures=source_summary(study, results, latency),
+        pictures=write_pictures(out_dir, study, source, results),
+    )
 
 
 def _cpu_name() -> str:

@@ -6,25 +6,26 @@ from collections.abc import Iterable, Sequence
 
 from mpvss_model.evaluation.study import NO_CORRUPTION
 from mpvss_model.evaluation.study.report.methods import run_label
+from mpvss_model.evaluation.study.study_report import RunFigures, SourceReport, StudyReport
 
 __all__ = ["markdown"]
 
 DEFAULT_INTERVAL = 5
 
 
-def markdown(report: dict) -> str:
-    """The whole page, from the contents of ``study.json``."""
-    sources = report["sources"]
+def markdown(report: StudyReport) -> str:
+    """The whole page, from a study's report."""
+    sources = report.sources
     parts = [
-        f"# How well `{report['model']}` labels video",
+        f"# How well `{report.model}` labels video",
         INTRODUCTION,
         _facts(report),
         "## Key-frame interval",
         "![mIoU over the key-frame interval](miou_over_interval.png)",
         METRICS,
-        *(part for source in sources for part in (f"### {source['name']}", _size(source), _grid_table(source))),
+        *(part for source in sources for part in (f"### {source.name}", _size(source), _grid_table(source))),
         "## Distance from the key frame",
-        f"mIoU on the frames that come so many frames after a key frame, at an interval of {report['intervals'][-1]}. "
+        f"mIoU on the frames that come so many frames after a key frame, at an interval of {report.intervals[-1]}. "
         "The dashed line is segmentation of the very same frames.",
         "![mIoU over the distance from the key frame](miou_over_distance.png)",
         "## Time of a frame",
@@ -32,18 +33,14 @@ def markdown(report: dict) -> str:
         "all methods in turn. Times per frame in the tables above are averages of these over key frames and others.",
         _time_table(sources),
         "## What cameras do to images",
-        f"mIoU of segmentation per frame, on one frame of {report['corruption_every_frames']}. {CORRUPTIONS}",
+        f"mIoU of segmentation per frame, on one frame of {report.corruption_every_frames}. {CORRUPTIONS}",
         "![mIoU with corrupted images](robustness.png)",
         _robustness_table(sources),
         "## Classes",
-        *(part for source in sources for part in (f"### {source['name']}", _class_table(report, source))),
+        *(part for source in sources for part in (f"### {source.name}", _class_table(report, source))),
         "## Failures",
         "The frames of each source with the fewest right pixels, and those that lose most by propagation.",
-        *(
-            f"![{source['name']}, worst {kind}]({file})"
-            for source in sources
-            for kind, file in source["pictures"].items()
-        ),
+        *(f"![{source.name}, worst {kind}]({file})" for source in sources for kind, file in source.pictures.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,81 +63,88 @@ JPEG compression of quality 50; Gaussian noise of standard deviation 20 (of 255)
 3 % of the image's width in random directions. In brackets the difference in points."""
 
 
-def _facts(report: dict) -> str:
+def _facts(report: StudyReport) -> str:
     facts = [
-        f"Model: `{report['model']}`, {len(report['class_names'])} classes, {report['parameters'] / 1e6:.1f} M parameters",
+        f"Model: `{report.model}`, {len(report.class_names)} classes, {report.parameters / 1e6:.1f} M parameters",
         f"Machine: {_machine(report)}",
     ]
-    if weight := max(run["history_weight"] for run in report["sources"][0]["grid"]):
+    if weight := max(run.history_weight for run in report.sources[0].figures.grid):
         facts.append(f"With history: `history_weight` {weight:g}")
-    if report["command"]:
-        facts.append(f"Command: `{report['command']}`")
-    if not report["has_motion_module"]:
+    if report.command:
+        facts.append(f"Command: `{report.command}`")
+    if not report.has_motion_module:
         facts.append("Left out: learned flow, pixel-wise and segment-aware, since the model has no motion module")
-    if report["refines_tracked_flow"]:
+    if report.refines_tracked_flow:
         facts.append("Learned flow, pixel-wise and segment-aware, is estimated on top of tracked flow")
     return "\n".join(f"- {fact}" for fact in facts)
 
 
-def _machine(report: dict) -> str:
-    threads = f"{report['cpu']}, {report['threads']} thread{'s' * (report['threads'] > 1)}"
-    return threads if report["device"] == "CPU" else f"{report['device']} with {threads}"
+def _machine(report: StudyReport) -> str:
+    threads = f"{report.cpu}, {report.threads} thread{'s' * (report.threads > 1)}"
+    return threads if report.device == "CPU" else f"{report.device} with {threads}"
 
 
-def _size(source: dict) -> str:
-    sizes = ", ".join(f"{width} x {height}" for height, width in source["frame_sizes"])
-    clips = f"{source['clips']} clip{'s' * (source['clips'] > 1)}"
-    frames = f"{source['frames']} frames of {sizes} pixels, {source['labelled_frames']} labelled"
-    notes = "".join(f" {note}." for note in source["notes"])
-    return f"`{source['location']}`: {clips}, {frames}.{notes}"
+def _size(source: SourceReport) -> str:
+    sizes = ", ".join(f"{width} x {height}" for height, width in source.figures.frame_sizes)
+    clips = f"{source.figures.clips} clip{'s' * (source.figures.clips > 1)}"
+    frames = f"{source.figures.frames} frames of {sizes} pixels, {source.figures.labelled_frames} labelled"
+    notes = "".join(f" {note}." for note in source.notes)
+    return f"`{source.location}`: {clips}, {frames}.{notes}"
 
 
-def _grid_table(source: dict) -> str:
-    per_frame = source["grid"][0]
+def _grid_table(source: SourceReport) -> str:
+    per_frame = source.figures.grid[0]
     rows = [
         [
             run_label(run),
             _interval(run, source),
-            _percent(run["miou"], per_frame["miou"] if run is not per_frame else None),
-            _percent(run["weighted_iou"]),
-            _percent(run["mvc8"]),
-            _percent(run["mvc16"]),
-            "-" if run["gflops_per_frame"] is None else f"{run['gflops_per_frame']:.2f}",
-            f"{run['ms_per_frame']:.1f}",
+            _percent(run.miou, per_frame.miou if run is not per_frame else None),
+            _percent(run.weighted_iou),
+            _percent(run.mvc8),
+            _percent(run.mvc16),
+            "-" if run.gflops_per_frame is None else f"{run.gflops_per_frame:.2f}",
+            f"{run.ms_per_frame:.1f}",
         ]
-        for run in source["grid"]
+        for run in source.figures.grid
     ]
     return _table(["method", "interval", "mIoU", "weighted IoU", "mVC8", "mVC16", "GFLOPs/frame", "ms/frame"], rows)
 
 
-def _is_timed(run: dict, interval: int) -> bool:
-    return run["interval"] == interval and not run["motion_threshold"]
+def _is_timed(run: RunFigures, interval: int) -> bool:
+    return run.interval == interval and not run.motion_threshold
 
 
-def _interval(run: dict, source: dict) -> str:
-    if run["motion_threshold"]:
-        return f"by motion, {run['motion_threshold']:g}: {source['frames'] / run['key_frames']:.1f}"
-    return str(run["interval"])
+def _interval(run: RunFigures, source: SourceReport) -> str:
+    if run.motion_threshold:
+        return f"by motion, {run.motion_threshold:g}: {source.figures.frames / run.key_frames:.1f}"
+    return str(run.interval)
 
 
-def _time_table(sources: Sequence[dict]) -> str:
-    ways = {run["way"]: run_label(run) for run in sources[0]["grid"][1:]}
+def _time_table(sources: Sequence[SourceReport]) -> str:
+    ways = {run.way: run_label(run) for run in sources[0].figures.grid[1:]}
     rows = [
-        [label, *(f"{source[kind][way]:.1f}" for source in sources for kind in ("key_ms", "propagated_ms"))]
+        [
+            label,
+            *(
+                f"{times_ms[way]:.1f}"
+                for source in sources
+                for times_ms in (source.figures.key_ms, source.figures.propagated_ms)
+            ),
+        ]
         for way, label in ways.items()
     ]
-    columns = [f"{source['name']}: {kind}" for source in sources for kind in ("key frame", "propagated")]
+    columns = [f"{source.name}: {kind}" for source in sources for kind in ("key frame", "propagated")]
     return _table(["method", *columns], rows)
 
 
-def _robustness_table(sources: Sequence[dict]) -> str:
-    corruptions = list(sources[0]["robustness"])
+def _robustness_table(sources: Sequence[SourceReport]) -> str:
+    corruptions = list(sources[0].figures.robustness)
     rows = [
         [
-            source["name"],
+            source.name,
             *(
-                _percent(miou, None if name == NO_CORRUPTION else source["robustness"][NO_CORRUPTION])
-                for name, miou in source["robustness"].items()
+                _percent(miou, None if name == NO_CORRUPTION else source.figures.robustness[NO_CORRUPTION])
+                for name, miou in source.figures.robustness.items()
             ),
         ]
         for source in sources
@@ -148,10 +152,10 @@ def _robustness_table(sources: Sequence[dict]) -> str:
     return _table(["source", *("unchanged" if name == NO_CORRUPTION else name for name in corruptions)], rows)
 
 
-def _class_table(report: dict, source: dict) -> str:
-    interval = DEFAULT_INTERVAL if DEFAULT_INTERVAL in report["intervals"] else report["intervals"][0]
-    runs = [source["grid"][0], *(run for run in source["grid"][1:] if _is_timed(run, interval))]
-    rows = [[name, *(_percent(run["iou_per_class"][name]) for run in runs)] for name in report["class_names"]]
+def _class_table(report: StudyReport, source: SourceReport) -> str:
+    interval = DEFAULT_INTERVAL if DEFAULT_INTERVAL in report.intervals else report.intervals[0]
+    runs = [source.figures.grid[0], *(run for run in source.figures.grid[1:] if _is_timed(run, interval))]
+    rows = [[name, *(_percent(run.iou_per_class[name]) for run in runs)] for name in report.class_names]
     labels = [run_label(run) for run in runs]
     return f"IoU in %, at interval {interval}.\n\n" + _table(["class", *labels], rows)
 

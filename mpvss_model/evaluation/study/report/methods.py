@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mpvss_model.evaluation.study import PER_FRAME
+from mpvss_model.evaluation.study.study_report import RunFigures
 
 __all__ = ["METHODS", "Method", "run_label"]
 
@@ -29,6 +30,6 @@ METHODS = {
 }
 
 
-def run_label(run: dict) -> str:
+def run_label(run: RunFigures) -> str:
     """What an entry of a study's grid is called."""
-    return METHODS[run["method"]].label + (", with history" if run["history_weight"] else "")
+    return METHODS[run.method].label + (", with history" if run.history_weight else "")

@@ -17,7 +17,7 @@ from mpvss_model.data import Clip, Frame
 from mpvss_model.evaluation.study import ClipResult, ClipStudy, Run
 from mpvss_model.evaluation.study.report.methods import METHODS
 from mpvss_model.evaluation.study.report.plots import save_figure
-from mpvss_model.evaluation.study.report.sources import Source
+from mpvss_model.evaluation.study.source import Source
 from mpvss_model.overlay import PALETTE
 from mpvss_model.semantics import UNLABELED
 

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
 from mpvss_model.evaluation.study.report.methods import METHODS, run_label  # noqa: E402
+from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport  # noqa: E402
 from mpvss_model.files import write_whole  # noqa: E402
 
 __all__ = ["save_figure", "write_plots"]
@@ -30,12 +31,12 @@ PANELS_PER_ROW = 3
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 
 
-def write_plots(out_dir: Path, report: dict) -> None:
+def write_plots(out_dir: Path, report: StudyReport) -> None:
     """Write ``miou_over_interval.png``, ``miou_over_distance.png`` and ``robustness.png``."""
     plots = {
-        "miou_over_interval.png": _panels(report["sources"], _draw_intervals, "key-frame interval [frames]"),
-        "miou_over_distance.png": _panels(report["sources"], _draw_distances, "frames since the key frame"),
-        "robustness.png": _robustness_bars(report["sources"]),
+        "miou_over_interval.png": _panels(report.sources, _draw_intervals, "key-frame interval [frames]"),
+        "miou_over_distance.png": _panels(report.sources, _draw_distances, "frames since the key frame"),
+        "robustness.png": _robustness_bars(report.sources),
     }
     for name, figure in plots.items():
         save_figure(figure, out_dir / name)
@@ -62,7 +63,7 @@ def save_figure(figure: Figure, path: Path, kept_colors: np.ndarray | None = Non
     write_whole(path, lambda unfinished: picture.save(unfinished, format="png", optimize=True))
 
 
-def _panels(sources: Sequence[dict], draw: Callable[[Axes, dict], None], xlabel: str) -> Figure:
+def _panels(sources: Sequence[SourceReport], draw: Callable[[Axes, SourceReport], None], xlabel: str) -> Figure:
     """One panel for each source, with a common legend below."""
     columns = min(len(sources), PANELS_PER_ROW)
     rows = math.ceil(len(sources) / columns)
@@ -73,48 +74,48 @@ def _panels(sources: Sequence[dict], draw: Callable[[Axes, dict], None], xlabel:
         axis.set_axis_off()
     for axis, source in zip(axes.flat, sources):
         draw(axis, source)
-        axis.set(title=source["name"], xlabel=xlabel, ylabel="mIoU [%]")
+        axis.set(title=source.name, xlabel=xlabel, ylabel="mIoU [%]")
         axis.grid(alpha=0.3)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _draw_intervals(axis: Axes, source: dict) -> None:
-    per_frame, *propagated = source["grid"]
-    axis.axhline(_percent(per_frame["miou"]), **_line(PER_FRAME))
-    by_motion = [run for run in propagated if run["motion_threshold"]]
-    timed = [run for run in propagated if not run["motion_threshold"]]
-    intervals = sorted({run["interval"] for run in timed})
+def _draw_intervals(axis: Axes, source: SourceReport) -> None:
+    per_frame, *propagated = source.figures.grid
+    axis.axhline(_percent(per_frame.miou), **_line(PER_FRAME))
+    by_motion = [run for run in propagated if run.motion_threshold]
+    timed = [run for run in propagated if not run.motion_threshold]
+    intervals = sorted({run.interval for run in timed})
     position = partial(np.interp, xp=intervals, fp=range(len(intervals)))
-    for way in dict.fromkeys(run["way"] for run in timed):
-        runs = [run for run in timed if run["way"] == way]
-        line = _line(runs[0]["method"]) | {"label": run_label(runs[0])}
-        if runs[0]["history_weight"]:
+    for way in dict.fromkeys(run.way for run in timed):
+        runs = [run for run in timed if run.way == way]
+        line = _line(runs[0].method) | {"label": run_label(runs[0])}
+        if runs[0].history_weight:
             line |= {"linestyle": "-.", "markerfacecolor": "white"}
-        axis.plot(position([run["interval"] for run in runs]), [_percent(run["miou"]) for run in runs], **line)
+        axis.plot(position([run.interval for run in runs]), [_percent(run.miou) for run in runs], **line)
     if by_motion:
-        line = _line(by_motion[0]["method"])
+        line = _line(by_motion[0].method)
         line |= {"label": f"{run_label(by_motion[0])}, by motion", "linestyle": ":", "markersize": 9, "marker": "*"}
-        means = [source["frames"] / run["key_frames"] for run in by_motion]
-        axis.plot(position(means), [_percent(run["miou"]) for run in by_motion], **line)
+        means = [source.figures.frames / run.key_frames for run in by_motion]
+        axis.plot(position(means), [_percent(run.miou) for run in by_motion], **line)
     axis.set_xticks(range(len(intervals)), intervals)
 
 
-def _draw_distances(axis: Axes, source: dict) -> None:
-    for method, values in source["miou_by_distance"].items():
+def _draw_distances(axis: Axes, source: SourceReport) -> None:
+    for method, values in source.figures.miou_by_distance.items():
         axis.plot(range(len(values)), [_percent(value) for value in values], markersize=3.5, **_line(method))
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _robustness_bars(sources: Sequence[dict]) -> Figure:
-    corruptions = list(sources[0]["robustness"])
+def _robustness_bars(sources: Sequence[SourceReport]) -> Figure:
+    corruptions = list(sources[0].figures.robustness)
     figure, axis = pyplot.subplots(figsize=(8.2, 3.6), layout="constrained")
     width = 0.8 / len(sources)
     for i, source in enumerate(sources):
         positions = np.arange(len(corruptions)) + (i - (len(sources) - 1) / 2) * width
-        values = [_percent(source["robustness"][name]) for name in corruptions]
-        bars = axis.bar(positions, values, width * 0.92, label=source["name"], color=SOURCE_COLORS[i % len(SOURCE_COLORS)])
+        values = [_percent(source.figures.robustness[name]) for name in corruptions]
+        bars = axis.bar(positions, values, width * 0.92, label=source.name, color=SOURCE_COLORS[i % len(SOURCE_COLORS)])
         axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
     labels = ["unchanged" if name == NO_CORRUPTION else name for name in corruptions]
     axis.set_xticks(range(len(corruptions)), labels, fontsize=8)

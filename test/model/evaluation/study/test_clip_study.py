@@ -183,13 +183,13 @@ def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, 
     assert min(latency.key_ms.values()) > 0
     assert set(latency.propagated_ms) == {"copy", "dense", "tracked", "pixel", "segment", "segment, with history"}
     summary = source_summary(study, [result, result], latency)
-    assert summary["frames"] == 2 * len(clips[0].frames) == summary["labelled_frames"]
-    of = {(run["way"], run["interval"]): run for run in summary["grid"]}
-    assert of["copy", 1]["ms_per_frame"] == pytest.approx(latency.key_ms["copy"])
-    assert of["copy", 2]["ms_per_frame"] == pytest.approx((latency.key_ms["copy"] + latency.propagated_ms["copy"]) / 2)
-    assert of["copy", 2]["gflops_per_frame"] < of["segment", 2]["gflops_per_frame"] < of[PER_FRAME, 1]["gflops_per_frame"]
-    assert of["segment, with history", 1]["gflops_per_frame"] > of["segment", 1]["gflops_per_frame"]
-    assert of[PER_FRAME, 1]["miou"] == source_summary(study, [result], latency)["grid"][0]["miou"]
+    assert summary.frames == 2 * len(clips[0].frames) == summary.labelled_frames
+    of = {(run.way, run.interval): run for run in summary.grid}
+    assert of["copy", 1].ms_per_frame == pytest.approx(latency.key_ms["copy"])
+    assert of["copy", 2].ms_per_frame == pytest.approx((latency.key_ms["copy"] + latency.propagated_ms["copy"]) / 2)
+    assert of["copy", 2].gflops_per_frame < of["segment", 2].gflops_per_frame < of[PER_FRAME, 1].gflops_per_frame
+    assert of["segment, with history", 1].gflops_per_frame > of["segment", 1].gflops_per_frame
+    assert of[PER_FRAME, 1].miou == source_summary(study, [result], latency).grid[0].miou
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, float("nan")])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mpvss_model import FrameError, MPVSSError
+from mpvss_model.data.clip import Frame
+from mpvss_model.errors import FrameError, MPVSSError
 
-__all__ = ["SourceCounts"]
+__all__ = ["CountedFrames", "SourceCounts"]
 
 
 @dataclass
@@ -103,3 +105,19 @@ class SourceCounts:
             f"{count} {reason}" + (f" ({self.details[reason]})" if reason in self.details else "")
             for reason, count in counter.most_common()
         )
+
+
+@runtime_checkable
+class CountedFrames(Protocol):
+    """The frames of a source that may hold some that cannot be used, as a recording does; read anew at each iteration.
+
+    Attributes:
+        listed: How many frames the source says that it has.
+        counts: Of the last iteration, complete when it came to its end.
+    """
+
+    listed: int
+    counts: SourceCounts
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames that can be used, in order of their stamps."""

@@ -1,0 +1,170 @@
+"""A model's metrics, cost and speed on labelled video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from mpvss_model.class_names import distinct_names
+from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
+from mpvss_model.data import Clip, ClipSet, in_classes_of
+from mpvss_model.data.source_counts import CountedFrames, SourceCounts
+from mpvss_model.errors import (
+    ConfigError,
+    DataError,
+    FrameError,
+    MPVSSError,
+    PropagationError,
+    SegmentorError,
+    StaleKeyFrameError,
+)
+from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.evaluation.evaluation_report import EvaluationReport
+from mpvss_model.evaluation.flops import stream_cost
+from mpvss_model.propagation.registry import PROPAGATIONS
+from mpvss_model.settings import changed_settings
+from mpvss_model.stream.segmentation import Segmentation
+from mpvss_model.stream.video_segmentor import VideoSegmentor
+
+__all__ = ["evaluate_clips"]
+
+UNANSWERED_REASONS = {
+    SegmentorError: "no key frame",
+    StaleKeyFrameError: "masks too old",
+    PropagationError: "propagation failed",
+}
+
+
+class FrameCounter:
+    """Counts results and tells how far along they are."""
+
+    def __init__(self, total: int, on_frame: Callable[[int, int], None]) -> None:
+        self.frames = 0
+        self.key_frames = 0
+        self.frame_size: tuple[int, int] | None = None
+        self._total = total
+        self._on_frame = on_frame
+
+    def __call__(self, segmentation: Segmentation) -> None:
+        self.frames += 1
+        self.key_frames += segmentation.is_key_frame
+        self.frame_size = self.frame_size or segmentation.labels.shape
+        self._on_frame(self.frames, self._total)
+
+
+def evaluate_clips(
+    clips: ClipSet,
+    *,
+    source: str,
+    model: str,
+    propagation: str = "auto",
+    config: StreamConfig | None = None,
+    decoding: DecodingConfig | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+) -> EvaluationReport:
+    """Segment all clips of a set and measure the result against their ground truth.
+
+    Args:
+        clips: From a recording or a data set.
+        source: Where they come from, for the report.
+        model: See `VideoSegmentor.from_pretrained`.
+        propagation: See `VideoSegmentor.from_pretrained`, or ``per-frame`` to segment every frame, without a history.
+        config: Of the stream, unless every frame is segmented.
+        decoding: That the clips were opened with, for the report.
+        device: See `VideoSegmentor.from_pretrained`.
+        precision: See `VideoSegmentor.from_pretrained`.
+        on_frame: Called with the frames done and their total.
+
+    Raises:
+        MPVSSError: If clips, model or settings cannot be used, or no frame of the clips can.
+    """
+    if propagation != PER_FRAME and propagation not in PROPAGATIONS:
+        raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
+    is_per_frame = propagation == PER_FRAME
+    config = StreamConfig(max_interval_frames=1) if is_per_frame else config or StreamConfig()
+    segmentor = VideoSegmentor.from_pretrained(
+        model, device=device, propagation="auto" if is_per_frame else propagation, precision=precision, config=config
+    )
+    name = segmentor.segmentor.name
+    clips = in_classes_of(clips, segmentor.class_names, name)
+    counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
+    counts = SourceCounts()
+    evaluation = ClipEvaluation(segmentor, counter, on_unanswered=lambda error: counts.leave_out(error, _reason(error)))
+    elapsed_s = _evaluate(evaluation, clips, counts)
+    if counter.frames == 0:
+        raise DataError(f"{clips.name} has no frame that can be evaluated: {'; '.join(counts.lines()) or 'no images'}")
+    names_and_ious = zip(distinct_names(segmentor.class_names), evaluation.confusion.iou_per_class.tolist(), strict=True)
+    return EvaluationReport(
+        frames=counter.frames,
+        key_frames=counter.key_frames,
+        labelled_frames=evaluation.labelled_frames,
+        **{metric: _or_none(value) for metric, value in evaluation.summary().items()},
+        gflops_per_frame=_gflops_per_frame(segmentor, counter),
+        fps=counter.frames / evaluation.step_s,
+        fps_with_reading=counter.frames / elapsed_s,
+        iou_per_class={class_name: _or_none(iou) for class_name, iou in names_and_ious},
+        counts=counts,
+        notes=(
+            *_encoding_notes(counts),
+            *counts.lines(),
+            *_ground_truth_notes(clips, counter.frames, evaluation.labelled_frames),
+        ),
+        source=source,
+        model=name,
+        propagation=PER_FRAME if is_per_frame else segmentor.propagator.name,
+        interval=config.max_interval_frames,
+        history_weight=config.history_weight,
+        settings={**changed_settings(config), **changed_settings(decoding or DecodingConfig())},
+    )
+
+
+def _evaluate(evaluation: ClipEvaluation, clips: ClipSet, counts: SourceCounts) -> float:
+    """Segment and count everything; returns the seconds that it took."""
+    started_s = time.perf_counter()
+    for clip in clips.clips:
+        evaluation.add_video(clip.frames)
+        if isinstance(clip.frames, CountedFrames):
+            counts.include(clip.frames.counts)
+    return time.perf_counter() - started_s
+
+
+def _encoding_notes(counts: SourceCounts) -> list[str]:
+    encodings = ", ".join(f"{count} {encoding}" for encoding, count in counts.encodings.items())
+    return [f"frames by encoding: {encodings}"] if encodings else []
+
+
+def _ground_truth_notes(clips: ClipSet, frames: int, labelled_frames: int) -> list[str]:
+    """What the metrics are of."""
+    if labelled_frames == 0:
+        return ["no frame has ground truth to compare with"]
+    notes = [f"{labelled_frames} of {frames} frames have ground truth"] if labelled_frames < frames else []
+    if clips.class_names is None:
+        notes.append("the ground truth has no class names: its values are taken for the model's class indices")
+    return notes
+
+
+def _listed(clip: Clip) -> int:
+    return clip.frames.listed if isinstance(clip.frames, CountedFrames) else len(clip.frames)
+
+
+def _reason(error: MPVSSError) -> str:
+    return error.reason if isinstance(error, FrameError) else UNANSWERED_REASONS[type(error)]
+
+
+def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float | None:
+    """Average over the frames that were segmented and those that were not; None where the segmentor's cost is unknown."""
+    cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
+    if cost is None:
+        return None
+    cost = cost.with_history() if segmentor.config.history_weight else cost
+    propagated = counter.frames - counter.key_frames
+    return (counter.key_frames * cost.key_frame_gflops + propagated * cost.propagated_frame_gflops) / counter.frames
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else value

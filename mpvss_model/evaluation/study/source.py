@@ -1,0 +1,68 @@
+"""The labelled videos of a study, wherever they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mpvss_model.data import Clip, ClipSet, in_classes_of
+from mpvss_model.data.source_counts import CountedFrames
+from mpvss_model.errors import ConfigError, DataError
+
+__all__ = ["Source", "check_names"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Clips that are measured together.
+
+    Attributes:
+        name: In tables and plots.
+        location: As the user gave it.
+        clip_set: The clips, and what their classes are called.
+        notes: What of it was left out and why, as far as the clips were read.
+    """
+
+    name: str
+    location: str
+    clip_set: ClipSet
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The clips, in a fixed order."""
+        return self.clip_set.clips
+
+    @property
+    def slug(self) -> str:
+        """The name, fit for a file."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    def labelled_for(self, class_names: tuple[str, ...], model_name: str) -> Source:
+        """The same with labels that are a model's class indices, read through once to see what there is.
+
+        Args:
+            class_names: By class index of the model.
+            model_name: For messages.
+
+        Raises:
+            DataError: If a frame cannot be read, none has ground truth, or source and model have other classes.
+        """
+        clip_set = in_classes_of(self.clip_set, class_names, model_name)
+        labelled_frames = sum(frame.is_labelled for clip in clip_set.clips for frame in clip.frames)
+        notes = tuple(
+            note for clip in clip_set.clips if isinstance(clip.frames, CountedFrames) for note in clip.frames.counts.lines()
+        )
+        if not labelled_frames:
+            why = "".join(f"; {note}" for note in notes)
+            raise DataError(f"{self.location} has no frame with ground truth, which a study compares with{why}")
+        return replace(self, clip_set=clip_set, notes=notes)
+
+
+def check_names(sources: Sequence[Source]) -> None:
+    """Raise `ConfigError` if sources cannot be told apart by their names, or files cannot be named after them."""
+    slugs = [source.slug for source in sources]
+    for source in sources:
+        if not source.slug or slugs.count(source.slug) > 1:
+            raise ConfigError(f"{source.name!r} names no source or several: give different --names, with letters or digits")
