@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from benchmarks.running_node import wait_for_node
 from mpvss_ros.bags.bag import Bag
-from mpvss_ros.cli.options import SAMPLE_BAG
+from mpvss_ros.cli.common.options import SAMPLE_BAG
 from mpvss_ros.messages.conversions import image_message, rgb_from_message, stamp_ns
 
 __all__ = ["Answers", "ClipCamera"]

@@ -26,7 +26,7 @@ from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import class_scores, label_map
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_frames import bag_frames
-from mpvss_ros.cli.options import SAMPLE_BAG
+from mpvss_ros.cli.common.options import SAMPLE_BAG
 
 FIXED_INTERVALS = (5, 7, 10, 15)
 STARTS = (0, 5)

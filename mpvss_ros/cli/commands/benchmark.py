@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_ros.cli.options import SAMPLE_BAG, DeviceOption, PrecisionOption, ThreadsOption
+from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, PrecisionOption, ThreadsOption
 
 __all__ = ["benchmark"]
 
@@ -35,8 +35,8 @@ def benchmark(
     from mpvss_model.runtime.threads import use_threads
     from mpvss_ros.bags.bag import Bag
     from mpvss_ros.bags.bag_frames import bag_frames
-    from mpvss_ros.cli.json_output import write_json
-    from mpvss_ros.cli.tables import benchmark_table
+    from mpvss_ros.cli.common.json_output import write_json
+    from mpvss_ros.cli.common.tables import benchmark_table
 
     names = list(PRESETS) if preset == "all" else [preset]
     if not set(names) <= set(PRESETS):

@@ -20,7 +20,7 @@ def convert(
 
     from mpvss_model.checkpoints.convert import convert as convert_checkpoint
     from mpvss_model.text_files import read_text
-    from mpvss_ros.cli.tables import conversion_table
+    from mpvss_ros.cli.common.tables import conversion_table
 
     names = None if classes is None else [name.strip() for name in read_text(classes).splitlines() if name.strip()]
     Console().print(conversion_table(convert_checkpoint(file, out_dir, class_names=names)))

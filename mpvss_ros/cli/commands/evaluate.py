@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DecodingConfig, StreamConfig
-from mpvss_ros.cli.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption, TopicOption, with_settings
 
 __all__ = ["evaluate"]
 
@@ -42,8 +42,8 @@ def evaluate(
     from mpvss_model.evaluation.source_evaluation import evaluate_clips
     from mpvss_model.runtime.threads import use_threads
     from mpvss_ros.bags.labelled_source import open_labelled_source
-    from mpvss_ros.cli.json_output import write_json
-    from mpvss_ros.cli.tables import evaluation_table
+    from mpvss_ros.cli.common.json_output import write_json
+    from mpvss_ros.cli.common.tables import evaluation_table
 
     use_threads(threads)
     console = Console()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_ros.cli.options import IntervalOption, JsonOption
+from mpvss_ros.cli.common.options import IntervalOption, JsonOption
 
 __all__ = ["flops"]
 
@@ -27,8 +27,8 @@ def flops(
 
     from mpvss_model.evaluation.flops import parse_frame_size
     from mpvss_model.evaluation.paper_costs import all_paper_costs, paper_cost
-    from mpvss_ros.cli.json_output import print_json
-    from mpvss_ros.cli.tables import cost_table, costs_table
+    from mpvss_ros.cli.common.json_output import print_json
+    from mpvss_ros.cli.common.tables import cost_table, costs_table
 
     console = Console()
     if all_:

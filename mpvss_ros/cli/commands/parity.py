@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_ros.cli.options import JsonOption
+from mpvss_ros.cli.common.options import JsonOption
 
 __all__ = ["parity"]
 
@@ -20,8 +20,8 @@ def parity(
     from rich.console import Console
 
     from mpvss_model.checkpoints.parity import check_parity
-    from mpvss_ros.cli.json_output import print_json
-    from mpvss_ros.cli.tables import parity_table
+    from mpvss_ros.cli.common.json_output import print_json
+    from mpvss_ros.cli.common.tables import parity_table
 
     report = check_parity(prefix)
     print_json(report.as_dict()) if json else Console().print(parity_table(report))

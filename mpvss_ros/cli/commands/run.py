@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DecodingConfig, StreamConfig
-from mpvss_ros.cli.options import SAMPLE_BAG, DeviceOption, ModelOption, ThreadsOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, ModelOption, ThreadsOption, TopicOption, with_settings
 
 __all__ = ["run"]
 
@@ -35,7 +35,7 @@ def run(
 
     from mpvss_model.settings import changed_settings
     from mpvss_ros.bags.bag import Bag
-    from mpvss_ros.cli.tables import run_table
+    from mpvss_ros.cli.common.tables import run_table
     from mpvss_ros.process.clean_end import clean_end
     from mpvss_ros.replay.output_folder import check_output_folder
     from mpvss_ros.replay.replay_session import Progress, run_session

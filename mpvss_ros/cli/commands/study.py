@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DecodingConfig
-from mpvss_ros.cli.options import DeviceOption, ModelOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import DeviceOption, ModelOption, TopicOption, with_settings
 
 __all__ = ["study"]
 

@@ -20,7 +20,7 @@ def train(
 ) -> None:
     """Train a per-frame segmentor or its motion module. Exit code 130 or 143 if SIGINT or SIGTERM stopped it."""
     from mpvss_model.training import TrainingInterrupted, train_from_yaml
-    from mpvss_ros.cli.json_output import print_json
+    from mpvss_ros.cli.common.json_output import print_json
 
     try:
         metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)

@@ -13,7 +13,7 @@ from mpvss_model.config import DecodingConfig, StreamConfig
 from mpvss_model.settings import settings_of
 from mpvss_ros.bags.bag import BagWriter
 from mpvss_ros.cli.app import app, main
-from mpvss_ros.cli.options import SAMPLE_BAG
+from mpvss_ros.cli.common.options import SAMPLE_BAG
 
 TABLES = (StreamConfig, DecodingConfig)
 

@@ -22,8 +22,8 @@ from mpvss_model.stream.video_segmentor import model_location
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, BagWriter
 from mpvss_ros.bags.bag_frames import Bag, bag_frames
 from mpvss_ros.bags.labelled_source import open_labelled_source
-from mpvss_ros.cli.options import SAMPLE_BAG
-from mpvss_ros.cli.tables import evaluation_table
+from mpvss_ros.cli.common.options import SAMPLE_BAG
+from mpvss_ros.cli.common.tables import evaluation_table
 
 from .. import recordings
 

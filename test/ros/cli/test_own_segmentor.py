@@ -7,7 +7,7 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_ros.bags.labelled_source import open_labelled_source
-from mpvss_ros.cli.tables import evaluation_table
+from mpvss_ros.cli.common.tables import evaluation_table
 from test.brightness import BrightnessSegmentor, make_segmentor, scene
 
 FRAMES = 4

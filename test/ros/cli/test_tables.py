@@ -7,7 +7,7 @@ from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
 from mpvss_model.evaluation.flops import Cost
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.segmentor.cost import PartCost
-from mpvss_ros.cli.tables import conversion_table, cost_table, costs_table, parity_table
+from mpvss_ros.cli.common.tables import conversion_table, cost_table, costs_table, parity_table
 
 PARTS = {
     name: PartCost(gflops, parameters, runs_on)

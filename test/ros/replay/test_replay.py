@@ -10,7 +10,7 @@ import pytest
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_ros.bags.bag import Bag, BagWriter
 from mpvss_ros.bags.bag_frames import bag_frames
-from mpvss_ros.cli.options import SAMPLE_BAG
+from mpvss_ros.cli.common.options import SAMPLE_BAG
 from mpvss_ros.messages.conversions import labels_from_message, stamp_ns
 from mpvss_ros.replay.replay_session import SessionError, run_session
 from mpvss_ros.replay.report import write_report

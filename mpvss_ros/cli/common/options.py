@@ -24,7 +24,7 @@ __all__ = [
     "with_settings",
 ]
 
-SAMPLE_BAG = Path(__file__).parents[1] / "samples" / "rooms"
+SAMPLE_BAG = Path(__file__).parents[2] / "samples" / "rooms"
 
 ModelOption = Annotated[str, typer.Option(help="Shipped model's name, checkpoint directory or hub id.")]
 IntervalOption = Annotated[int, typer.Option(help="A key frame every so many frames; 1 segments each frame.")]
