@@ -12,7 +12,6 @@ __all__ = [
     "KEY_FRAME_MODES",
     "MAX_HISTORY_WEIGHT",
     "PRECISIONS",
-    "PROPAGATIONS",
     "UNLABELED",
     "StreamConfig",
 ]
@@ -21,8 +20,6 @@ DEFAULT_MODEL = "rooms-lite"
 KEY_FRAME_MODES = ("sync", "async")
 # "auto" is fp16 on a GPU, else fp32.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-# "auto" is what the model's configuration says.
-PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 # In label images, where no class is.
 UNLABELED = 255
 MAX_HISTORY_WEIGHT = 10.0

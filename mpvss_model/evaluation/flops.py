@@ -19,7 +19,7 @@ from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_c
 from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.module import propagate_masks
-from mpvss_model.propagation.registry import Propagator
+from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet

@@ -27,7 +27,7 @@ class LoadedModel:
         segmentor: For key frames.
         motion: For the frames in between; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
-        propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.PROPAGATIONS`.
+        propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
     """
 
     segmentor: Mask2FormerSegmentor

@@ -15,7 +15,8 @@ import torch
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, FrameError, PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.image import check_frame
-from mpvss_model.propagation.registry import Propagator, make_propagator
+from mpvss_model.propagation.propagator import Propagator
+from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.runtime.precision import resolve_precision
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
@@ -122,8 +123,9 @@ class VideoSegmentor:
         torch_device = resolve_device(device)
         loaded = load_model(model_location(model), device=torch_device)
         loaded.accelerate(resolve_precision(precision, torch_device))
-        propagation = loaded.propagation if propagation == "auto" else propagation
-        propagator = make_propagator(propagation, motion=loaded.motion, released_grid=loaded.released_grid)
+        propagator = make_propagator(
+            propagation, motion=loaded.motion, released_grid=loaded.released_grid, recommended=loaded.propagation
+        )
         return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
 
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:

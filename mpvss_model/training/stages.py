@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.motion.module import propagate_masks
-from mpvss_model.propagation.registry import CopyPropagator, make_propagator
+from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.config import LossConfig, TrainingConfig

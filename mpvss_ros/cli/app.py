@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from mpvss_model.propagation.registry import propagation_choices, propagations
 from mpvss_ros.process.missing_packages import name_missing_packages
 
 with name_missing_packages("mpvss"):
@@ -32,7 +33,8 @@ IntervalOption = Annotated[int, typer.Option(help="A key frame every so many fra
 TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag has several.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
-PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense, copy; per-frame for none at all.")]
+PROPAGATIONS = ", ".join(propagation_choices())
+PropagationOption = Annotated[str, typer.Option(help=f"{PROPAGATIONS}; per-frame for none at all.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RateOption = Annotated[float, typer.Option(help="Replay speed: 1 as recorded, 0 as fast as it goes.", min=0.0)]
@@ -189,7 +191,8 @@ def study(
             on_clip=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if not report["has_motion_module"]:
-        console.print(f"left out pixel and segment: model {report['model']!r} has no motion module")
+        left_out = " and ".join(row.name for row in propagations() if row.needs_motion)
+        console.print(f"left out {left_out}: model {report['model']!r} has no motion module")
     console.print(f"  {out / 'README.md'}")
 
 
@@ -257,7 +260,7 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="r50, swin-t, default-320x240, default-640x480, or all.")] = "default-320x240",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    propagation: Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense or copy.")] = "auto",
+    propagation: Annotated[str, typer.Option(help=f"{PROPAGATIONS}.")] = "auto",
     threads: ThreadsOption = 0,
     rounds: Annotated[int, typer.Option(help="How often each variant has its turn.", min=1)] = 3,
     compiled: Annotated[bool, typer.Option(help="Also transformers with torch.compile, which takes minutes.")] = True,

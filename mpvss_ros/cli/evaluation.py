@@ -15,7 +15,7 @@ from mpvss_model.data import Clip, ClipSet, in_classes_of
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.flops import can_be_counted, stream_cost
-from mpvss_model.propagation.registry import PROPAGATIONS
+from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_ros.bags.labelled_source import BagFrames, open_labelled_source
 from mpvss_ros.bags.source_counts import SourceCounts
 
@@ -92,8 +92,8 @@ def evaluate_source(
     Raises:
         MPVSSError: If source, model or settings cannot be used, or no frame of the source can.
     """
-    if propagation != PER_FRAME and propagation not in PROPAGATIONS:
-        raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
+    if propagation not in (choices := (PER_FRAME, *propagation_choices())):
+        raise ConfigError(f"propagation must be one of {', '.join(choices)}, got {propagation!r}")
     if propagation == PER_FRAME:
         config = StreamConfig(max_interval_frames=1)
     else:
@@ -103,7 +103,7 @@ def evaluate_source(
         return VideoSegmentor.from_pretrained(
             model,
             device=device,
-            propagation="auto" if propagation == PER_FRAME else propagation,
+            propagation=AUTO if propagation == PER_FRAME else propagation,
             precision=precision,
             config=config,
         )

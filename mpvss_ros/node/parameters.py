@@ -12,8 +12,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT, PRECISIONS, PROPAGATIONS
+from mpvss_model.config import DEFAULT_MODEL, KEY_FRAME_MODES, MAX_HISTORY_WEIGHT, PRECISIONS
 from mpvss_model.images.encoded_image import MAX_IMAGE_PIXELS
+from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_ros.node.class_map import parse_entries
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
@@ -126,9 +127,9 @@ PARAMETERS = (
     ),
     Parameter(
         name="propagation",
-        default="auto",
+        default=AUTO,
         description="How masks reach the frames in between; auto: what the model recommends, tracked without a motion module",
-        choices=PROPAGATIONS,
+        choices=propagation_choices(),
     ),
     Parameter(
         name="device",
