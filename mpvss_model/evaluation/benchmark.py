@@ -22,10 +22,12 @@ from mpvss_model.checkpoints.starting_model import save_model
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, first_line
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
+from mpvss_model.runtime.device import resolve_device
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor, quiet
 from mpvss_model.segmentor.registry import load_model
+from mpvss_model.segmentor.shipped_models import WEIGHTS_DIR
 from mpvss_model.semantics import class_scores, relevant_queries
-from mpvss_model.stream.video_segmentor import WEIGHTS_DIR, VideoSegmentor, resolve_device
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchmark"]
 

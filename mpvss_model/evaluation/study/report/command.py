@@ -25,7 +25,8 @@ from mpvss_model.evaluation.study.report.pictures import write_pictures
 from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.report.sources import Source, open_sources
 from mpvss_model.files import write_whole
-from mpvss_model.stream.video_segmentor import model_location, resolve_device
+from mpvss_model.runtime.device import resolve_device
+from mpvss_model.segmentor.shipped_models import model_location
 
 __all__ = ["run_study"]
 
