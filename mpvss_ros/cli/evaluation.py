@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mpvss_model.data import Clip, ClipSet, in_classes_of
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.flops import can_be_counted, stream_cost
+from mpvss_model.evaluation.timing import Stopwatch
 from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_ros.bags.labelled_source import BagFrames, open_labelled_source
 from mpvss_ros.bags.source_counts import SourceCounts
@@ -139,12 +139,11 @@ def _evaluated(segmentor: VideoSegmentor, clips: ClipSet, on_frame: Callable[[in
     counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
     counts = SourceCounts()
     evaluation = ClipEvaluation(segmentor, counter, on_unanswered=lambda error: counts.leave_out(error, _reason(error)))
-    started_s = time.perf_counter()
-    for clip in clips.clips:
-        evaluation.add_video(clip.frames)
-        if isinstance(clip.frames, BagFrames):
-            counts.include(clip.frames.counts)
-    elapsed_s = time.perf_counter() - started_s
+    with Stopwatch() as everything:
+        for clip in clips.clips:
+            evaluation.add_video(clip.frames)
+            if isinstance(clip.frames, BagFrames):
+                counts.include(clip.frames.counts)
     if counter.frames == 0:
         raise DataError(f"{clips.name} has no frame that can be evaluated: {'; '.join(counts.lines()) or 'no images'}")
     figures = {
@@ -154,7 +153,7 @@ def _evaluated(segmentor: VideoSegmentor, clips: ClipSet, on_frame: Callable[[in
         **evaluation.summary(),
         "gflops_per_frame": _gflops_per_frame(segmentor, counter),
         "fps": counter.frames / evaluation.step_s,
-        "fps_with_reading": counter.frames / elapsed_s,
+        "fps_with_reading": counter.frames / everything.total_s,
     }
     names_and_ious = zip(distinct_names(segmentor.class_names), evaluation.confusion.iou_per_class.tolist())
     return {
