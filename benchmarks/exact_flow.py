@@ -22,7 +22,8 @@ from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.image import FramePadding
 from mpvss_model.propagation.optical_flow import MASK_STRIDE, DenseFlowPropagator, TrackedFlowPropagator
-from mpvss_model.propagation.registry import CopyPropagator, Propagator
+from mpvss_model.propagation.propagator import Propagator
+from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.runtime.threads import use_threads
 
 

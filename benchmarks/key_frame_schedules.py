@@ -21,7 +21,7 @@ import torch
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.image import FramePadding
-from mpvss_model.propagation.registry import CopyPropagator
+from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.semantics import class_scores, label_map
 from mpvss_ros.bags.bag import Bag

@@ -18,8 +18,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from benchmarks.running_node import running_node, wait_for_node
-from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
+from mpvss_model.evaluation.timing import Stopwatch, timed_method
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.camera import Camera
@@ -35,18 +35,17 @@ def round_trips(node: rclpy.node.Node, encoding: str, frames: int, size: tuple[i
     labels = node.create_subscription(Image, "/mpvss/labels", answers.append, 1)
     wait_for_node(node, camera)
     image = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
-    seconds = []
+    watch = Stopwatch()
     for _ in range(frames + WARM_UP_FRAMES):
         message = image_message(image, encoding, Header(stamp=node.get_clock().now().to_msg()))
         answers.clear()
-        started_s = time.monotonic()
-        camera.publish(message)
-        while not answers:
-            rclpy.spin_once(node, timeout_sec=1.0)
-        seconds.append(time.monotonic() - started_s)
+        with watch:
+            camera.publish(message)
+            while not answers:
+                rclpy.spin_once(node, timeout_sec=1.0)
     node.destroy_publisher(camera)
     node.destroy_subscription(labels)
-    return seconds
+    return watch.laps_s
 
 
 def main() -> None:
@@ -61,12 +60,12 @@ def main() -> None:
     camera = rclpy.create_node("camera")
     print(f"{options.width}x{options.height}, {options.frames} frames, ms:                 median      p99")
     with (
-        timed(Camera, "process") as process_s,
-        timed(Camera, "process", time.thread_time) as process_cpu_s,
+        timed_method(Camera, "process") as process_s,
+        timed_method(Camera, "process", time.thread_time) as process_cpu_s,
         running_node(model=options.model, **PARAMETERS),
         # Only now: the node's start calls it, too.
-        timed(VideoSegmentor, "step") as step_s,
-        timed(VideoSegmentor, "step", time.thread_time) as step_cpu_s,
+        timed_method(VideoSegmentor, "step") as step_s,
+        timed_method(VideoSegmentor, "step", time.thread_time) as step_cpu_s,
     ):
         for encoding in ("rgb8", "bgr8"):
             for seconds in (step_s, process_s, step_cpu_s, process_cpu_s):

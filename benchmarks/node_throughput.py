@@ -29,8 +29,8 @@ from rclpy.qos import ReliabilityPolicy
 
 from benchmarks.clip_camera import Answers, ClipCamera
 from benchmarks.running_node import running_node
-from benchmarks.timing import timed
 from mpvss_model import VideoSegmentor
+from mpvss_model.evaluation.timing import Stopwatch, timed_method
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.node.camera import Camera
@@ -66,20 +66,21 @@ def measure(options: argparse.Namespace, camera: Executor, *, size: str, threads
     if options.reliable:
         parameters["qos_overrides./image.subscription.reliability"] = "reliable"
     with (
-        timed(VideoSegmentor, "step") as step_s,
-        timed(Camera, "process") as process_s,
-        timed(Mask2FormerSegmentor, "segment") as key_frames_s,
+        timed_method(VideoSegmentor, "step") as step_s,
+        timed_method(Camera, "process") as process_s,
+        timed_method(Mask2FormerSegmentor, "segment") as key_frames_s,
         running_node(**parameters),
     ):
         run(WARM_UP_FRAMES)
         step_s.clear()
         process_s.clear()
         key_frames_s.clear()
-        started_cpu_s = time.process_time()
-        answers = run(options.frames)
-        cpu_s = time.process_time() - started_cpu_s
+        with Stopwatch(time.process_time) as processor:
+            answers = run(options.frames)
     latencies_ms = answers.latencies_ms
-    model_ms, inside_ms, cpu_ms = (1000 * total_s / len(latencies_ms) for total_s in (sum(step_s), sum(process_s), cpu_s))
+    model_ms, inside_ms, cpu_ms = (
+        1000 * total_s / len(latencies_ms) for total_s in (sum(step_s), sum(process_s), processor.total_s)
+    )
     frames_per_key = len(latencies_ms) / max(1, len(key_frames_s))
     figures = [len(latencies_ms) / answers.seconds, model_ms, inside_ms - model_ms, cpu_ms, frames_per_key]
     if options.live_hz:

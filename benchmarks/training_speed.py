@@ -21,7 +21,7 @@ import torch
 from mpvss_model.checkpoints.starting_model import load_start, with_motion
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.segmentor.mask2former.training_network import TrainedMask2Former
-from mpvss_model.stream.video_segmentor import model_location
+from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.training.recipe.config import DataConfig, LossConfig, TrainingConfig
 from mpvss_model.training.stages import MotionStage, SegmentorStage, Stage, parameter_groups
 

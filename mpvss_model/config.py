@@ -13,7 +13,6 @@ __all__ = [
     "MAX_IMAGE_PIXELS",
     "PER_FRAME",
     "PRECISIONS",
-    "PROPAGATIONS",
     "UNLABELED",
     "DecodingConfig",
     "StreamConfig",
@@ -23,8 +22,6 @@ DEFAULT_MODEL = "rooms-lite"
 KEY_FRAME_MODES = ("sync", "async")
 # "auto" is fp16 on a GPU, else fp32.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-# "auto" is what the model's configuration says.
-PROPAGATIONS = ("auto", "segment", "pixel", "tracked", "dense", "copy")
 # Stands for no propagation at all, where ways to label a video are compared.
 PER_FRAME = "per-frame"
 # In label images, where no class is.

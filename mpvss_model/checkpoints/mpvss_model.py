@@ -15,7 +15,7 @@ import mpvss_model.segmentor.mask2former.efficientnet_lite  # noqa: F401  regist
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.propagation.registry import PROPAGATIONS
+from mpvss_model.propagation.registry import propagation_names
 from mpvss_model.segmentor.mask2former.backbones import mask2former_config, paper_backbone
 
 __all__ = ["MPVSSConfig", "MPVSSModel", "paper_config"]
@@ -31,7 +31,8 @@ class MPVSSConfig(PreTrainedConfig):
     released_grid (`bool`, *optional*, defaults to `False`):
         Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
     propagation (`str`, *optional*, defaults to `"segment"`):
-        What `"auto"` stands for with this model, if it has a motion module: another of `mpvss_model.propagation.registry.PROPAGATIONS`.
+        What `"auto"` stands for with this model, if it has a motion module: one of
+        `mpvss_model.propagation.registry.propagation_names`.
     """
 
     model_type = "mpvss"
@@ -54,9 +55,8 @@ class MPVSSConfig(PreTrainedConfig):
                     f"makes {expected[0]} of {expected[1]}; make num_queries and query_size agree"
                 )
             self.motion = asdict(motion)
-        if self.propagation not in PROPAGATIONS or self.propagation == "auto":
-            known = ", ".join(name for name in PROPAGATIONS if name != "auto")
-            raise ConfigError(f"propagation in config.json must be one of {known}, got {self.propagation!r}")
+        if self.propagation not in (names := propagation_names()):
+            raise ConfigError(f"propagation in config.json must be one of {', '.join(names)}, got {self.propagation!r}")
         super().__post_init__(**kwargs)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -20,9 +19,12 @@ import torch.nn.functional as F
 from mpvss_model.checkpoints.random_model import save_random_model
 from mpvss_model.config import DEFAULT_MODEL, StreamConfig
 from mpvss_model.errors import ConfigError, first_line
+from mpvss_model.evaluation.timing import Stopwatch, Timings
+from mpvss_model.runtime.device import resolve_device
 from mpvss_model.segmentor.mask2former.reference import reference_labeller
+from mpvss_model.segmentor.shipped_models import WEIGHTS_DIR
 from mpvss_model.semantics import relevant_queries
-from mpvss_model.stream.video_segmentor import WEIGHTS_DIR, VideoSegmentor, resolve_device
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchmark"]
 
@@ -179,47 +181,35 @@ def _measure(
     for stream in streams.values():
         stream.step(frames[0], 0.0)
         stream.step(frames[1], 0.1)
-    times: dict[str, list[float]] = {}
+    times = Timings()
     same: dict[str, list[float]] = {}
     for i in range(rounds):
         expected = {}
         for name, labeller in labellers.items():
             # One frame is enough: they all cost the same.
-            labels = _timed(times, name, labeller, frames[0], float(i))
+            labels = times.call(name, labeller, frames[0], float(i))
             expected.setdefault("labels", labels)
             same.setdefault(name, []).append(float((labels == expected["labels"]).mean()))
         for interval, stream in streams.items():
             stream.reset()
-            per_frame: dict[str, list[float]] = {}
+            whole_s = 0.0
             for j, frame in enumerate(frames[:STREAM_FRAMES]):
                 is_key = j % interval == 0
                 name = f"mpvss, {'key' if is_key else 'propagated'} frame"
-                result = _timed(per_frame, name, stream.step, frame, i + j / STREAM_FRAMES)
+                result = times.call(name, stream.step, frame, i + j / STREAM_FRAMES)
+                whole_s += times.seconds[name][-1]
                 if j == 0:
                     same.setdefault(name, []).append(float((result.labels == expected["labels"]).mean()))
-            for name, values in per_frame.items():
-                times.setdefault(name, []).extend(values)
-            times.setdefault(f"mpvss, interval {interval}", []).append(
-                sum(map(sum, per_frame.values())) / STREAM_FRAMES
-            )
+            times.add(f"mpvss, interval {interval}", whole_s / STREAM_FRAMES)
         on_round(i + 1, rounds)
     key_frame = streams[STREAM_INTERVALS[0]].segmentor.segment(frames[0], 0.0)
     queries = relevant_queries(key_frame.mask_logits, key_frame.class_logits, StreamConfig.query_tolerance)
     report.relevant_queries = len(queries), len(key_frame.queries)
-    reference = statistics.median(times[TRANSFORMERS])
-    for name, values in times.items():
-        median = statistics.median(values)
-        report.variants.append(
-            VariantReport(name, median * 1e3, reference / median, statistics.mean(same[name]) if name in same else None)
-        )
+    medians_ms = times.medians_ms()
+    for name, median_ms in medians_ms.items():
+        agreement = statistics.mean(same[name]) if name in same else None
+        report.variants.append(VariantReport(name, median_ms, medians_ms[TRANSFORMERS] / median_ms, agreement))
     report.variants += [VariantReport(name, left_out=reason) for name, reason in left_out.items()]
-
-
-def _timed(times: dict[str, list[float]], name: str, function: Callable, *arguments: object):
-    started = time.perf_counter()
-    result = function(*arguments)
-    times.setdefault(name, []).append(time.perf_counter() - started)
-    return result
 
 
 def _transformers(location: str, device: torch.device, compiled: bool = False) -> Labeller:
@@ -287,14 +277,13 @@ def _ceilings(device: torch.device) -> tuple[float, float]:
     )
     rates = []
     for flops, product in products:
-        durations = []
+        watch = Stopwatch()
         for _ in range(4):
-            started = time.perf_counter()
-            product()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            durations.append(time.perf_counter() - started)
-        rates.append(flops / min(durations) / 1e9)
+            with watch:
+                product()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+        rates.append(flops / min(watch.laps_s) / 1e9)
     return tuple(rates)
 
 

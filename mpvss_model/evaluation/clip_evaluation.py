@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from mpvss_model.data import Clip, Frame
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.evaluation.timing import Stopwatch
 from mpvss_model.stamps import stamp_text
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
@@ -30,7 +30,6 @@ class ClipEvaluation:
         confusion: Of all labelled frames so far.
         consistency: Of all videos so far, by window length.
         labelled_frames: Answered frames with ground truth so far.
-        step_s: Seconds spent in `VideoSegmentor.step` so far: neither in reading and decoding frames nor in counting.
 
     Args:
         segmentor: Reset before each clip.
@@ -49,9 +48,14 @@ class ClipEvaluation:
         self._on_frame = on_frame
         self._on_unanswered = on_unanswered
         self.labelled_frames = 0
-        self.step_s = 0.0
+        self._stepping = Stopwatch()
         self.confusion = ConfusionMatrix(len(segmentor.class_names))
         self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
+
+    @property
+    def step_s(self) -> float:
+        """Seconds spent in `VideoSegmentor.step` for frames that were answered: neither in reading frames nor in counting."""
+        return self._stepping.total_s
 
     def run(self, clips: Iterable[Clip]) -> None:
         """Segment and count some clips.
@@ -89,9 +93,8 @@ class ClipEvaluation:
             stamp_ns: When it was taken, in nanoseconds of any clock.
             ground_truth: uint8 ``[H, W]``, or None.
         """
-        started_s = time.perf_counter()
-        segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
-        self.step_s += time.perf_counter() - started_s
+        with self._stepping:
+            segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
         self._on_frame(segmentation)
         if ground_truth is None:
             self._interrupt_video()

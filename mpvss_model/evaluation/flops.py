@@ -16,7 +16,7 @@ from mpvss_model.errors import ConfigError
 from mpvss_model.image import FramePadding
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule, propagate_masks
-from mpvss_model.propagation.registry import Propagator
+from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.runtime.flop_count import count_parameters, counted, meta_tensor, total_gflops
 from mpvss_model.segmentor.cost import PartCost, SegmentorCost
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor

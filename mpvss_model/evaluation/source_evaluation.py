@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -23,7 +22,8 @@ from mpvss_model.errors import (
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
 from mpvss_model.evaluation.flops import stream_cost
-from mpvss_model.propagation.registry import PROPAGATIONS
+from mpvss_model.evaluation.timing import Stopwatch
+from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_model.settings import changed_settings
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
@@ -82,19 +82,20 @@ def evaluate_clips(
     Raises:
         MPVSSError: If clips, model or settings cannot be used, or no frame of the clips can.
     """
-    if propagation != PER_FRAME and propagation not in PROPAGATIONS:
-        raise ConfigError(f"propagation must be one of {PER_FRAME}, {', '.join(PROPAGATIONS)}, got {propagation!r}")
+    if propagation not in (choices := (PER_FRAME, *propagation_choices())):
+        raise ConfigError(f"propagation must be one of {', '.join(choices)}, got {propagation!r}")
     is_per_frame = propagation == PER_FRAME
     config = StreamConfig(max_interval_frames=1) if is_per_frame else config or StreamConfig()
     segmentor = VideoSegmentor.from_pretrained(
-        model, device=device, propagation="auto" if is_per_frame else propagation, precision=precision, config=config
+        model, device=device, propagation=AUTO if is_per_frame else propagation, precision=precision, config=config
     )
     name = segmentor.segmentor.name
     clips = in_classes_of(clips, segmentor.class_names, name)
     counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
     counts = SourceCounts()
     evaluation = ClipEvaluation(segmentor, counter, on_unanswered=lambda error: counts.leave_out(error, _reason(error)))
-    elapsed_s = _evaluate(evaluation, clips, counts)
+    with Stopwatch() as everything:
+        _evaluate(evaluation, clips, counts)
     if counter.frames == 0:
         raise DataError(f"{clips.name} has no frame that can be evaluated: {'; '.join(counts.lines()) or 'no images'}")
     names_and_ious = zip(distinct_names(segmentor.class_names), evaluation.confusion.iou_per_class.tolist(), strict=True)
@@ -105,7 +106,7 @@ def evaluate_clips(
         **{metric: _or_none(value) for metric, value in evaluation.summary().items()},
         gflops_per_frame=_gflops_per_frame(segmentor, counter),
         fps=counter.frames / evaluation.step_s,
-        fps_with_reading=counter.frames / elapsed_s,
+        fps_with_reading=counter.frames / everything.total_s,
         iou_per_class={class_name: _or_none(iou) for class_name, iou in names_and_ious},
         counts=counts,
         notes=(
@@ -122,14 +123,12 @@ def evaluate_clips(
     )
 
 
-def _evaluate(evaluation: ClipEvaluation, clips: ClipSet, counts: SourceCounts) -> float:
-    """Segment and count everything; returns the seconds that it took."""
-    started_s = time.perf_counter()
+def _evaluate(evaluation: ClipEvaluation, clips: ClipSet, counts: SourceCounts) -> None:
+    """Segment and count everything."""
     for clip in clips.clips:
         evaluation.add_video(clip.frames)
         if isinstance(clip.frames, CountedFrames):
             counts.include(clip.frames.counts)
-    return time.perf_counter() - started_s
 
 
 def _encoding_notes(counts: SourceCounts) -> list[str]:

@@ -12,7 +12,7 @@ from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_i
 from mpvss_model.runtime.cuda import GraphedFunction, to_device
 from mpvss_model.segmentor.key_frame import KeyFrame
 
-__all__ = ["MotionPropagator", "RefinedFlowPropagator"]
+__all__ = ["MotionPropagator", "RefinedFlowPropagator", "motion_propagator"]
 
 FLOWS = ("segment", "pixel")
 
@@ -63,9 +63,9 @@ class MotionPropagator:
     """Warps a key frame's mask logits with segment-aware flow (MPVSS, section 3.2).
 
     Args:
-        module: See `MotionWarp`.
-        released_grid: Likewise.
-        flow: Likewise.
+        module: Trained with the segmentor that makes the key frames; on the same device, in evaluation mode.
+        released_grid: The grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+        flow: ``segment`` for a flow per query; ``pixel`` for the pixel-wise flow alone.
 
     Raises:
         ConfigError: If there is no such flow.
@@ -85,12 +85,12 @@ class MotionPropagator:
         return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """As `mpvss_model.propagation.registry.Propagator`."""
+        """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         masks = key_frame.mask_logits[queries]
         return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
 
     def for_new_stream(self) -> MotionPropagator:
-        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        """Another one for another stream, with the same weights; on a GPU it records graphs of its own."""
         return MotionPropagator(self.module, released_grid=self._released_grid, flow=self.name)
 
     def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
@@ -104,9 +104,10 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
     """Carries a key frame's image and masks on by tracked flow, and warps the masks with what motion is left between the two.
 
     Args:
-        module: As for `MotionWarp`; with ``refines_tracked_flow``.
-        released_grid: Likewise.
-        flow: Likewise.
+        module: Trained with the segmentor that makes the key frames, with ``refines_tracked_flow``; on the same device, in
+            evaluation mode.
+        released_grid: The grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+        flow: ``segment`` for a flow per query; ``pixel`` for the pixel-wise flow alone.
 
     Raises:
         ConfigError: If there is no such flow.
@@ -120,15 +121,30 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """As `mpvss_model.propagation.registry.Propagator`."""
+        """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
         masks = warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
         part = self._warp.key_part(warped_image(key_frame.image, flow, key_frame.padding), masks.device)
         return self._warp(masks, frame, part, key_frame.queries, key_frame.queries_of(queries))
 
     def for_new_stream(self) -> RefinedFlowPropagator:
-        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`; on a GPU it records graphs of its own."""
+        """Another one for another stream, with the same weights; on a GPU it records graphs of its own."""
         return RefinedFlowPropagator(self.module, released_grid=self._released_grid, flow=self.name)
+
+
+def motion_propagator(module: MotionModule, *, released_grid: bool, flow: str) -> MotionPropagator | RefinedFlowPropagator:
+    """The propagator that a motion module was trained for.
+
+    Args:
+        module: Trained with the segmentor that makes the key frames; on the same device, in evaluation mode.
+        released_grid: The grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+        flow: ``segment`` for a flow per query; ``pixel`` for the pixel-wise flow alone.
+
+    Raises:
+        ConfigError: If there is no such flow.
+    """
+    kind = RefinedFlowPropagator if module.config.refines_tracked_flow else MotionPropagator
+    return kind(module, released_grid=released_grid, flow=flow)
 
 
 def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:

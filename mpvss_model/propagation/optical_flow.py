@@ -50,12 +50,12 @@ class DenseFlowPropagator:
         self._earlier_gray: np.ndarray | None = None
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
-        """As `mpvss_model.propagation.registry.Propagator`."""
+        """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
         return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
 
     def for_new_stream(self) -> DenseFlowPropagator:
-        """As `mpvss_model.propagation.registry.Propagator.for_new_stream`: OpenCV's flow has buffers that threads must not share."""
+        """Another one for another stream: OpenCV's flow has buffers that threads must not share."""
         return type(self)()
 
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:

@@ -38,7 +38,7 @@ class LoadedModel:
         segmentor: For key frames.
         motion: For the frames in between, a `mpvss_model.motion.module.MotionModule`; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
-        propagation: What ``auto`` stands for, one of `mpvss_model.config.PROPAGATIONS`.
+        propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
     """
 
     segmentor: KeyFrameSegmentor

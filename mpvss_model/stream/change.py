@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["SCENE_CUT", "Change", "is_cut", "measure_change", "thumbnail"]
+__all__ = ["SCENE_CUT", "Change", "Comparison", "is_cut", "measure_change", "thumbnail"]
 
 LONG_SIDE_PX = 80
 SHORT_SIDE_PX = 32  # OpenCV's DIS crashes on thinner images
@@ -46,6 +46,35 @@ class Change:
     def error_map(self, height: int, width: int) -> np.ndarray:
         """``error`` at the resolution of a frame, float32 ``[height, width]``."""
         return cv2.resize(self.error, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+class Comparison:
+    """A frame beside its key frame; what takes time is done when first asked for, once.
+
+    It lives as long as the answer to the frame: so it keeps the key frame's thumbnail rather than the key frame.
+
+    Args:
+        key_thumbnail: Of the key frame, see `thumbnail`.
+        image: The frame, uint8 RGB ``[H, W, 3]``.
+    """
+
+    def __init__(self, key_thumbnail: np.ndarray, image: np.ndarray) -> None:
+        self._key_thumbnail = key_thumbnail
+        self._image = image
+        self._thumbnail: np.ndarray | None = None
+        self._change: Change | None = None
+
+    def thumbnails(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the key frame and of the frame."""
+        if self._thumbnail is None:
+            self._thumbnail = thumbnail(self._image)
+        return self._key_thumbnail, self._thumbnail
+
+    def change(self) -> Change:
+        """What motion between the two does not explain."""
+        if self._change is None:
+            self._change = measure_change(*self.thumbnails())
+        return self._change
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpvss_model.config import StreamConfig
+from mpvss_model.errors import FrameError
+from mpvss_model.stamps import seconds, stamp_text
 from mpvss_model.stream.key_frame_job import Failure, KeyFrameJob, Reference
 from mpvss_model.stream.schedule import KeyFrameReason, RestartReason
 
@@ -50,3 +53,54 @@ class StreamState:
     def first_key_frame_reason(self) -> KeyFrameReason:
         """Why the first key frame is one."""
         return KeyFrameReason.FIRST if self.restart_reason is None else KeyFrameReason.RESET
+
+    def break_before(self, frame: np.ndarray, stamp_ns: int, *, max_gap_s: float) -> RestartReason | None:
+        """Why a frame does not go on with the stream, or None if it does.
+
+        Args:
+            frame: uint8 RGB ``[H, W, 3]``.
+            stamp_ns: Of the frame.
+            max_gap_s: The longest time since the last frame, in seconds, that does not break the stream.
+
+        Raises:
+            FrameError: If the frame before it had the same stamp.
+        """
+        if self.last_stamp_ns is None:
+            return None
+        if stamp_ns == self.last_stamp_ns:
+            cause = "" if stamp_ns else "; the camera's driver may not stamp its images"
+            raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_text(stamp_ns)}{cause}")
+        if frame.shape != self.frame_shape:
+            return RestartReason.FRAME_SIZE
+        if stamp_ns < self.last_stamp_ns:
+            return RestartReason.STAMP_WENT_BACK
+        return RestartReason.GAP if seconds(stamp_ns - self.last_stamp_ns) > max_gap_s else None
+
+    def note_frame(self, frame: np.ndarray, stamp_ns: int) -> None:
+        """The stream goes on with this frame, uint8 RGB ``[H, W, 3]``."""
+        if self.last_stamp_ns is not None:
+            self.elapsed_s = seconds(stamp_ns - self.last_stamp_ns)
+        self.last_stamp_ns, self.frame_shape = stamp_ns, frame.shape
+        self.frames_since_key += 1
+
+    def note_key_frame(self, reference: Reference) -> None:
+        """A key frame is finished: later frames are answered from it."""
+        self.reference = reference
+        self.reference_is_new = True
+        self.unexplained_s = 0.0
+        self.compared_frame = reference.key_frame.image
+        self.failure = None
+
+    def note_failure(self, error: Exception, reason: KeyFrameReason, config: StreamConfig) -> None:
+        """A key frame that was due for this reason could not be made."""
+        self.failure = Failure.of(error, reason=reason, previous=self.failure, stamp_ns=self.last_stamp_ns, config=config)
+
+    def note_answer(self) -> tuple[bool, RestartReason | None]:
+        """A frame is answered.
+
+        Returns:
+            Whether it is the first from its key frame; and `restart_reason` if it is the first of the stream.
+        """
+        is_new, self.reference_is_new = self.reference_is_new, False
+        restart_reason, self.is_answered = None if self.is_answered else self.restart_reason, True
+        return is_new, restart_reason

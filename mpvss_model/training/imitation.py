@@ -18,7 +18,8 @@ from mpvss_model.checkpoints.mpvss_model import MPVSSModel
 from mpvss_model.checkpoints.starting_model import StartingModel, load_start, with_motion
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
-from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
+from mpvss_model.segmentor.shipped_models import model_location
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.predictor import Predictor
 from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
 from mpvss_model.training.samples.datasets import FlawedFrameDataset

@@ -22,7 +22,8 @@ from mpvss_model.checkpoints.starting_model import (
 from mpvss_model.data import ClipSet, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
-from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
+from mpvss_model.segmentor.shipped_models import model_location
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.recipe.config import IMITATION_STAGES, ModelConfig, TrainingConfig
 from mpvss_model.training.registry import STAGES
 from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console

@@ -18,10 +18,12 @@ from mpvss_model.config import StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.module import propagate_masks
-from mpvss_model.propagation.registry import CopyPropagator, make_propagator
+from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 from mpvss_model.segmentor.mask2former.training_network import Predictions
-from mpvss_model.stream.video_segmentor import VideoSegmentor, model_location
+from mpvss_model.segmentor.shipped_models import model_location
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.losses.flow import flow_loss
 from mpvss_model.training.losses.segmentation import segmentation_losses
 from mpvss_model.training.predictor import Predictor

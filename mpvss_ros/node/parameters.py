@@ -12,7 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, PROPAGATIONS, DecodingConfig
+from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, DecodingConfig
+from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_model.settings import Setting, settings_of
 from mpvss_ros.node.class_map import parse_entries
 
@@ -148,9 +149,9 @@ PARAMETERS = (
     ),
     Parameter(
         name="propagation",
-        default="auto",
+        default=AUTO,
         description="How masks reach the frames in between; auto: what the model recommends, tracked without a motion module",
-        choices=PROPAGATIONS,
+        choices=propagation_choices(),
     ),
     Parameter(
         name="device",

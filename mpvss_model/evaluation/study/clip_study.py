@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +17,9 @@ from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
 from mpvss_model.evaluation.study.result import ClipResult, study_digest
 from mpvss_model.evaluation.study.shared_segmentor import SharedSegmentor
 from mpvss_model.motion.module import MotionModule
-from mpvss_model.propagation.registry import make_propagator
+from mpvss_model.propagation.propagator import Propagator
+from mpvss_model.propagation.registry import make_propagator, propagations
+from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.registry import LoadedModel
 from mpvss_model.semantics import UNLABELED
@@ -26,13 +27,10 @@ from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["ClipStudy", "methods_of"]
 
-MODEL_FREE_METHODS = ("copy", "dense", "tracked")
-MOTION_METHODS = ("pixel", "segment")
-
 
 def methods_of(motion: MotionModule | None) -> tuple[str, ...]:
     """The ways of propagation that a model can do, simplest first."""
-    return MODEL_FREE_METHODS if motion is None else MODEL_FREE_METHODS + MOTION_METHODS
+    return tuple(row.name for row in propagations() if motion is not None or not row.needs_motion)
 
 
 class ClipStudy:
@@ -48,7 +46,7 @@ class ClipStudy:
         self.config = config
         self.methods = methods_of(model.motion)
         self.runs = config.runs(self.methods, model.propagation)
-        self._whole_costs: dict[tuple[int, int], Cost | None] = {}
+        self._costs: dict[tuple[MotionModule | None, tuple[int, int]], Cost | None] = {}
 
     @cached_property
     def digest(self) -> bytes:
@@ -59,11 +57,7 @@ class ClipStudy:
         """A new stream; ``segmentor`` takes the place of the model's own."""
         return VideoSegmentor(
             segmentor=segmentor or self.model.segmentor,
-            propagator=make_propagator(
-                "copy" if run.method == PER_FRAME else run.method,
-                motion=self.model.motion,
-                released_grid=self.model.released_grid,
-            ),
+            propagator=self._propagator(run.method),
             config=StreamConfig(
                 max_interval_frames=run.interval,
                 motion_threshold=run.motion_threshold,
@@ -73,13 +67,17 @@ class ClipStudy:
 
     def cost(self, method: str, frame_size: tuple[int, int]) -> Cost | None:
         """Cost of a method for frames of some height and width; None where the segmentor's cost cannot be counted."""
-        if frame_size not in self._whole_costs:
-            propagator = make_propagator(self.methods[-1], motion=self.model.motion)
-            self._whole_costs[frame_size] = stream_cost(self.model.segmentor, propagator, frame_size=frame_size)
-        whole = self._whole_costs[frame_size]
-        if whole is None or method in MOTION_METHODS:
-            return whole
-        return replace(whole, parts={name: part for name, part in whole.parts.items() if name != "motion"})
+        propagator = self._propagator(method)
+        # Methods that run no module, or the same one, cost the same.
+        key = propagator.module, frame_size
+        if key not in self._costs:
+            self._costs[key] = stream_cost(self.model.segmentor, propagator, frame_size=frame_size)
+        return self._costs[key]
+
+    def _propagator(self, method: str) -> Propagator:
+        if method == PER_FRAME:
+            return CopyPropagator()
+        return make_propagator(method, motion=self.model.motion, released_grid=self.model.released_grid)
 
     def measure(self, clip: Clip) -> ClipResult:
         """Label a clip in every way and compare with its ground truth.

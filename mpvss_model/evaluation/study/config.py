@@ -15,7 +15,7 @@ class Run:
     """One way of labelling a video.
 
     Attributes:
-        method: `PER_FRAME`, or one of `mpvss_model.propagation.registry.PROPAGATIONS`.
+        method: `PER_FRAME`, or one of `mpvss_model.propagation.registry.propagation_names`.
         interval: A key frame every so many frames.
         motion_threshold: See `StreamConfig`; above 0, key frames also come by motion, and ``interval`` is the most.
         history_weight: See `StreamConfig`.

@@ -12,9 +12,9 @@ from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import PER_FRAME
 from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
+from mpvss_model.evaluation.study.latency import Latency
 from mpvss_model.evaluation.study.result import ClipResult
 from mpvss_model.evaluation.study.study_report import RunFigures, SourceFigures
-from mpvss_model.evaluation.study.timing import Latency
 
 __all__ = ["NO_CORRUPTION", "source_summary"]
 

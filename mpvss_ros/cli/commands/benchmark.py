@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mpvss_model.propagation.registry import propagation_choices
 from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, PrecisionOption, ThreadsOption
 
 __all__ = ["benchmark"]
@@ -19,7 +20,7 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="r50, swin-t, default-320x240, default-640x480, or all.")] = "default-320x240",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    propagation: Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense or copy.")] = "auto",
+    propagation: Annotated[str, typer.Option(help=f"{', '.join(propagation_choices())}.")] = "auto",
     threads: ThreadsOption = 0,
     rounds: Annotated[int, typer.Option(help="How often each variant has its turn.", min=1)] = 3,
     compiled: Annotated[bool, typer.Option(help="Also transformers with torch.compile, which takes minutes.")] = True,

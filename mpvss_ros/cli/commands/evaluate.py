@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.propagation.registry import propagation_choices
 from mpvss_ros.cli.common.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption, TopicOption, with_settings
 
 __all__ = ["evaluate"]
@@ -15,7 +16,7 @@ __all__ = ["evaluate"]
 SourceArgument = Annotated[
     Path, typer.Argument(help="Bag, folder of frames, or data set (VSPW, Cityscapes).", show_default=False)
 ]
-PropagationOption = Annotated[str, typer.Option(help="auto, segment, pixel, tracked, dense, copy; per-frame for none at all.")]
+PropagationOption = Annotated[str, typer.Option(help=f"{', '.join(propagation_choices())}; per-frame for none at all.")]
 OutOption = Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)]
 SplitOption = Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)]
 

@@ -17,8 +17,8 @@ from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.errors import PropagationError
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_model.segmentor.registry import load_model
+from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.semantics import best_labels, class_scores, label_map, relevant_queries
-from mpvss_model.stream.video_segmentor import model_location
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, BagWriter
 from mpvss_ros.bags.bag_frames import Bag, bag_frames
 from mpvss_ros.bags.labelled_source import open_labelled_source

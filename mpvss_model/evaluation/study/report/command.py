@@ -26,7 +26,8 @@ from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.source import Source, check_names
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
 from mpvss_model.files import write_whole
-from mpvss_model.stream.video_segmentor import model_location, resolve_device
+from mpvss_model.runtime.device import resolve_device
+from mpvss_model.segmentor.shipped_models import model_location
 
 __all__ = ["run_study"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mpvss_model.evaluation.study import NO_CORRUPTION
 from mpvss_model.evaluation.study.report.methods import run_label
 from mpvss_model.evaluation.study.study_report import RunFigures, SourceReport, StudyReport
+from mpvss_model.propagation.registry import propagation_named, propagations
 
 __all__ = ["markdown"]
 
@@ -18,7 +19,7 @@ def markdown(report: StudyReport) -> str:
     sources = report.sources
     parts = [
         f"# How well `{report.model}` labels video",
-        INTRODUCTION,
+        _introduction(sources[0]),
         _facts(report),
         "## Key-frame interval",
         "![mIoU over the key-frame interval](miou_over_interval.png)",
@@ -46,11 +47,12 @@ def markdown(report: StudyReport) -> str:
 
 
 INTRODUCTION = """\
-A key frame goes through the whole segmentor, and its masks are carried to the frames in between. *Copy* leaves them where they
-are; *dense flow* moves them all by ordinary optical flow from the frame to the key frame (OpenCV's DIS); *tracked flow* adds
-up the same kind of flow from frame to frame; *pixel-wise learned flow* moves them all by the flow that the motion module sees;
-*segment-aware flow* moves each mask by a flow of its own (MPVSS). *Per frame* segments every frame. *With history*, a key
-frame takes earlier ones into account. This page and its pictures are generated; `study.json` has all figures."""
+A key frame goes through the whole segmentor, and its masks are carried to the frames in between:
+
+{ways}
+
+*Per frame* segments every frame. *With history*, a key frame takes earlier ones into account. This page and its pictures are
+generated; `study.json` has all figures."""
 
 METRICS = """\
 mIoU and weighted IoU compare with ground truth, in %; in brackets the difference from segmentation per frame, in points.
@@ -63,6 +65,11 @@ JPEG compression of quality 50; Gaussian noise of standard deviation 20 (of 255)
 3 % of the image's width in random directions. In brackets the difference in points."""
 
 
+def _introduction(source: SourceReport) -> str:
+    rows = [propagation_named(name) for name in dict.fromkeys(run.method for run in source.figures.grid[1:])]
+    return INTRODUCTION.format(ways="\n".join(f"- *{row.label}* {row.description}" for row in rows))
+
+
 def _facts(report: StudyReport) -> str:
     facts = [
         f"Model: `{report.model}`, {len(report.class_names)} classes, {report.parameters / 1e6:.1f} M parameters",
@@ -73,7 +80,8 @@ def _facts(report: StudyReport) -> str:
     if report.command:
         facts.append(f"Command: `{report.command}`")
     if not report.has_motion_module:
-        facts.append("Left out: learned flow, pixel-wise and segment-aware, since the model has no motion module")
+        left_out = " and ".join(row.label for row in propagations() if row.needs_motion)
+        facts.append(f"Left out: {left_out}, since the model has no motion module")
     if report.refines_tracked_flow:
         facts.append("Learned flow, pixel-wise and segment-aware, is estimated on top of tracked flow")
     return "\n".join(f"- {fact}" for fact in facts)

@@ -6,30 +6,36 @@ from dataclasses import dataclass
 
 from mpvss_model.evaluation.study import PER_FRAME
 from mpvss_model.evaluation.study.study_report import RunFigures
+from mpvss_model.propagation.registry import propagation_named
 
-__all__ = ["METHODS", "Method", "run_label"]
+__all__ = ["Method", "method_named", "run_label"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """Name, colour and marker of a way of labelling."""
+    """How a way of labelling appears in tables and plots; see `mpvss_model.propagation.propagation.Propagation`."""
 
     label: str
     color: str
     marker: str
 
 
-# Colours of Okabe and Ito, which colour-blind readers can tell apart.
-METHODS = {
-    PER_FRAME: Method("per frame", "#333333", ""),
-    "copy": Method("copy", "#E69F00", "v"),
-    "dense": Method("dense flow (DIS)", "#0072B2", "s"),
-    "tracked": Method("tracked flow (DIS)", "#56B4E9", "^"),
-    "pixel": Method("pixel-wise learned flow", "#CC79A7", "D"),
-    "segment": Method("segment-aware flow", "#009E73", "o"),
-}
+# Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+EVERY_FRAME = Method("per frame", "#333333", "")
+
+
+def method_named(name: str) -> Method:
+    """The appearance of a way of propagation, or of `PER_FRAME`.
+
+    Raises:
+        ConfigError: If there is no such way.
+    """
+    if name == PER_FRAME:
+        return EVERY_FRAME
+    row = propagation_named(name)
+    return Method(row.label, row.color, row.marker)
 
 
 def run_label(run: RunFigures) -> str:
     """What an entry of a study's grid is called."""
-    return METHODS[run.method].label + (", with history" if run.history_weight else "")
+    return method_named(run.method).label + (", with history" if run.history_weight else "")

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from mpvss_model.data import Clip, Frame
 from mpvss_model.evaluation.study import ClipResult, ClipStudy, Run
-from mpvss_model.evaluation.study.report.methods import METHODS
+from mpvss_model.evaluation.study.report.methods import method_named
 from mpvss_model.evaluation.study.report.plots import save_figure
 from mpvss_model.evaluation.study.source import Source
 from mpvss_model.overlay import PALETTE
@@ -139,7 +139,7 @@ def _frame_at(clip: Clip, index: int) -> Frame:
 
 
 def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch]) -> Figure:
-    columns = ["image", "ground truth", *(METHODS[run.method].label for run in runs)]
+    columns = ["image", "ground truth", *(method_named(run.method).label for run in runs)]
     height, width = next(iter(rows.values()))[0].pixels.shape[:2]
     row_height_in = TILE_WIDTH_IN * height / width + 0.25
     figure, axes = pyplot.subplots(

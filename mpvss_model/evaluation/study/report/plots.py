@@ -19,7 +19,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
-from mpvss_model.evaluation.study.report.methods import METHODS, run_label  # noqa: E402
+from mpvss_model.evaluation.study.report.methods import method_named, run_label  # noqa: E402
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport  # noqa: E402
 from mpvss_model.files import write_whole  # noqa: E402
 
@@ -127,7 +127,7 @@ def _robustness_bars(sources: Sequence[SourceReport]) -> Figure:
 
 
 def _line(method: str) -> dict[str, object]:
-    style = METHODS[method]
+    style = method_named(method)
     line = "--" if method == PER_FRAME else "-"
     return {"label": style.label, "color": style.color, "marker": style.marker, "linestyle": line, "linewidth": 1.6}
 

@@ -16,7 +16,7 @@ from mpvss_model.segmentor.mask2former.backbones import mask2former_config, pape
 from mpvss_model.segmentor.mask2former.fast_network import KEPT_SIZES, FastMask2Former
 from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.registry import load_model
-from mpvss_model.stream.video_segmentor import WEIGHTS_DIR
+from mpvss_model.segmentor.shipped_models import WEIGHTS_DIR
 
 CPU = torch.device("cpu")
 ROOMS = str(WEIGHTS_DIR / "rooms-lite")

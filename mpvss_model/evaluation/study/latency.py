@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import statistics
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from mpvss_model.data import Frame
 from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import PER_FRAME
-from mpvss_model.stream.video_segmentor import VideoSegmentor
+from mpvss_model.evaluation.timing import Stopwatch, Timings
 
 __all__ = ["Latency", "measure_latency"]
 
@@ -48,25 +44,17 @@ def measure_latency(study: ClipStudy, frames: Iterable[Frame], pairs: int = 12) 
     images = [frame.read_image() for frame in itertools.islice(frames, 2 * (pairs + 1))]
     ways = dict.fromkeys(replace(run, interval=2, motion_threshold=0.0) for run in study.runs[1:])
     streams = {run.way: study.stream(run) for run in ways}
-    key_s: dict[str, list[float]] = {way: [] for way in streams}
-    propagated_s: dict[str, list[float]] = {way: [] for way in streams}
+    key_frames, propagated_frames = Timings(), Timings()
     for number in range(pairs + 1):
         for way, stream in streams.items():
-            for times, i in ((key_s, 2 * number), (propagated_s, 2 * number + 1)):
-                # A clip that is too short starts over.
-                elapsed_s = _timed_step(stream, images[i % len(images)], i * FRAME_INTERVAL_NS)
+            for timings, i in ((key_frames, 2 * number), (propagated_frames, 2 * number + 1)):
+                with Stopwatch() as watch:
+                    # A clip that is too short starts over.
+                    stream.step(images[i % len(images)], stamp_ns=i * FRAME_INTERVAL_NS)
                 if number > 0:
-                    times[way].append(elapsed_s)
+                    timings.add(way, watch.total_s)
     # Methods differ in what comes after a key frame.
-    key_s[PER_FRAME] = [elapsed_s for method in study.methods for elapsed_s in key_s[method]]
-    return Latency(key_ms=_medians_ms(key_s), propagated_ms=_medians_ms(propagated_s))
-
-
-def _medians_ms(times_s: dict[str, list[float]]) -> dict[str, float]:
-    return {way: 1000 * statistics.median(values) for way, values in times_s.items()}
-
-
-def _timed_step(stream: VideoSegmentor, image: np.ndarray, stamp_ns: int) -> float:
-    started_s = time.perf_counter()
-    stream.step(image, stamp_ns=stamp_ns)
-    return time.perf_counter() - started_s
+    for method in study.methods:
+        for duration_s in key_frames.seconds[method]:
+            key_frames.add(PER_FRAME, duration_s)
+    return Latency(key_ms=key_frames.medians_ms(), propagated_ms=propagated_frames.medians_ms())

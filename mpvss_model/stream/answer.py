@@ -1,0 +1,85 @@
+"""Labels of one frame, from the masks of the last good key frame."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.semantics import best_labels
+from mpvss_model.stream.change import Change
+from mpvss_model.stream.evidence import Evidence, Segments
+from mpvss_model.stream.key_frame_job import Reference
+from mpvss_model.stream.seen_frame import SeenFrame
+from mpvss_model.stream.segmentation import Segmentation
+from mpvss_model.stream.state import StreamState
+
+__all__ = ["answer"]
+
+
+def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segmentation:
+    """Label a frame.
+
+    Args:
+        state: Of the stream; that the frame is answered is noted there.
+        seen: The frame at hand. Unless it is the key frame itself, it stands beside the stream's last good one.
+        max_key_age_s: See `StreamConfig`.
+
+    Raises:
+        SegmentorError: If there is no key frame.
+        StaleKeyFrameError: If the key frame is ``max_key_age_s`` old.
+        PropagationError: If its masks could not be carried to the frame.
+    """
+    reference = state.reference
+    fault = state.failure and state.failure.text
+    if reference is None:
+        raise SegmentorError(f"no key frame: {fault}")
+    is_key_frame = seen.stamp_ns == reference.stamp_ns
+    key_age_s = 0.0 if is_key_frame else seen.key_age_s
+    if key_age_s >= max_key_age_s:
+        raise StaleKeyFrameError(
+            f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {max_key_age_s:g}: "
+            f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
+        )
+    segments, labels = _labelled(reference, None if is_key_frame else seen)
+    is_new, restart_reason = state.note_answer()
+    return Segmentation(
+        labels=labels,
+        is_key_frame=is_key_frame,
+        is_from_new_key_frame=is_new,
+        key_frame_reason=reference.reason,
+        restart_reason=restart_reason,
+        stamp_ns=seen.stamp_ns,
+        key_stamp_ns=reference.stamp_ns,
+        segmentor_s=reference.segmentor_s,
+        freshness=1.0 - key_age_s / max_key_age_s,
+        fault=fault,
+        evidence=_key_frame_evidence(segments, reference) if is_key_frame else _evidence(segments, seen),
+    )
+
+
+def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[Segments, np.ndarray]:
+    """The masks of a frame, or of the key frame itself, and the class of each pixel that they give."""
+    key_frame, queries = reference.key_frame, reference.queries
+    try:
+        masks = key_frame.mask_logits[queries] if seen is None else seen.masks()
+        segments = Segments(masks, key_frame.class_logits[queries], key_frame.padding)
+        return segments, _own_array(best_labels(masks, segments.class_logits, segments.padding))
+    except Exception as error:  # whatever the propagation does, the stream goes on
+        raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _own_array(labels: torch.Tensor) -> np.ndarray:
+    """A copy, since what is cropped or lent by torch may be part of something larger."""
+    return labels.cpu().numpy().copy()
+
+
+def _evidence(segments: Segments, seen: SeenFrame) -> Evidence:
+    return Evidence(segments=segments, change=seen.comparison.change, thumbnails=seen.comparison.thumbnails)
+
+
+def _key_frame_evidence(segments: Segments, reference: Reference) -> Evidence:
+    """A key frame does not change against itself."""
+    return Evidence(segments=segments, change=partial(Change.none, reference.thumbnail.shape), thumbnails=None)

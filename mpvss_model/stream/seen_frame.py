@@ -1,0 +1,72 @@
+"""The frame at hand, beside the last good key frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mpvss_model.propagation.propagator import Propagator
+from mpvss_model.stamps import seconds
+from mpvss_model.stream.change import Comparison
+from mpvss_model.stream.history import History
+from mpvss_model.stream.key_frame_job import Reference, check_finite
+
+__all__ = ["SeenFrame"]
+
+
+class SeenFrame:
+    """One frame, and what its key frame tells about it; all that takes time is done when first asked for, once.
+
+    Attributes:
+        image: uint8 RGB ``[H, W, 3]``.
+        stamp_ns: Of the frame.
+        comparison: With the key frame; None without one.
+
+    Args:
+        image: uint8 RGB ``[H, W, 3]``.
+        stamp_ns: Of the frame.
+        reference: The last good key frame, if there is one.
+        propagator: Carries its masks to the frame.
+    """
+
+    def __init__(self, image: np.ndarray, stamp_ns: int, *, reference: Reference | None, propagator: Propagator) -> None:
+        self.image = image
+        self.stamp_ns = stamp_ns
+        self.comparison = None if reference is None else Comparison(reference.thumbnail, image)
+        self._reference = reference
+        self._propagator = propagator
+        self._masks: torch.Tensor | None = None
+
+    @property
+    def key_age_s(self) -> float:
+        """How much later it was taken than its key frame, in seconds; by `mpvss_model.stamps.seconds`."""
+        return seconds(self.stamp_ns - self._reference.stamp_ns)
+
+    def masks(self) -> torch.Tensor:
+        """The key frame's mask logits carried to the frame, ``[Q', H'/4, W'/4]``, of the queries that matter.
+
+        Raises:
+            Exception: Anything that the propagator raises.
+            ValueError: If they are not finite.
+        """
+        if self._masks is None:
+            masks = self._propagator.propagate(self._reference.key_frame, self.image, self._reference.queries)
+            check_finite("propagated masks", masks)
+            self._masks = masks
+        return self._masks
+
+    def history(self, *, weight: float, max_key_age_s: float) -> History | None:
+        """What earlier key frames say about the frame; None if they are not asked, too old, or cannot be carried to it.
+
+        Args:
+            weight: See `StreamConfig.history_weight`.
+            max_key_age_s: See `StreamConfig`.
+        """
+        if weight == 0.0 or self._reference is None or self.key_age_s >= max_key_age_s:
+            return None
+        try:
+            masks = self.masks()
+        except Exception:  # a key frame can do without; frames in between cannot, and say what is wrong
+            return None
+        class_logits = self._reference.key_frame.class_logits[self._reference.queries]
+        return History(mask_logits=masks, class_logits=class_logits, change=self.comparison.change(), weight=weight)
