@@ -11,7 +11,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerForUniversalSegmentationOutput
 
-import mpvss_model.segmentor.mask2former.efficientnet_lite  # noqa: F401  registers the backbone with transformers
+import mpvss_model.segmentor.mask2former.efficientnet_lite
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
@@ -23,8 +23,7 @@ __all__ = ["MPVSSConfig", "MPVSSModel", "paper_config"]
 
 @strict
 class MPVSSConfig(PreTrainedConfig):
-    r"""
-    segmentor (`dict` or `Mask2FormerConfig`, *optional*):
+    r"""segmentor (`dict` or `Mask2FormerConfig`, *optional*):
         The key-frame segmentor.
     motion (`dict`, *optional*):
         Fields of a `MotionConfig`; without them the model has no motion module.

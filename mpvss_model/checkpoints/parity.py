@@ -176,9 +176,7 @@ def _motion_outputs(module: MotionModule, arrays: Mapping[str, np.ndarray]) -> d
         raise DataError("a fixture of a motion module needs an array 'a/current_image'")
     outputs = {}
     for case in cases:
-        current, key, queries, mask_logits = (
-            torch.from_numpy(_array(arrays, case + name)) for name in MOTION_INPUTS
-        )
+        current, key, queries, mask_logits = (torch.from_numpy(_array(arrays, case + name)) for name in MOTION_INPUTS)
         current, key = current.unsqueeze(0), key.unsqueeze(0)
         motion = module(current, key, queries.transpose(0, 1))
         outputs[case + "encoder_input"] = torch.cat([half_size_input(current), half_size_input(key)], dim=1)

@@ -133,7 +133,8 @@ def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:
     """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs: OpenCV crashes
-    on thinner images."""
+    on thinner images.
+    """
     sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
     height, width = (side * MASK_STRIDE for side in sides)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -50,9 +50,7 @@ def bag_from_video(video: Path, bag: Path) -> int:
         while ok:
             _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             stamp_ns = FIRST_STAMP_NS + frames * period_ns
-            writer.write_compressed_image(
-                TOPIC, stamp_ns=stamp_ns, frame_id=FRAME_ID, file_format="jpeg", data=jpeg.tobytes()
-            )
+            writer.write_compressed_image(TOPIC, stamp_ns=stamp_ns, frame_id=FRAME_ID, file_format="jpeg", data=jpeg.tobytes())
             frames += 1
             ok, image = capture.read()
     return frames

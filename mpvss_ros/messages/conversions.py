@@ -79,9 +79,7 @@ def image_message(image: np.ndarray, encoding: str, header) -> Image:
     data = array("B")
     data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     height, width = image.shape[:2]
-    return Image(
-        header=header, height=height, width=width, encoding=encoding, step=image[0].size, is_bigendian=0, data=data
-    )
+    return Image(header=header, height=height, width=width, encoding=encoding, step=image[0].size, is_bigendian=0, data=data)
 
 
 def compressed_message(image: np.ndarray, file_format: str, header, *, quality: int = 95) -> CompressedImage:

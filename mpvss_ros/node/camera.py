@@ -89,9 +89,7 @@ class Camera:
         self._prefix = f"{name}/" if name else ""
         self._stream = stream
         lossless = config.mode == "lossless"
-        self.mailbox = FrameMailbox(
-            capacity=config.queue_size if lossless else 1, newest_wins=not lossless, changed=changed
-        )
+        self.mailbox = FrameMailbox(capacity=config.queue_size if lossless else 1, newest_wins=not lossless, changed=changed)
         self._subscriptions: list[Subscription] = []
         self._subscribed_s = 0.0
         # Orders what is asked for and the publication of the frame at hand: none is published after it was called off.

@@ -113,9 +113,7 @@ class Outputs:
         try:
             from vision_msgs.msg import LabelInfo, VisionClass
         except ImportError:
-            self._node.get_logger().warning(
-                "vision_msgs is not installed: the topic label_info is not published", once=True
-            )
+            self._node.get_logger().warning("vision_msgs is not installed: the topic label_info is not published", once=True)
             return
         names = enumerate(self._class_map.names)
         message = LabelInfo(class_map=[VisionClass(class_id=i, class_name=name) for i, name in names])

@@ -26,9 +26,7 @@ def unused_overrides(given: Iterable[str], *, declared: Collection[str], image_t
     """
     unknown = [name for name in given if name not in declared]
     texts = [
-        _unused_qos(name.removeprefix(QOS_PREFIX), image_topics)
-        if name.startswith(QOS_PREFIX)
-        else _unknown(name, declared)
+        _unused_qos(name.removeprefix(QOS_PREFIX), image_topics) if name.startswith(QOS_PREFIX) else _unknown(name, declared)
         for name in unknown
     ]
     return [text for text in dict.fromkeys(texts) if text]
@@ -37,7 +35,9 @@ def unused_overrides(given: Iterable[str], *, declared: Collection[str], image_t
 def _unknown(name: str, declared: Collection[str]) -> str:
     wanted = name.lower().replace("-", "_")
     nearest = get_close_matches(wanted, declared, n=2)
-    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else "'segmentation_node --help' lists those that it has"
+    hint = (
+        f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else "'segmentation_node --help' lists those that it has"
+    )
     return f"parameter {name!r} is unknown and has no effect: {hint}"
 
 

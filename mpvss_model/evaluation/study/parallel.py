@@ -60,9 +60,7 @@ class WorkerSettings:
         return ClipStudy(model=model, config=self.config)
 
 
-def measure_clips(
-    jobs: Sequence[ClipJob], *, settings: WorkerSettings, workers: int
-) -> Iterator[tuple[ClipJob, ClipResult]]:
+def measure_clips(jobs: Sequence[ClipJob], *, settings: WorkerSettings, workers: int) -> Iterator[tuple[ClipJob, ClipResult]]:
     """Measure clips, or take up what their files hold; yields in the order in which they are finished.
 
     Args:

@@ -159,9 +159,7 @@ def _products(indices: torch.Tensor, rows: torch.Tensor, bags: torch.Tensor) -> 
     return torch.sparse.sampled_addmm(pattern, bags, rows.t(), beta=0.0).values().view(count, size)
 
 
-def _position_gradients(
-    products: torch.Tensor, samples: _Samples, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _position_gradients(products: torch.Tensor, samples: _Samples, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of the offsets and the attention, as large as these."""
     upper_left, upper_right, lower_left, lower_right = products.view(*weights.shape[:3], 4, -1).unbind(3)
     right, below = samples.fractions.unbind(2)

@@ -255,9 +255,7 @@ def _general_gradients(
     )[:2]
 
 
-def _weight_gradient_3x3(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: _Geometry
-) -> torch.Tensor:
+def _weight_gradient_3x3(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: _Geometry) -> torch.Tensor:
     """Of a depthwise convolution with unequal padding: with that spelled out, since more padding than 1 is slow."""
     starts = [pad - step * out for pad, step, out in zip(geometry.padding, geometry.stride, geometry.left_out)]
     seen = _window(x, *starts, *((side - 1) * step + 3 for side, step in zip(gradient.shape[2:], geometry.stride)))
@@ -265,9 +263,7 @@ def _weight_gradient_3x3(
     return _general_gradients(gradient, seen, weight, inner, False, True)[1]
 
 
-def _weight_gradient_5x5(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: _Geometry
-) -> torch.Tensor:
+def _weight_gradient_5x5(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: _Geometry) -> torch.Tensor:
     """Of a depthwise convolution: put together from the fast ones of 3x3 corners, which agree where they overlap."""
     result = torch.empty_like(weight)
     kernel = weight.new_empty(len(weight), 1, 3, 3)

@@ -150,9 +150,7 @@ def _color_changes(rng: np.random.Generator) -> list[ImageChange]:
     return [change for change in [change_brightness, *changes] if rng.random() < 0.5]
 
 
-def _with_sensor_flaws(
-    images: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator
-) -> list[np.ndarray]:
+def _with_sensor_flaws(images: list[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
     """Each with flaws of its own."""
     return [_flawed(image, config, rng) for image in images]
 

@@ -39,6 +39,7 @@ def study(
     from rich.progress import Progress
 
     from mpvss_model.evaluation.study.report.command import run_study
+    from mpvss_model.propagation.registry import propagations
     from mpvss_ros.bags.labelled_source import open_sources
 
     given_names = [name.strip() for name in names.split(",")] if names else []
@@ -57,5 +58,6 @@ def study(
             on_clip=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if not report.has_motion_module:
-        console.print(f"left out pixel and segment: model {report.model!r} has no motion module")
+        left_out = " and ".join(row.name for row in propagations() if row.needs_motion)
+        console.print(f"left out {left_out}: model {report.model!r} has no motion module")
     console.print(f"  {out / 'README.md'}")

@@ -41,9 +41,7 @@ def pairs(probability: float, seed: int = 0, **settings) -> FramePairDataset:
         return Frame(stamp_ns=i * 66_666_667, read_image=lambda: image // 2 + i, read_label=lambda: label)
 
     clips = ClipSet("one clip", ("a", "b"), (Clip("a", [frame(i) for i in range(5)]),))
-    augmentation = AugmentationConfig(
-        short_sides_px=(HEIGHT, 112), synthetic_probability=probability, **(SETTINGS | settings)
-    )
+    augmentation = AugmentationConfig(short_sides_px=(HEIGHT, 112), synthetic_probability=probability, **(SETTINGS | settings))
     return FramePairDataset(clips, max_frame_distance=10, augmentation=augmentation, seed=seed)
 
 

@@ -233,7 +233,9 @@ def test_pairs_of_one_key_frame_teach_as_pairs_of_their_own(motion_stage):
     labels = torch.randint(0, 3, (2, 2, 64, 64), dtype=torch.uint8)
     shared = {"key_image": images[:, 0], "image": images[:, 1:], "label": labels}
     alone = {
-        "key_image": images[:, 0].repeat_interleave(2, 0), "image": images[:, 1:].flatten(0, 1), "label": labels.flatten(0, 1)
+        "key_image": images[:, 0].repeat_interleave(2, 0),
+        "image": images[:, 1:].flatten(0, 1),
+        "label": labels.flatten(0, 1),
     }
     losses = []
     for batch in (shared, alone):

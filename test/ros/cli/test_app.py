@@ -75,9 +75,7 @@ def broken_bag(tmp_path):
         (["import-video", "nowhere.mp4", "bag"], "no video at 'nowhere.mp4'"),
     ],
 )
-def test_bad_input_gets_one_line_and_code_2_and_leaves_nothing(
-    mpvss, arguments, message, tmp_path, two_cameras, broken_bag
-):
+def test_bad_input_gets_one_line_and_code_2_and_leaves_nothing(mpvss, arguments, message, tmp_path, two_cameras, broken_bag):
     work = tmp_path / "work"
     (work / "empty").mkdir(parents=True)
     places = {"empty": work / "empty", "two_cameras": two_cameras, "broken_bag": broken_bag}

@@ -198,7 +198,7 @@ def test_a_replay_goes_on_when_all_its_frames_are_refused(create_node, peer, bag
 @pytest.fixture
 def odd_model(tiny_checkpoint, tmp_path):
     """A model with a comma in a class name, at a path that needs quoting."""
-    model = tmp_path / "1e5: it's \"odd\" #\\ \n\u00e9"
+    model = tmp_path / '1e5: it\'s "odd" #\\ \n\u00e9'
     shutil.copytree(tiny_checkpoint, model)
     config = json.loads((model / "config.json").read_text())
     config["id2label"]["1"] = "road, route"
