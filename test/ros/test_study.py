@@ -41,9 +41,7 @@ def written(small_clips, small_bag, tiny_motion_checkpoint, tmp_path_factory):
     """A study of one of the clips, of both, and of a bag with the first: its report and folder."""
     out = tmp_path_factory.mktemp("study") / "out"
     report = run_study(
-        open_sources(
-            [f"{small_clips}:first", str(small_clips), str(small_bag)], names=["first clip", "both clips", "bag"]
-        ),
+        open_sources([f"{small_clips}:first", str(small_clips), str(small_bag)], names=["first clip", "both clips", "bag"]),
         out,
         model=tiny_motion_checkpoint,
         device="cpu",
