@@ -75,7 +75,7 @@ def write_report(
         dropped = bag.count(topic) - len(answers)
         latencies_ms = [moment.latency_ms for moment in timeline if moment.is_answered]
         counts = counts or FrameCounts()
-        iou_per_class = zip(distinct_names(class_names), confusion.iou_per_class, strict=True)
+        iou_per_class = zip(distinct_names(class_names), confusion.iou_per_class[: len(class_names)], strict=True)
         result = RunResult(
             frames_in=bag.count(topic),
             labels_out=len(answers),

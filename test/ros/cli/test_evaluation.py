@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from mpvss_model import ConfigError, DataError, StreamConfig, VideoSegmentor
+from mpvss_model.config import DecodingConfig
 from mpvss_model.data.image_files import FileFrames
-from mpvss_model.data.source_counts import SourceCounts
+from mpvss_model.data.source_counts import CountedFrames, SourceCounts
 from mpvss_model.errors import PropagationError
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_model.segmentor.registry import load_model
@@ -307,3 +308,28 @@ def test_fast_key_frames_give_the_labels_of_the_plain_network_with_all_its_queri
         kept = relevant_queries(found.mask_logits, found.class_logits, StreamConfig.query_tolerance)
         found_labels = best_labels(found.mask_logits[kept], found.class_logits[kept], found.padding)
         assert (found_labels.numpy() == labels).mean() >= 0.9999
+
+
+def test_a_bag_is_decoded_with_the_settings_that_it_was_opened_with(tmp_path):
+    pngs = [cv2.imencode(".png", np.full((side, side), 1 << 11, np.uint16))[1].tobytes() for side in (32, 48)]
+    bag = write_bag(tmp_path / "bag", stamped(*(("png", png) for png in pngs)))
+    shown = {}
+    for bits in (12, 16):
+        decoding = DecodingConfig(significant_bits=bits, max_image_pixels=32 * 32)
+        (clip,) = open_labelled_source(bag, decoding=decoding).clips
+        shown[bits] = [frame.read_image() for frame in clip.frames]
+        assert clip.frames.counts.left_out == {"too large": 1} and isinstance(clip.frames, CountedFrames)
+    assert [image.shape for image in shown[12]] == [(32, 32, 3)]
+    assert (shown[12][0].max(), shown[16][0].max()) == (1 << 7, 1 << 3)
+
+
+def test_files_are_decoded_with_the_settings_that_they_were_opened_with(folder):
+    for path in (folder / "clip" / "images").iterdir():
+        cv2.imwrite(str(path), np.full((32, 48), 1 << 11, np.uint16))
+    for bits, expected in ((12, 1 << 7), (16, 1 << 3)):
+        (clip,) = open_labelled_source(folder, decoding=DecodingConfig(significant_bits=bits)).clips
+        assert clip.frames[0].read_image().max() == expected
+    (clip,) = open_labelled_source(folder, decoding=DecodingConfig(max_image_pixels=32 * 48 - 1)).clips
+    for read in (clip.frames[0].read_image, clip.frames[0].read_label):
+        with pytest.raises(DataError, match="max_image_pixels is 1535"):
+            read()
