@@ -26,6 +26,7 @@ from mpvss_model.segmentor.start import (
     set_losses,
     with_motion,
 )
+from mpvss_model.text_files import read_json_object
 from mpvss_model.training.config import IMITATION_STAGES, ModelConfig, TrainingConfig
 from mpvss_model.training.datasets import ClipDataset, FlawedFrameDataset, FrameDataset, FramePairDataset
 from mpvss_model.training.imitation import BackboneStage, DecoderStage, ImitationStage
@@ -231,7 +232,7 @@ def _prepare_run(config: TrainingConfig, out_dir: Path, *, resume: bool) -> None
             shutil.rmtree(folder, ignore_errors=True)
     settings = json.loads(json.dumps(asdict(config)))
     if checkpoints(run_dir):
-        recorded = json.loads(record.read_text())
+        recorded = read_json_object(record, ConfigError)
         changed = [name for name in settings if name not in RUNTIME_SETTINGS and settings[name] != recorded.get(name)]
         if changed:
             raise ConfigError(
