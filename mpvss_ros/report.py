@@ -76,7 +76,9 @@ def write_report(
             "frames_in": bag.count(topic),
             "labels_out": len(answers),
             "dropped": dropped,
-            "dropped_by_reason": _dropped_by_reason(dropped, {**counts.refused, BROKEN_MESSAGE: source.left_out[BROKEN_MESSAGE]}),
+            "dropped_by_reason": _dropped_by_reason(
+                dropped, {**counts.refused, BROKEN_MESSAGE: source.left_out[BROKEN_MESSAGE]}
+            ),
             "last_refusal": counts.last_refusal,
             "key_frames": sum(moment.is_key_frame for moment in timeline),
             "miou": _number(confusion.miou),

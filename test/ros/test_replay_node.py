@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from mpvss_model import DataError, MPVSSError
 from mpvss_ros.bag import Bag, RecordedTopic
+from mpvss_ros.camera_check import CameraCheck
 from mpvss_ros.conversions import stamp_ns
 from mpvss_ros.diagnostics import camera_statuses
 from mpvss_ros.evaluation import LabelledFrame
@@ -178,7 +179,8 @@ def test_a_replay_goes_on_when_all_its_frames_are_refused(create_node, peer, bag
     peer.create_subscription(Image, "/camera/image_raw", refuse, 100)
 
     def report():
-        statuses = camera_statuses(statistics, node_name="peer", camera="", dropped={}, now_s=0.0)
+        check = CameraCheck(active=True)
+        statuses = camera_statuses(statistics, node_name="peer", camera="", dropped={}, check=check, now_s=0.0)
         diagnostics.publish(DiagnosticArray(status=statuses))
 
     peer.create_timer(0.05, report)

@@ -236,9 +236,7 @@ def test_parameters_that_change_after_an_early_load_count(early_node, tiny_check
 
 
 @pytest.mark.parametrize("device, count", [("cpu", 1), ("cuda", 3)])
-def test_on_a_gpu_the_stream_of_each_camera_captures_its_graphs_before_the_first_frame(
-    early_node, monkeypatch, device, count
-):
+def test_on_a_gpu_the_stream_of_each_camera_captures_its_graphs_before_the_first_frame(early_node, monkeypatch, device, count):
     load, warmed = VideoSegmentor.from_pretrained, []
 
     def load_as_if_on(*args, **kwargs):

@@ -25,7 +25,12 @@ def image(stamp_s, shape=SHAPE):
     [
         ([image(100.0), image(100.1), image(100.2), image(100.3)], [0], "first", ""),
         # A bag that starts again.
-        ([image(100.0), image(100.1), image(50.0), image(50.1), image(100.0)], [0, 2, 4], "reset", "gap: 1, stamp went back: 1"),
+        (
+            [image(100.0), image(100.1), image(50.0), image(50.1), image(100.0)],
+            [0, 2, 4],
+            "reset",
+            "gap: 1, stamp went back: 1",
+        ),
         # Longer than max_key_age_s, and just not.
         ([image(100.0), image(103.5), image(103.6)], [0, 1], "reset", "gap: 1"),
         ([image(100.0), image(102.5), image(102.6)], [0], "first", ""),
