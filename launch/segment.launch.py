@@ -177,7 +177,7 @@ def read_yaml(path) -> dict:
     """A parameter file's contents; rcl refuses those that are no mapping."""
     try:
         contents = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"cannot read parameter file {path}: {' '.join(str(error).split())}") from error
     return contents if isinstance(contents, dict) else {}
 

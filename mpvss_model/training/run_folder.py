@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mpvss_model.errors import ConfigError
+from mpvss_model.text_files import read_json_object
 
 __all__ = ["STATE_DIR", "Progress", "RunFolder"]
 
@@ -79,7 +80,7 @@ class RunFolder:
                 shutil.rmtree(folder, ignore_errors=True)
         settings = json.loads(json.dumps(settings))
         if self.checkpoints():
-            self._check_unchanged(settings, json.loads(record.read_text()))
+            self._check_unchanged(settings, read_json_object(record, ConfigError))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _write_json(record, settings)
@@ -107,7 +108,7 @@ class RunFolder:
     def progress(self) -> Progress:
         """Of the newest checkpoint."""
         found = self.checkpoints()
-        return Progress(**json.loads((found[-1] / STATE_DIR / PROGRESS_FILE).read_text())) if found else Progress()
+        return Progress(**read_json_object(found[-1] / STATE_DIR / PROGRESS_FILE, ConfigError)) if found else Progress()
 
     def newest_state(self) -> Path | None:
         """The folder that the newest checkpoint's state was written to."""
@@ -130,7 +131,7 @@ class RunFolder:
     def best_metrics(self) -> Mapping[str, float]:
         """What the best model so far was validated with, and its ``step``; empty if there is none."""
         file = self.best / VALIDATION_FILE
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return read_json_object(file, ConfigError) if file.is_file() else {}
 
     def keep_best(self, metrics: Mapping[str, float], save_model: Callable[[Path], None]) -> None:
         """Make a model the best one.

@@ -82,7 +82,7 @@ def _files_of_folder(folder: Path) -> BagFiles:
         offered_qos = _offered_qos(information.get("topics_with_message_count"))
     except FileNotFoundError as error:
         raise DataError(f"bag {shown} lacks its file {str(error)!r}: bring it back, or {ways_out}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"bag {shown} has a {METADATA} that is empty or damaged: {ways_out}") from error
     if not paths:
         raise DataError(f"bag {shown} has a {METADATA} that names no files: {ways_out}")

@@ -75,6 +75,6 @@ def files_without_effect(paths: Iterable[str], node_name: str) -> list[str]:
 def _keys(path: str) -> list[str]:
     try:
         contents = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):  # rcl has read it all the same, or has said why not
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):  # rcl has read it all the same, or has said why not
         return []
     return [key for key, _ in parameter_blocks(contents)] if isinstance(contents, dict) else []

@@ -68,6 +68,7 @@ STATIC_TRANSFORMS = "/tf_static"
 SETTLE_TIMEOUT_S = 1.0
 REPORT_TIMEOUT_S = 3.0
 LOG_THROTTLE_S = 5.0
+LONGEST_WAIT_S = 60.0
 
 
 class ReplayNode(Node):
@@ -241,7 +242,8 @@ class ReplayNode(Node):
 
     def _spin_until(self, deadline_s: float) -> None:
         while (left_s := deadline_s - time.monotonic()) > 0.0:
-            rclpy.spin_once(self, timeout_sec=left_s)
+            # rclpy cannot wait for centuries at a time, which a small rate asks for.
+            rclpy.spin_once(self, timeout_sec=min(left_s, LONGEST_WAIT_S))
 
 
 def _declare(node: Node) -> dict[str, object]:

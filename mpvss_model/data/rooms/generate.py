@@ -193,7 +193,7 @@ def _check_same_settings(config: RoomsConfig, out: Path) -> None:
     settings = "".join(f"{name}: {value}\n" for name, value in vars(config).items() if name != "apartments")
     if not path.exists():
         path.write_text(settings, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != settings:
+    elif read_text(path) != settings:
         raise DataError(f"{out} holds clips of other settings, see {path.name}: choose an empty folder, or those settings")
 
 

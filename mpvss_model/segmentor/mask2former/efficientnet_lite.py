@@ -41,7 +41,7 @@ VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2), "lite
 @strict
 class EfficientNetLiteConfig(BackboneConfigMixin, PreTrainedConfig):
     r"""variant (`str`, *optional*, defaults to `"lite0"`):
-        One of `lite0` .. `lite4`.
+    One of `lite0` .. `lite4`.
     """
 
     model_type = "efficientnet_lite"

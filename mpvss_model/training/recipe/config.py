@@ -284,7 +284,7 @@ class TrainingConfig(_Settings):
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the training configuration {str(path)!r}: {error.strerror}") from None
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that does not exist
             raise ConfigError(f"{str(path)!r} is no valid YAML file: {' '.join(str(error).split())}") from None
         try:
             return cls.from_mapping(_overridden(values, overrides or {}))

@@ -111,6 +111,8 @@ def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
         ),
         ("data: {root: a}\nloss: {importance_sample_ratio: 2}", r"of at least 0.0 and at most 1.0, got 2"),
         ("data: [", r"run.yaml' is no valid YAML file"),
+        ("data: 2000-13-40", r"run.yaml' is no valid YAML file: month must be in 1..12"),
+        ("[" * 5000, r"run.yaml' is no valid YAML file"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(tmp_path, text, message):

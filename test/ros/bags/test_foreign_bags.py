@@ -192,7 +192,8 @@ def test_without_usable_metadata_the_way_out_is_named_and_the_file_is_read(tmp_p
     whole = metadata.read_text()
     metadata.write_text(whole.replace("storage_identifier: ", "storage_identifier: ''  # "))
     assert stamps(path) == STAMPS_NS
-    for text in ("", "{", "rosbag2_bagfile_information: {}", whole.replace(f"- {file.name}", "- gone.mcap")):
+    gone = whole.replace(f"- {file.name}", "- gone.mcap")
+    for text in ("", "{", "[" * 5000, "a: 2000-13-40", "rosbag2_bagfile_information: {}", gone):
         metadata.write_text(text)
         assert "'ros2 bag reindex'" in refusal(path) and file.name in refusal(path) and stamps(file) == STAMPS_NS
     metadata.unlink()
