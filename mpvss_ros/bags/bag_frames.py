@@ -16,7 +16,7 @@ from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.messages.conversions import labels_from_message, rgb_from_message, stamp_ns
+from mpvss_ros.messages.conversions import encoding_name, labels_from_message, rgb_from_message, stamp_ns
 
 __all__ = ["BROKEN_MESSAGE", "GroundTruth", "bag_frames", "counted_ground_truth", "usable_ground_truth"]
 
@@ -81,7 +81,7 @@ def bag_frames(
             counts.leave_out(error)
             continue
         last_stamp = stamp
-        counts.encodings[_encoding(message)] += 1
+        counts.encodings[encoding_name(message)] += 1
         label = None if truth is None else usable_ground_truth(truth, image, counts, decoding)
         yield Frame(
             stamp_ns=stamp,
@@ -96,10 +96,6 @@ def bag_frames(
 
 def _identity(image: np.ndarray) -> np.ndarray:
     return image
-
-
-def _encoding(message) -> str:
-    return getattr(message, "encoding", None) or f"{message.format} (compressed)"
 
 
 def _check_new(stamp: int, last_stamp: int | None) -> None:

@@ -70,6 +70,7 @@ class CameraStatistics:
     """Everything the diagnostics report of a camera. Written by the executor and the inference thread, under ``lock``.
 
     Attributes:
+        image: Size and encoding of the newest frame that could be used, such as ``640 x 480 bgr8``; empty before the first.
         rejected: Frames that could not be used, by reason.
         unanswered: Frames without labels although they were fine, by reason: the segmentor failed, or its masks are too old.
         discarded: Frames that were fine and are not answered because somebody asked for that, by reason.
@@ -85,6 +86,7 @@ class CameraStatistics:
     output_rate: Rate = field(default_factory=Rate)
     key_frame_rate: Rate = field(default_factory=Rate)
     received: int = 0
+    image: str = ""
     published: int = 0
     enabled: bool = True
     discarded: Counter = field(default_factory=Counter)
@@ -113,6 +115,11 @@ class CameraStatistics:
             self.input_rate.tick()
             if not self.enabled:
                 self.discarded["disabled"] += 1
+
+    def note_image(self, *, width: int, height: int, encoding: str) -> None:
+        """What the camera sends, as far as it can be used."""
+        with self.lock:
+            self.image = f"{width} x {height} {encoding}"
 
     def count_discarded(self, reason: str, frames: int = 1) -> None:
         """Frames are not answered any more, since somebody asked for that."""

@@ -110,9 +110,10 @@ def _input_status(
         node_name,
         kind,
         DiagnosticStatus.WARN if troubles else DiagnosticStatus.OK,
-        "; ".join(troubles) or f"{rate_hz:.1f} Hz",
+        "; ".join(troubles) or f"{rate_hz:.1f} Hz{statistics.image and ', '}{statistics.image}",
         {
             "rate_hz": f"{rate_hz:.2f}",
+            "image": statistics.image,
             "received": statistics.received,
             "dropped": sum(dropped.values()),
             "dropped_by_reason": _counts(dropped),

@@ -23,12 +23,25 @@ from mpvss_ros.messages.raw_image import packed_rows, rgb_from_raw_image
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
 
-__all__ = ["compressed_message", "image_message", "labels_from_message", "rgb_from_message", "stamp_ns", "stamp_s"]
+__all__ = [
+    "compressed_message",
+    "encoding_name",
+    "image_message",
+    "labels_from_message",
+    "rgb_from_message",
+    "stamp_ns",
+    "stamp_s",
+]
 
 
 def stamp_ns(message) -> int:
     """The header's stamp in nanoseconds."""
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def encoding_name(message) -> str:
+    """What people call an image's encoding, such as ``bgr8`` or ``jpeg (compressed)``."""
+    return getattr(message, "encoding", None) or f"{message.format} (compressed)"
 
 
 def stamp_s(message) -> float:

@@ -21,7 +21,7 @@ from mpvss_ros.diagnostics.frame_sequence import FrameSequence
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
 from mpvss_ros.messages.camera_info import image_scale
-from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns
+from mpvss_ros.messages.conversions import encoding_name, rgb_from_message, stamp_ns
 from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.mailbox import FrameMailbox
 from mpvss_ros.node.outputs import Outputs
@@ -277,6 +277,7 @@ class Camera:
         self._sequence.add(
             stamp_ns=stamp_ns(message), frame_id=message.header.frame_id, width=frame.shape[1], height=frame.shape[0]
         )
+        self.statistics.note_image(width=frame.shape[1], height=frame.shape[0], encoding=encoding_name(message))
         segmentation = self._stream.step(frame, stamp_ns=stamp_ns(message))
         with self._lock:
             if self.mailbox.revoked or not self._is_active:

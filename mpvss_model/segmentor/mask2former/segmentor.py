@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from transformers import Mask2FormerForUniversalSegmentation
 
-import mpvss_model.segmentor.mask2former.efficientnet_lite
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.segmentor.cost import SegmentorCost

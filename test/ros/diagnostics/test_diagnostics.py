@@ -89,3 +89,11 @@ def test_a_camera_without_a_clock_is_named_in_diagnostics_and_log(start_node, pe
     values = peer.diagnostics()["/robot1/segmentation: input"]
     assert values["malformed_by_reason"] == "duplicate stamp: 7" and values["publishers"] == "1"
     assert capfd.readouterr().err.count(words) == 1
+
+
+def test_the_input_says_what_the_camera_sends(statistics):
+    assert statuses(statistics)[0].message.endswith(" Hz")
+    statistics.note_image(width=640, height=480, encoding="8UC3")
+    input_status, *_ = statuses(statistics)
+    assert input_status.level == OK and input_status.message.endswith(" Hz, 640 x 480 8UC3")
+    assert {pair.key: pair.value for pair in input_status.values}["image"] == "640 x 480 8UC3"
