@@ -11,6 +11,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerForUniversalSegmentationOutput
 
+import mpvss_model.segmentor.mask2former.efficientnet_lite  # noqa: F401  registers the backbone with transformers
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule

@@ -14,14 +14,14 @@ from PIL import Image
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib import pyplot  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
-from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME
-from mpvss_model.evaluation.study.report.methods import method_named, run_label
-from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
-from mpvss_model.files import write_whole
+from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
+from mpvss_model.evaluation.study.report.methods import method_named, run_label  # noqa: E402
+from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport  # noqa: E402
+from mpvss_model.files import write_whole  # noqa: E402
 
 __all__ = ["save_figure", "write_plots"]
 
