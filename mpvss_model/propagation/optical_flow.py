@@ -132,8 +132,9 @@ def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> 
 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:
-    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs: OpenCV crashes
-    on thinner images.
+    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs.
+
+    OpenCV crashes on thinner images.
     """
     sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
     height, width = (side * MASK_STRIDE for side in sides)

@@ -35,7 +35,7 @@ class BaseSegmentor(ABC):
         """As `KeyFrameSegmentor.segment`."""
 
     # Nothing is what most segmentors can do here, and no reason to be abstract.
-    def accelerate(self, dtype: torch.dtype) -> None:
+    def accelerate(self, dtype: torch.dtype) -> None:  # noqa: B027
         """As `KeyFrameSegmentor.accelerate`: does nothing, so that `dtype` stays as it is."""
 
     @property

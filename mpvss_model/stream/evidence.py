@@ -127,7 +127,7 @@ class RecentEvidence:
 
     def add(self, evidence: Evidence) -> None:
         """The stream has another answer."""
-        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack)):
+        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack), strict=False):
             if (kept := reference()) is not None:
                 shrink(kept)
         self._newest = [weakref.ref(evidence), *self._newest[:1]]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import Mask2FormerForUniversalSegmentation
 
-import mpvss_model.segmentor.mask2former.efficientnet_lite
+import mpvss_model.segmentor.mask2former.efficientnet_lite  # noqa: F401  registers the backbone with transformers
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.segmentor.cost import SegmentorCost
