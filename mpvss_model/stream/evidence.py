@@ -55,7 +55,7 @@ class PackedScores:
     def of(cls, segments: Segments) -> PackedScores:
         """The levels of some segments."""
         levels = segments.levels
-        return cls(zlib.compress(levels, FASTEST), levels.shape, segments.mask_logits.device)
+        return cls(zlib.compress(levels.data, FASTEST), levels.shape, segments.mask_logits.device)
 
     def best_scores(self) -> torch.Tensor:
         """To the nearest level."""
