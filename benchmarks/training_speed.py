@@ -97,7 +97,7 @@ def batches(stage: Stage, size: int, pairs: int, count: int) -> Iterator[Batch]:
 def largest_difference(stage: Stage, size: int, pairs: int, steps: int) -> float:
     """Of the total losses of both ways in training steps, relative."""
     courses = [course(copy.deepcopy(stage), way, size, pairs, steps) for way in (as_transformers, as_it_is)]
-    return max(abs(fast - plain) / plain for plain, fast in zip(*courses))
+    return max(abs(fast - plain) / plain for plain, fast in zip(*courses, strict=True))
 
 
 def course(stage: Stage, way: Callable, size: int, pairs: int, steps: int) -> list[float]:

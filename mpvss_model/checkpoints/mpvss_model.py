@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -23,19 +24,21 @@ __all__ = ["MPVSSConfig", "MPVSSModel", "paper_config"]
 
 @strict
 class MPVSSConfig(PreTrainedConfig):
-    r"""segmentor (`dict` or `Mask2FormerConfig`, *optional*):
-        The key-frame segmentor.
-    motion (`dict`, *optional*):
-        Fields of a `MotionConfig`; without them the model has no motion module.
-    released_grid (`bool`, *optional*, defaults to `False`):
-        Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
-    propagation (`str`, *optional*, defaults to `"segment"`):
-        What `"auto"` stands for with this model, if it has a motion module: one of
-        `mpvss_model.propagation.registry.propagation_names`.
+    """What the ``config.json`` of an `MPVSSModel` says.
+
+    Args:
+        segmentor: Of the key-frame segmentor: a `Mask2FormerConfig`, or its fields; by default that of ``transformers``.
+        motion: Fields of a `MotionConfig`; without them the model has no motion module.
+        released_grid: Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
+        propagation: What ``"auto"`` stands for with this model, if it has a motion module: one of
+            `mpvss_model.propagation.registry.propagation_names`.
+
+    Raises:
+        ConfigError: If the motion module does not take the segmentor's queries, or there is no such propagation.
     """
 
     model_type = "mpvss"
-    sub_configs = {"segmentor": Mask2FormerConfig}
+    sub_configs: ClassVar[dict[str, type[PreTrainedConfig]]] = {"segmentor": Mask2FormerConfig}
 
     segmentor: dict | PreTrainedConfig | None = None
     motion: dict | None = None
@@ -69,7 +72,11 @@ class MPVSSModel(PreTrainedModel):
     config_class = MPVSSConfig
     main_input_name = "pixel_values"
     # Computed from the configuration, or never read.
-    _keys_to_ignore_on_load_missing = [r"criterion\.empty_weight", r"num_batches_tracked", r"encoder\.swin\.layernorm\."]
+    _keys_to_ignore_on_load_missing: ClassVar[list[str]] = [
+        r"criterion\.empty_weight",
+        r"num_batches_tracked",
+        r"encoder\.swin\.layernorm\.",
+    ]
 
     def __init__(self, config: MPVSSConfig) -> None:
         super().__init__(config)
@@ -85,7 +92,9 @@ class MPVSSModel(PreTrainedModel):
         """Called by ``transformers``, also while loading, for parameters that have no values yet."""
         super().initialize_weights()
         if self.motion is not None:
-            for parameter, initial in zip(self.motion.parameters(), MotionModule(self.motion.config).parameters()):
+            for parameter, initial in zip(
+                self.motion.parameters(), MotionModule(self.motion.config).parameters(), strict=True
+            ):
                 initialization.copy_(parameter, initial)  # leaves loaded parameters as they are
 
     def _init_weights(self, module: torch.nn.Module) -> None:

@@ -71,7 +71,7 @@ class ClipEvaluation:
         """Segment and count the frames of one video; raises as `run`."""
         self.start_video()
         for frame in frames:
-            image, ground_truth = frame.read_image(), frame.read_label() if frame.is_labelled else None
+            image, ground_truth = frame.read_image(), None if frame.read_label is None else frame.read_label()
             try:
                 self.add_frame(image, frame.stamp_ns, ground_truth)
             except UNANSWERED as error:

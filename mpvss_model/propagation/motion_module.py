@@ -52,11 +52,11 @@ class MotionWarp:
 
     def _warp(
         self, image: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor, masks: torch.Tensor
-    ) -> tuple[torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         motion = fast_motion(self.module, image, part, queries, selected)
         flow = motion.segment_flow if self._flow == "segment" else motion.pixel_flow
         # Positions need more digits than half precision has.
-        return propagate_masks(masks.unsqueeze(0).float(), flow.float(), released_grid=self._released_grid)
+        return propagate_masks(masks.unsqueeze(0).float(), flow.float(), released_grid=self._released_grid).unbind()
 
 
 class MotionPropagator:
@@ -76,8 +76,7 @@ class MotionPropagator:
         self.name = flow
         self._released_grid = released_grid
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)
-        self._key_frame: KeyFrame | None = None
-        self._key_part: torch.Tensor | None = None
+        self._kept_part: tuple[KeyFrame, torch.Tensor] | None = None
 
     def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
         """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
@@ -94,10 +93,9 @@ class MotionPropagator:
         return MotionPropagator(self.module, released_grid=self._released_grid, flow=self.name)
 
     def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
-        if self._key_frame is not key_frame:
-            self._key_part = self._warp.key_part(key_frame.image, key_frame.queries.device)
-            self._key_frame = key_frame
-        return self._key_part
+        if self._kept_part is None or self._kept_part[0] is not key_frame:
+            self._kept_part = key_frame, self._warp.key_part(key_frame.image, key_frame.queries.device)
+        return self._kept_part[1]
 
 
 class RefinedFlowPropagator(TrackedFlowPropagator):
@@ -115,7 +113,7 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
 
     def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
         super().__init__()
-        self.module = module
+        self.module: MotionModule = module
         self.name = flow
         self._released_grid = released_grid
         self._warp = MotionWarp(module, released_grid=released_grid, flow=flow)

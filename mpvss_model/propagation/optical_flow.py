@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
+
+if TYPE_CHECKING:
+    from mpvss_model.motion.module import MotionModule
 
 __all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "warped_image", "warped_masks"]
 
@@ -37,10 +41,10 @@ class DenseFlowPropagator:
     """
 
     name = "dense"
-    module = None
+    module: MotionModule | None = None
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
         # The preset ends at 1/4 of the frame's size, too, but begins with, and returns to, all of it.
         self._dis.setFinestScale(0)
         # Half of the time, for digits that masks at 1/4 of the frame do not show.
@@ -86,7 +90,8 @@ class TrackedFlowPropagator(DenseFlowPropagator):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tracked: np.ndarray | None = None
+        # From the last frame to the key frame; of no frame yet.
+        self._tracked = np.empty((0, 0, 2), np.float32)
         self._steps: tuple[Step, ...] = ()
 
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
@@ -118,8 +123,8 @@ class TrackedFlowPropagator(DenseFlowPropagator):
 def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadding) -> torch.Tensor:
     """Mask logits ``[Q, H'/4, W'/4]`` where flow ``[H'/4, W'/4, 2]`` points, or at the frame's edge next to it; float32."""
     mask_logits = mask_logits.float().unsqueeze(0)
-    flow = torch.from_numpy(_into_frame(flow, padding)).to(mask_logits).permute(2, 0, 1).unsqueeze(0)
-    return backward_warp(mask_logits, flow)[0]
+    field = torch.from_numpy(_into_frame(flow, padding)).to(mask_logits).permute(2, 0, 1).unsqueeze(0)
+    return backward_warp(mask_logits, field)[0]
 
 
 def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
@@ -132,8 +137,9 @@ def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> 
 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:
-    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs: OpenCV crashes
-    on thinner images.
+    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs.
+
+    OpenCV crashes on thinner images.
     """
     sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
     height, width = (side * MASK_STRIDE for side in sides)

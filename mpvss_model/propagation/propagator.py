@@ -15,15 +15,15 @@ __all__ = ["Propagator"]
 
 
 class Propagator(Protocol):
-    """Carries a key frame's masks to another frame. One belongs to one stream, and may remember what it saw there.
+    """Carries a key frame's masks to another frame. One belongs to one stream, and may remember what it saw there."""
 
-    Attributes:
-        name: Of its row in the registry, see `mpvss_model.propagation.registry`.
-        module: The motion module that it runs, if any.
-    """
+    @property
+    def name(self) -> str:
+        """Of its row in the registry, see `mpvss_model.propagation.registry`."""
 
-    name: str
-    module: MotionModule | None
+    @property
+    def module(self) -> MotionModule | None:
+        """The motion module that it runs, if any."""
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits of ``frame``, uint8 RGB ``[H, W, 3]``, of the size of the key frame.

@@ -1,7 +1,7 @@
 """The ways in which a key frame's masks can reach later frames, by name.
 
-A way is found without being listed anywhere: as a module of the folder ``ways`` beside this file, or, in a package of your own,
-as an entry point of the group ``mpvss_model.propagations``, by its name::
+A way is found without being listed anywhere: as a module of the folder ``ways`` beside this file, or, in a package of your
+own, as an entry point of the group ``mpvss_model.propagations``, by its name::
 
     [project.entry-points."mpvss_model.propagations"]
     teleport = "my_package.teleport:PROPAGATION"

@@ -34,7 +34,7 @@ class _Graph:
     outputs: tuple[torch.Tensor, ...]
 
     def replayed(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        for kept, given in zip(self.inputs, inputs):
+        for kept, given in zip(self.inputs, inputs, strict=True):
             kept.copy_(given)
         self.graph.replay()
         return tuple(x.clone() for x in self.outputs)

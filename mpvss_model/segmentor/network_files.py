@@ -166,8 +166,8 @@ def _check_class_head(name_or_dir: str, shapes: Mapping[str, tuple]) -> None:
 
 def _foreign_prefix(names: set[str], expected: set[str]) -> str:
     """What was put before all names, if some are known without it; transformers itself renames others."""
-    prefix = os.path.commonprefix(sorted(names))
-    starts = [prefix[: i + 1] for i, letter in enumerate(prefix) if letter == "."]
+    first, last = min(names, default=""), max(names, default="")  # what both begin with, all names do
+    starts = [first[: i + 1] for i, letter in enumerate(first) if letter == "." and last.startswith(first[: i + 1])]
     return next((start for start in starts if not expected.isdisjoint(name.removeprefix(start) for name in names)), "")
 
 

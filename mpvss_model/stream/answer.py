@@ -33,7 +33,7 @@ def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segm
         PropagationError: If its masks could not be carried to the frame.
     """
     reference = state.reference
-    fault = state.failure and state.failure.text
+    fault = None if state.failure is None else state.failure.text
     if reference is None:
         raise SegmentorError(f"no key frame: {fault}")
     is_key_frame = seen.stamp_ns == reference.stamp_ns

@@ -92,7 +92,7 @@ def measure_change(key: np.ndarray, current: np.ndarray) -> Change:
     from a change of brightness and contrast of the whole image. Disagreement of the flows there and back is left out: it
     costs as much again and follows the loss in labels less closely.
     """
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # type: ignore[attr-defined]
     dis.setFinestScale(FINEST_SCALE)
     flow = dis.calc(current, key, None)  # [h, w, 2], from the current frame to the key frame
     height, width = current.shape

@@ -37,6 +37,7 @@ def _add_motion(state: StreamState, seen: SeenFrame) -> bool:
     """Add up what motion does not explain; returns whether the frame shows another scene than the one before."""
     unexplained = seen.comparison.change().share
     state.unexplained_s += unexplained * state.elapsed_s
+    assert state.compared_frame is not None  # the key frame itself was the first
     # A frame that the key frame explains needs no second look.
     scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, seen.image)
     state.compared_frame = seen.image

@@ -55,7 +55,7 @@ class PackedScores:
     def of(cls, segments: Segments) -> PackedScores:
         """The levels of some segments."""
         levels = segments.levels
-        return cls(zlib.compress(levels, FASTEST), levels.shape, segments.mask_logits.device)
+        return cls(zlib.compress(levels.data, FASTEST), levels.shape, segments.mask_logits.device)
 
     def best_scores(self) -> torch.Tensor:
         """To the nearest level."""
@@ -127,7 +127,7 @@ class RecentEvidence:
 
     def add(self, evidence: Evidence) -> None:
         """The stream has another answer."""
-        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack)):
+        for reference, shrink in zip(self._newest, (Evidence.forget_frame, Evidence.pack), strict=False):
             if (kept := reference()) is not None:
                 shrink(kept)
         self._newest = [weakref.ref(evidence), *self._newest[:1]]

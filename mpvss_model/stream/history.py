@@ -74,7 +74,9 @@ def _class_logits(probabilities: torch.Tensor) -> torch.Tensor:
 def _explained(change: Change, padding: FramePadding, size: tuple[int, ...]) -> np.ndarray:
     """Share of each mask pixel that motion explains, float32 of the padded frame's mask size; 0 in the padding."""
     frame_size = padding.height, padding.width
-    height, width = (-(-side * grid // padded) for side, grid, padded in zip(frame_size, size, padding.padded_size))
+    height, width = (
+        -(-side * grid // padded) for side, grid, padded in zip(frame_size, size, padding.padded_size, strict=True)
+    )
     explained = np.zeros(size, np.float32)
     explained[:height, :width] = 1.0 - change.error_map(height, width)
     return explained

@@ -124,7 +124,7 @@ class KeyFrameJob:
         self._seen = frame, stamp_ns, history
         self._has_begun = False
         self._lock = threading.Lock()
-        self._future: Future[Reference] | None = None
+        self._future: Future[Reference]  # there is one from `start` on
 
     def start(self, worker: Executor) -> None:
         """Have the work done in the background, after all that the worker was given before."""

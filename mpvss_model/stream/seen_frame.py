@@ -13,14 +13,17 @@ from mpvss_model.stream.key_frame_job import Reference, check_finite
 
 __all__ = ["SeenFrame"]
 
+NO_KEY_FRAME = "there is no key frame to compare with"
+
 
 class SeenFrame:
     """One frame, and what its key frame tells about it; all that takes time is done when first asked for, once.
 
+    Without a key frame there is no `comparison`, no `key_age_s` and no `masks`.
+
     Attributes:
         image: uint8 RGB ``[H, W, 3]``.
         stamp_ns: Of the frame.
-        comparison: With the key frame; None without one.
 
     Args:
         image: uint8 RGB ``[H, W, 3]``.
@@ -32,14 +35,21 @@ class SeenFrame:
     def __init__(self, image: np.ndarray, stamp_ns: int, *, reference: Reference | None, propagator: Propagator) -> None:
         self.image = image
         self.stamp_ns = stamp_ns
-        self.comparison = None if reference is None else Comparison(reference.thumbnail, image)
+        self._comparison = None if reference is None else Comparison(reference.thumbnail, image)
         self._reference = reference
         self._propagator = propagator
         self._masks: torch.Tensor | None = None
 
     @property
+    def comparison(self) -> Comparison:
+        """With the key frame."""
+        assert self._comparison is not None, NO_KEY_FRAME
+        return self._comparison
+
+    @property
     def key_age_s(self) -> float:
         """How much later it was taken than its key frame, in seconds; by `mpvss_model.stamps.seconds`."""
+        assert self._reference is not None, NO_KEY_FRAME
         return seconds(self.stamp_ns - self._reference.stamp_ns)
 
     def masks(self) -> torch.Tensor:
@@ -50,6 +60,7 @@ class SeenFrame:
             ValueError: If they are not finite.
         """
         if self._masks is None:
+            assert self._reference is not None, NO_KEY_FRAME
             masks = self._propagator.propagate(self._reference.key_frame, self.image, self._reference.queries)
             check_finite("propagated masks", masks)
             self._masks = masks

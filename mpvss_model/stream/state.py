@@ -93,6 +93,7 @@ class StreamState:
 
     def note_failure(self, error: Exception, reason: KeyFrameReason, config: StreamConfig) -> None:
         """A key frame that was due for this reason could not be made."""
+        assert self.last_stamp_ns is not None  # a key frame is made of a frame
         self.failure = Failure.of(error, reason=reason, previous=self.failure, stamp_ns=self.last_stamp_ns, config=config)
 
     def note_answer(self) -> tuple[bool, RestartReason | None]:

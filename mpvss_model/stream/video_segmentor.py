@@ -166,8 +166,8 @@ class VideoSegmentor:
         state = self._continue_or_restart(frame, stamp_ns)
         self._adopt_finished_key_frame(state)
         seen = SeenFrame(frame, stamp_ns, reference=state.reference, propagator=self.propagator)
-        if state.job is not None:
-            self._replace_waiting_frame(state, seen)
+        if (job := state.job) is not None:
+            self._replace_waiting_frame(state, job, seen)
         elif (reason := key_frame_reason(state, seen, self._schedule)) is not None:
             self._make_key_frame(state, seen, reason)
         segmentation = answer(state, seen, max_key_age_s=self.config.max_key_age_s)
@@ -256,9 +256,9 @@ class VideoSegmentor:
         if state.reference is None:
             self._adopt(state, reason, job.result)
 
-    def _replace_waiting_frame(self, state: StreamState, seen: SeenFrame) -> None:
+    def _replace_waiting_frame(self, state: StreamState, job: KeyFrameJob, seen: SeenFrame) -> None:
         """Make the key frame that waits for other streams' of this frame, since it is newer."""
-        if not state.job.has_begun and state.job.replace_frame(seen.image, seen.stamp_ns, self._history(seen)):
+        if not job.has_begun and job.replace_frame(seen.image, seen.stamp_ns, self._history(seen)):
             state.frames_since_key = 0
 
     def _history(self, seen: SeenFrame) -> History | None:

@@ -35,6 +35,7 @@ class Predictor:
             self._fast.train(mode)
 
     def __call__(self, pixel_values: torch.Tensor) -> Predictions:
+        """Predict masks and classes on normalised frames, float32 ``[B, 3, H, W]``; see `Predictions`."""
         fast = self._fast_network()
         if fast is None:
             return key_frame_predictions(self._model, pixel_values)

@@ -184,7 +184,7 @@ def _validation(
 
     def validate(stage: Stage) -> dict[str, float]:
         evaluation = measured(stage.video_segmentor(config.key_frame_interval))
-        classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist())
+        classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
         metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
         for rival, segmentor in stage.rivals(config.key_frame_interval).items():
             metrics[f"{rival}/miou"] = measured(segmentor).confusion.miou

@@ -189,6 +189,7 @@ class SegmentorStage(Stage):
         return [module for name, module in self.named_modules() if BACKBONE in name and isinstance(module, _BatchNorm)]
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Losses by name, each weighted, of the frames ``image`` against the labels ``label``."""
         masks, classes, _ = self._predictor(self._normalized(batch["image"]))
         return segmentation_losses(masks, classes, batch["label"], self._loss)
 
@@ -268,6 +269,7 @@ class MotionStage(Stage):
         return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Losses by name, each weighted, of masks carried from ``key_image`` to ``image`` against the labels ``label``."""
         masks, classes, queries = self._predictor(self._normalized(batch["key_image"]))
         if batch["image"].ndim == 5:  # several later frames for each key frame
             batch, (masks, classes, queries) = _spread(batch, Predictions(masks, classes, queries))

@@ -107,11 +107,13 @@ def _check_new(stamp: int, last_stamp: int | None) -> None:
 
 
 def counted_ground_truth(bag: Bag, counts: SourceCounts) -> GroundTruth:
+    """A bag's ground truth; how many messages there are, and which of them cannot be used, is counted."""
     counts.ground_truth = bag.count(GROUND_TRUTH_TOPIC)
     return GroundTruth(bag, partial(counts.leave_out_ground_truth, reason=UNUSABLE))
 
 
 def usable_ground_truth(message, image: np.ndarray, counts: SourceCounts, decoding: DecodingConfig) -> np.ndarray | None:
+    """The labels uint8 ``[H, W]`` in a message for an image of that size; None, and counted, if they cannot be used."""
     try:
         return _ground_truth(message, image, decoding.max_image_pixels)
     except DataError as error:

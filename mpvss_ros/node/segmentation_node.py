@@ -97,21 +97,27 @@ class SegmentationNode(LifecycleNode):
     # -- lifecycle ---------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and start the thread that works with it; fails with a line in the log."""
         return self._transition("configure", self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras."""
         return self._transition("activate", self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe from the cameras; the frame at hand is given a second to be answered."""
         return self._transition("deactivate", self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free what ``configure`` took."""
         return self._transition("clean up", self._clean_up)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop working and free everything, from any state."""
         return self._transition("shut down", self.release)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything after a transition that raised, so that ``configure`` may be tried again."""
         return self._transition("recover", self.release)
 
     def _transition(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:

@@ -69,9 +69,9 @@ class Answers(Mapping[int, LabelledFrame]):
     ) -> None:
         self._sent = sent
         numbers = match_in_order([answer.stamp_ns for answer in packed], [stamp for stamp, _ in sent])
-        self._packed = {number: answer for number, answer in zip(numbers, packed) if number is not None}
+        self._packed = {number: answer for number, answer in zip(numbers, packed, strict=True) if number is not None}
         numbers = match_in_order([stamp for stamp, _ in kinds], [stamp for stamp, _ in sent])
-        self._key_frames = {number for number, (_, is_key_frame) in zip(numbers, kinds) if is_key_frame}
+        self._key_frames = {number for number, (_, is_key_frame) in zip(numbers, kinds, strict=True) if is_key_frame}
 
     def __getitem__(self, number: int) -> LabelledFrame:
         answer = self._packed[number]

@@ -221,7 +221,7 @@ class ReplayNode(Node):
             # A subscriber of a latched topic may be found only now.
             name = self.resolve_topic_name(topic)
             self._spin_while_not(
-                lambda: publisher.get_subscription_count() >= self.count_subscribers(name),
+                lambda publisher=publisher, name=name: publisher.get_subscription_count() >= self.count_subscribers(name),
                 SETTLE_TIMEOUT_S,
             )
             publisher.wait_for_all_acked(Duration(seconds=SETTLE_TIMEOUT_S))

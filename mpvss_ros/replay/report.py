@@ -204,7 +204,7 @@ def _write_plot(path: Path, timeline: list[Moment]) -> None:
         miou_axis.text(0.5, 0.5, note, ha="center", transform=miou_axis.transAxes)
     for kind, is_key, color in (("key frames", True, "#d97706"), ("propagated", False, "#2563a8")):
         points = [(m.time_s, m.latency_ms) for m in timeline if m.is_answered and m.is_key_frame == is_key]
-        latency_axis.scatter(*zip(*points), s=12, color=color, label=kind) if points else None
+        latency_axis.scatter(*zip(*points, strict=True), s=12, color=color, label=kind) if points else None
     latency_axis.set(xlabel="time in the recording [s]", ylabel="latency [ms]", ylim=(0, None))
     latency_axis.legend(loc="upper right")
     for axis in (miou_axis, latency_axis):

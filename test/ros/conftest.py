@@ -112,7 +112,7 @@ class NodeProcess:
     def __init__(self, module, parameters, arguments=()):
         options = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
         command = [sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *options, *arguments]
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
 
     def log(self):

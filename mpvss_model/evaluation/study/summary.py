@@ -96,7 +96,7 @@ def _confusion_matrix(counts: np.ndarray) -> ConfusionMatrix:
 def _video_consistency(sums: np.ndarray) -> dict[int, VideoConsistency]:
     """From float64 ``[2, 2]``, see `ClipResult`."""
     consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
-    for measured, (accuracy_sum, windows) in zip(consistency.values(), sums.tolist()):
+    for measured, (accuracy_sum, windows) in zip(consistency.values(), sums.tolist(), strict=True):
         measured.accuracy_sum, measured.windows = accuracy_sum, int(windows)
     return consistency
 

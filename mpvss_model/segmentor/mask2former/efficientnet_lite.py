@@ -40,8 +40,10 @@ VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2), "lite
 
 @strict
 class EfficientNetLiteConfig(BackboneConfigMixin, PreTrainedConfig):
-    r"""variant (`str`, *optional*, defaults to `"lite0"`):
-    One of `lite0` .. `lite4`.
+    """Which EfficientNet-Lite, and the outputs that `BackboneConfigMixin` lets one choose.
+
+    Args:
+        variant: One of ``lite0`` .. ``lite4``.
     """
 
     model_type = "efficientnet_lite"
@@ -77,7 +79,7 @@ class SamePaddedConv2d(nn.Conv2d):
     def same_padding(self, shape: torch.Size) -> tuple[tuple[int, int], tuple[int, int]]:
         """Pixels to add to a ``[B, C, h, w]``: left and right, top and bottom."""
         padding = []
-        for size, kernel, stride in zip(reversed(shape[-2:]), reversed(self.kernel_size), reversed(self.stride)):
+        for size, kernel, stride in zip(reversed(shape[-2:]), reversed(self.kernel_size), reversed(self.stride), strict=True):
             total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
             padding.append((total // 2, total - total // 2))
         return tuple(padding)
@@ -140,12 +142,13 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
         self.post_init()
 
     def forward(self, pixel_values: torch.Tensor, **_) -> BackboneOutput:
+        """Normalised frames ``[B, 3, H, W]`` -> feature maps, as the class describes them."""
         x = F.relu6(self.stem(pixel_values), inplace=True)
         hidden_states = [x]
         for stage in self.stages:
             x = stage(x)
             hidden_states.append(x)
-        features = dict(zip(self.stage_names, hidden_states))
+        features = dict(zip(self.stage_names, hidden_states, strict=True))
         return BackboneOutput(feature_maps=tuple(features[name] for name in self.out_features))
 
 
@@ -160,7 +163,7 @@ def imagenet_state_dict(published: dict[str, torch.Tensor]) -> dict[str, torch.T
     target = EfficientNetLiteBackbone(config).state_dict()
     if [tuple(v.shape) for _, v in source] != [tuple(v.shape) for v in target.values()]:
         raise ValueError(f"not an EfficientNet-{config.variant} state dict: its tensors' shapes differ from the backbone's")
-    return {name: value for name, (_, value) in zip(target, source)}
+    return {name: value for name, (_, value) in zip(target, source, strict=True)}
 
 
 def _variant_of(source: list[tuple[str, torch.Tensor]]) -> str:

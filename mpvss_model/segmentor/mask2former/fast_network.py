@@ -79,18 +79,20 @@ class _PixelDecoder(nn.Module):
 
     def forward(self, features: tuple[torch.Tensor, ...]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Feature maps at 1/4 .. 1/32 -> those at 1/32, 1/16, 1/8 refined, and mask features at 1/4, ``[1, d, h, w]``."""
-        levels = [project(x) for project, x in zip(self.input_projections, reversed(features))]
+        levels = [project(x) for project, x in zip(self.input_projections, reversed(features), strict=False)]
         sizes = tuple(tuple(x.shape[-2:]) for x in levels)
         x = torch.cat([_tokens(level) for level in levels])  # [S, d]
         grid, positions = self._grid(sizes, x)
-        for attention, layer in zip(self.attentions, self.layers):
+        for attention, layer in zip(self.attentions, self.layers, strict=True):
             x = layer.self_attn_layer_norm(attention(x, x + positions, grid).add_(x))
             x = layer.final_layer_norm(layer.fc2(layer.fc1(x).relu_()).add_(x))
         levels = x.split([height * width for height, width in sizes])
-        maps = [tokens.view(1, *size, -1).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes)]
+        maps = [tokens.view(1, *size, -1).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes, strict=True)]
         finest = maps[-1]
         num_fine = len(self.lateral_convolutions)
-        for lateral, output, fine in zip(self.lateral_convolutions, self.output_convolutions, reversed(features[:num_fine])):
+        for lateral, output, fine in zip(
+            self.lateral_convolutions, self.output_convolutions, reversed(features[:num_fine]), strict=True
+        ):
             fine = lateral(fine)
             finest = output(fine.add_(F.interpolate(finest, size=fine.shape[-2:], mode="bilinear", align_corners=False)))
         return maps, self.mask_projection(finest)
@@ -98,7 +100,7 @@ class _PixelDecoder(nn.Module):
     def _grid(self, sizes: tuple[tuple[int, int], ...], like: torch.Tensor) -> tuple[SamplingGrid, torch.Tensor]:
         def make() -> tuple[SamplingGrid, torch.Tensor]:
             positions = torch.cat(
-                [sine_position_encoding(*size, like=like) + embed for size, embed in zip(sizes, self.level_embed)]
+                [sine_position_encoding(*size, like=like) + embed for size, embed in zip(sizes, self.level_embed, strict=True)]
             )
             attention = self.attentions[0]
             return SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device), positions
@@ -131,7 +133,7 @@ class _MaskDecoder(nn.Module):
     def layer_queries(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> list[torch.Tensor]:
         """Normed queries ``[Q, d]`` before the first layer and after each."""
         values, keys, reduced = [], [], []
-        for feature, project, embed in zip(maps, self.input_projections, self.level_embed.weight):
+        for feature, project, embed in zip(maps, self.input_projections, self.level_embed.weight, strict=True):
             values.append(_tokens(project(feature)) + embed)
             keys.append(values[-1] + self._position(tuple(feature.shape[-2:]), values[-1]))
             small = F.interpolate(mask_features, size=feature.shape[-2:], mode="bilinear", align_corners=False)
@@ -160,7 +162,7 @@ class _DecoderLayer(nn.Module):
     ) -> torch.Tensor:
         """Queries ``[Q, d]`` after attention to pixels ``[S, d]``, where ``visible`` (``[Q, S]``), and to each other."""
         layer, cross, own = self.layer, self.layer.cross_attn, self.layer.self_attn
-        weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3))
+        weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3), strict=True)
         attended = _attention(*(F.linear(*arguments) for arguments in weights), cross.num_heads, visible)
         x = layer.cross_attn_layer_norm(x + cross.out_proj(attended))
         located = x + embed

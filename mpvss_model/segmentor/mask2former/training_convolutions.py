@@ -188,13 +188,13 @@ def _geometry(conv: nn.Conv2d, shape: torch.Size) -> _Geometry:
     if not isinstance(conv, SamePaddedConv2d):
         return _Geometry(conv.stride, conv.padding, conv.dilation, conv.groups)
     padding, left_out = [], []
-    for (start, end), stride in zip(reversed(conv.same_padding(shape)), conv.stride):
+    for (start, end), stride in zip(reversed(conv.same_padding(shape)), conv.stride, strict=True):
         earlier = -(-(end - start) // stride)  # strides that it starts earlier, for as many results more
         padding.append(start + earlier * stride)
         left_out.append(earlier)
     if not any(left_out):
         return _Geometry(conv.stride, tuple(padding), conv.dilation, conv.groups)
-    size = tuple(-(-side // stride) for side, stride in zip(shape[2:], conv.stride))
+    size = tuple(-(-side // stride) for side, stride in zip(shape[2:], conv.stride, strict=True))
     return _Geometry(conv.stride, tuple(padding), conv.dilation, conv.groups, tuple(left_out), size)
 
 
@@ -246,7 +246,7 @@ def _general_gradients(
     if size is not None:
         whole = [
             (side + 2 * pad - kernel) // step + 1
-            for side, pad, kernel, step in zip(x.shape[2:], padding, weight.shape[2:], stride)
+            for side, pad, kernel, step in zip(x.shape[2:], padding, weight.shape[2:], stride, strict=True)
         ]
         gradient = F.pad(gradient, (left, whole[1] - left - size[1], top, whole[0] - top - size[0]))
     wanted = wants_x, wants_weight, False
@@ -257,8 +257,10 @@ def _general_gradients(
 
 def _weight_gradient_3x3(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: _Geometry) -> torch.Tensor:
     """Of a depthwise convolution with unequal padding: with that spelled out, since more padding than 1 is slow."""
-    starts = [pad - step * out for pad, step, out in zip(geometry.padding, geometry.stride, geometry.left_out)]
-    seen = _window(x, *starts, *((side - 1) * step + 3 for side, step in zip(gradient.shape[2:], geometry.stride)))
+    starts = [pad - step * out for pad, step, out in zip(geometry.padding, geometry.stride, geometry.left_out, strict=True)]
+    seen = _window(
+        x, *starts, *((side - 1) * step + 3 for side, step in zip(gradient.shape[2:], geometry.stride, strict=True))
+    )
     inner = _Geometry(geometry.stride, (0, 0), (1, 1), len(weight))
     return _general_gradients(gradient, seen, weight, inner, False, True)[1]
 
@@ -283,7 +285,8 @@ def _window(x: torch.Tensor, above: int, before: int, height: int, width: int) -
     shape = *x.shape[:2], height, width
     window = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     (top, bottom), (left, right) = (
-        (max(start, 0), min(start + size, end)) for start, size, end in zip((above, before), x.shape[2:], (height, width))
+        (max(start, 0), min(start + size, end))
+        for start, size, end in zip((above, before), x.shape[2:], (height, width), strict=True)
     )
     window[..., top:bottom, left:right] = x[..., top - above : bottom - above, left - before : right - before]
     window[..., :top, :] = window[..., bottom:, :] = window[..., :left] = window[..., right:] = 0

@@ -101,19 +101,19 @@ class _PixelDecoder:
     def __call__(self, features: tuple[torch.Tensor, ...]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Feature maps at 1/4 .. 1/32 -> those at 1/32, 1/16, 1/8 refined, and mask features at 1/4."""
         decoder = self._decoder
-        levels = [project(x) for project, x in zip(decoder.input_projections, reversed(features))]
+        levels = [project(x) for project, x in zip(decoder.input_projections, reversed(features), strict=False)]
         sizes = tuple(tuple(x.shape[-2:]) for x in levels)
         x = torch.cat([_tokens(level) for level in levels], dim=1)  # [B, S, d]
         grid, encodings = self._grid(sizes, x)
-        positions = torch.cat([encoding + embed for encoding, embed in zip(encodings, decoder.level_embed)])
-        for attention, layer in zip(self._attentions, decoder.encoder.layers):
+        positions = torch.cat([encoding + embed for encoding, embed in zip(encodings, decoder.level_embed, strict=True)])
+        for attention, layer in zip(self._attentions, decoder.encoder.layers, strict=True):
             x = layer.self_attn_layer_norm(attention(x, x + positions, grid) + x)
             x = layer.final_layer_norm(layer.fc2(layer.fc1(x)) + x)
         levels = x.split([height * width for height, width in sizes], dim=1)
-        maps = [tokens.unflatten(1, size).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes)]
+        maps = [tokens.unflatten(1, size).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes, strict=True)]
         finest = maps[-1]
         fine_features = reversed(features[: decoder.num_fpn_levels])
-        for lateral, output, fine in zip(self._lateral_convolutions, self._output_convolutions, fine_features):
+        for lateral, output, fine in zip(self._lateral_convolutions, self._output_convolutions, fine_features, strict=True):
             finer = F.interpolate(finest, size=fine.shape[-2:], mode="bilinear", align_corners=False)
             finest = output(lateral(fine) + finer)
         return maps, decoder.mask_projection(finest)
@@ -146,7 +146,7 @@ class _MaskDecoder:
         """Normed queries ``[B, Q, d]`` before the first layer and after each."""
         module = self._module
         values, keys, reduced = [], [], []
-        for feature, project, embed in zip(maps, module.input_projections, module.level_embed.weight):
+        for feature, project, embed in zip(maps, module.input_projections, module.level_embed.weight, strict=True):
             values.append(_tokens(project(feature)) + embed)
             keys.append(values[-1] + self._encoding(tuple(feature.shape[-2:]), values[-1]))
             with torch.no_grad():
@@ -184,7 +184,7 @@ def _decoder_layer(
 ) -> torch.Tensor:
     """Queries ``[B, Q, d]`` after attention to pixels ``[B, S, d]``, where ``visible``, and to each other."""
     cross, own = layer.cross_attn, layer.self_attn
-    weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3))
+    weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3), strict=True)
     attended = _attention(*(F.linear(*arguments) for arguments in weights), cross.num_heads, visible)
     x = layer.cross_attn_layer_norm(x + cross.out_proj(attended))
     located = x + embed

@@ -46,7 +46,7 @@ def matched(
     """
     points = torch.rand(len(labels), config.train_num_points, 2, device=labels.device)
     targets = _targets_at(labels, points, present.shape[1])
-    layers = zip(mask_logits, class_logits)
+    layers = zip(mask_logits, class_logits, strict=True)
     costs = torch.stack([_costs(masks.float(), classes.float(), points, targets, config) for masks, classes in layers])
     worst = torch.finfo(torch.float32).max
     costs = costs.nan_to_num(nan=worst, posinf=worst, neginf=worst)  # a diverging network must not end in scipy
@@ -59,7 +59,7 @@ def _targets_at(labels: torch.Tensor, points: torch.Tensor, num_classes: int) ->
     """The binary masks of all classes at points ``[B, P, 2]``: ``[B, P, C]``."""
     around, weights = labels_at(labels, torch.arange(len(labels), device=labels.device), points)
     targets = torch.zeros(*points.shape[:2], num_classes + 1, device=labels.device)  # the last one collects unlabeled pixels
-    for corner, weight in zip(around.long().clamp_(max=num_classes), weights):
+    for corner, weight in zip(around.long().clamp_(max=num_classes), weights, strict=True):
         targets.scatter_add_(2, corner[..., None], weight[..., None])
     return targets[..., :num_classes]
 

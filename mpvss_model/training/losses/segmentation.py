@@ -62,7 +62,7 @@ def _mask_losses(
     mask_logits: Sequence[torch.Tensor], labels: torch.Tensor, pairs: torch.Tensor, config: LossConfig
 ) -> torch.Tensor:
     """Sums of binary cross entropy and dice loss over the pairs of each layer, ``[2, L]``."""
-    chosen = zip(mask_logits, pairs[..., 0], pairs[..., 1])
+    chosen = zip(mask_logits, pairs[..., 0], pairs[..., 1], strict=True)
     masks = torch.cat([layer[images, queries] for layer, images, queries in chosen]).float()[:, None]  # [L * M, 1, h, w]
     images, _, classes = pairs.flatten(0, 1).unbind(1)
     with torch.no_grad():

@@ -47,12 +47,12 @@ def reference_losses(masks, classes, labels) -> tuple[dict[str, torch.Tensor], l
     loss = Mask2FormerLoss(Mask2FormerConfig(num_labels=NUM_CLASSES, **settings), weight_dict={})
     present = [[c for c in label_map.unique().tolist() if c != 255] for label_map in labels]
     target_classes = [torch.tensor(p, dtype=torch.long) for p in present]
-    target_masks = [(label_map == p[:, None, None]).float() for label_map, p in zip(labels, target_classes)]
+    target_masks = [(label_map == p[:, None, None]).float() for label_map, p in zip(labels, target_classes, strict=True)]
     pairs = []
-    for layer in zip(masks, classes):
+    for layer in zip(masks, classes, strict=True):
         indices = loss.matcher(*layer, target_masks, target_classes)
-        pairs.append([(i, int(q), present[i][t]) for i, image in enumerate(indices) for q, t in zip(*image)])
-    earlier = [{"masks_queries_logits": m, "class_queries_logits": c} for m, c in zip(masks[:-1], classes[:-1])]
+        pairs.append([(i, int(q), present[i][t]) for i, image in enumerate(indices) for q, t in zip(*image, strict=True)])
+    earlier = [{"masks_queries_logits": m, "class_queries_logits": c} for m, c in zip(masks[:-1], classes[:-1], strict=True)]
     return loss(masks[-1], classes[-1], target_masks, target_classes, earlier), pairs
 
 
@@ -74,8 +74,9 @@ def test_losses_assignments_and_gradients_are_those_of_transformers(same_points,
     torch.testing.assert_close(losses["earlier_layers"], sum(earlier), rtol=1e-5, atol=1e-5)
 
     total = sum(weights[name] * expected[NAMES[name]] for name in NAMES) + sum(earlier)
-    gradients = torch.autograd.grad(sum(losses.values()), sum(layers, []))
-    for gradient, reference in zip(gradients, torch.autograd.grad(total, sum(layers, []))):
+    inputs = [*layers[0], *layers[1]]
+    gradients = torch.autograd.grad(sum(losses.values()), inputs)
+    for gradient, reference in zip(gradients, torch.autograd.grad(total, inputs), strict=True):
         torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-6)
 
 

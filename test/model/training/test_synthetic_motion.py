@@ -141,7 +141,7 @@ def test_as_many_pairs_are_synthetic_as_asked_for():
         samples = [pairs(probability)[i] for i in range(100)]
         known = [bool(sample["flow"].isfinite().all()) for sample in samples]
         assert smallest <= sum(known) <= largest
-        assert all(sample["flow"].isnan().all() for sample, is_known in zip(samples, known) if not is_known)
+        assert all(sample["flow"].isnan().all() for sample, is_known in zip(samples, known, strict=True) if not is_known)
 
 
 def test_synthetic_samples_follow_from_seed_and_index_alone():

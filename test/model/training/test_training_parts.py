@@ -393,7 +393,7 @@ def test_frozen_segmentor_predicts_what_the_network_does_and_teaches_the_heads_a
         assert len(masks) == len(classes) == 3
         total = sum(layer.square().mean() for layer in (*masks, *classes))
         results.append((*masks, *classes, queries, *torch.autograd.grad(total, heads.values())))
-    for expected, fast in zip(*results):
+    for expected, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -591,7 +591,7 @@ def test_validation_leaves_the_model_in_training_as_it_was(motion_stage):
     segmentor.step(np.zeros((64, 64, 3), np.uint8), 0.0)
     segmentor.step(np.zeros((64, 64, 3), np.uint8), 0.1)
     assert motion_stage.model.motion.training
-    for (name, requires_grad, value), (_, parameter) in zip(before, motion_stage.named_parameters()):
+    for (name, requires_grad, value), (_, parameter) in zip(before, motion_stage.named_parameters(), strict=True):
         assert parameter.requires_grad == requires_grad and torch.equal(parameter, value), name
 
 

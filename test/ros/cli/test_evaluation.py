@@ -41,7 +41,7 @@ def small_bag(tmp_path_factory):
     """The beginning of the shipped clip at a quarter of its size, with one frame twice and one broken."""
     path = tmp_path_factory.mktemp("bags") / "small"
     with Bag(SAMPLE_BAG) as sample, BagWriter(path) as small:
-        for i, frame in zip(range(FRAMES), bag_frames(sample, sample.image_topic())):
+        for i, frame in zip(range(FRAMES), bag_frames(sample, sample.image_topic()), strict=False):
             stamp = {"stamp_ns": i * 66_666_667, "frame_id": "camera"}
             image = cv2.resize(frame.read_image(), (160, 120), interpolation=cv2.INTER_AREA)
             label = np.ascontiguousarray(frame.read_label()[::2, ::2])
@@ -205,7 +205,10 @@ def test_ground_truth_beside_the_frames_stamps_is_counted_with_its_distance(tmp_
 
 def test_ground_truth_that_cannot_be_used_is_counted(tmp_path, tiny_checkpoint):
     frames = stamped(*["rgb8"] * 3)
-    truth = [(stamp_ns, np.zeros(shape, np.uint8)) for (stamp_ns, _), shape in zip(frames, ((48, 64), (24, 32), (48, 64, 3)))]
+    truth = [
+        (stamp_ns, np.zeros(shape, np.uint8))
+        for (stamp_ns, _), shape in zip(frames, ((48, 64), (24, 32), (48, 64, 3)), strict=True)
+    ]
     report = evaluate(write_bag(tmp_path / "bag", frames, truth), tiny_checkpoint)
     assert report.labelled_frames == 1 and report.counts.ground_truth_left_out == {"unusable": 2}
     assert "is of size (24, 32), its image of (48, 64)" in report.counts.details["unusable"]

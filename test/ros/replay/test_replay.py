@@ -26,7 +26,7 @@ def short_recording(tmp_path_factory):
     path = tmp_path_factory.mktemp("recording") / "short"
     with Bag(SAMPLE_BAG) as sample, BagWriter(path) as short:
         for topic in sample.types_by_topic:
-            for _, message in zip(range(FRAMES), sample.messages(topic)):
+            for _, message in zip(range(FRAMES), sample.messages(topic), strict=False):
                 stamp = message.header.stamp
                 short.write_compressed_image(
                     topic,
@@ -73,7 +73,7 @@ def test_every_frame_of_a_replay_is_answered_in_order(replayed):
 
 def test_the_node_and_the_file_give_the_same_labels_bit_for_bit(replayed, offline):
     assert len(replayed[0].answers) == len(offline) == FRAMES
-    for answer, segmentation in zip(replayed[0].answers.values(), offline):
+    for answer, segmentation in zip(replayed[0].answers.values(), offline, strict=True):
         assert answer.stamp_ns == segmentation.stamp_ns
         assert answer.is_key_frame == segmentation.is_key_frame
         np.testing.assert_array_equal(answer.labels, segmentation.labels)
@@ -101,7 +101,7 @@ def test_the_labels_depend_neither_on_the_replay_s_speed_nor_on_simulated_time(
     )
     peer.spin_until(lambda: len(peer.received["/mpvss/labels"]) == FRAMES)
     assert replay.process.wait(60) == 0
-    for message, segmentation in zip(peer.received["/mpvss/labels"], offline):
+    for message, segmentation in zip(peer.received["/mpvss/labels"], offline, strict=True):
         assert stamp_ns(message) == segmentation.stamp_ns
         np.testing.assert_array_equal(labels_from_message(message), segmentation.labels)
     # The first frame comes at the recording's time, the last one within its length.

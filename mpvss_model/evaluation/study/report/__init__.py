@@ -1,1 +1,1 @@
-"""``mpvss study``: tables, plots and pictures of what `mpvss_model.evaluation.study` measures on bags, folders and data sets."""
+"""``mpvss study``: tables, plots and pictures of what `mpvss_model.evaluation.study` measures."""

@@ -149,13 +149,13 @@ def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch
         squeeze=False,
         layout="constrained",
     )
-    for row_axes, (title, tiles) in zip(axes, rows.items()):
+    for row_axes, (title, tiles) in zip(axes, rows.items(), strict=True):
         row_axes[0].set_ylabel(title, fontsize=8)
-        for axis, tile in zip(row_axes, tiles):
+        for axis, tile in zip(row_axes, tiles, strict=True):
             axis.imshow(PALETTE[tile.pixels] if tile.is_label_map else tile.pixels)
             axis.set(xticks=[], yticks=[])
             axis.set_xlabel(tile.caption, fontsize=8)
-    for axis, column in zip(axes[0], columns):
+    for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(column, fontsize=9)
     figure.legend(handles=legend, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return figure

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
-matplotlib.use("Agg")
-
-from matplotlib import pyplot  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME  # noqa: E402
-from mpvss_model.evaluation.study.report.methods import method_named, run_label  # noqa: E402
-from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport  # noqa: E402
-from mpvss_model.files import write_whole  # noqa: E402
+from mpvss_model.evaluation.study import NO_CORRUPTION, PER_FRAME
+from mpvss_model.evaluation.study.report.methods import method_named, run_label
+from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
+from mpvss_model.files import write_whole
 
 __all__ = ["save_figure", "write_plots"]
+
+matplotlib.use("Agg")
 
 DPI = 100
 PANEL_SIZE_IN = (3.7, 3.0)
@@ -72,7 +71,7 @@ def _panels(sources: Sequence[SourceReport], draw: Callable[[Axes, SourceReport]
     figure, axes = pyplot.subplots(rows, columns, figsize=(width_in, height_in), squeeze=False, layout="constrained")
     for axis in axes.flat[len(sources) :]:
         axis.set_axis_off()
-    for axis, source in zip(axes.flat, sources):
+    for axis, source in zip(axes.flat, sources, strict=False):
         draw(axis, source)
         axis.set(title=source.name, xlabel=xlabel, ylabel="mIoU [%]")
         axis.grid(alpha=0.3)

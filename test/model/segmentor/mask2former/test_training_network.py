@@ -38,7 +38,7 @@ def test_convolutions_and_their_gradients_are_those_of_torch(kernel, stride, gro
             torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
             direction = torch.randn_like(expected)
             gradients = (torch.autograd.grad(y, inputs, direction) for y in (expected, result))
-            for expected_gradient, gradient in zip(*gradients):
+            for expected_gradient, gradient in zip(*gradients, strict=True):
                 torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-3)
 
 
@@ -51,7 +51,7 @@ def test_linear_layers_and_their_gradients_are_those_of_torch(has_relu):
     torch.testing.assert_close(result, expected)
     inputs = [tokens, linear.weight, linear.bias]
     gradients = (torch.autograd.grad(y.square().sum(), inputs) for y in (expected, result))
-    for expected_gradient, gradient in zip(*gradients):
+    for expected_gradient, gradient in zip(*gradients, strict=True):
         torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-4)
 
 
@@ -102,7 +102,7 @@ def test_network_in_training_predicts_and_learns_as_that_of_transformers(backbon
         for reference, tensor in zip(tensors, fast[name], strict=True):
             torch.testing.assert_close(tensor, reference, rtol=1e-3, atol=1e-4)
     largest = max(gradient.norm() for gradient in expected_gradients if gradient is not None)
-    for name, reference, gradient in zip(trained, expected_gradients, gradients):
+    for name, reference, gradient in zip(trained, expected_gradients, gradients, strict=True):
         assert (reference is None) == (gradient is None), name
         if reference is not None:  # rounding errors grow on their way through norms of small batches
             assert (gradient - reference).norm() <= 0.01 * reference.norm() + 1e-5 * largest, name
