@@ -172,8 +172,8 @@ class TrainingConfig(_Settings):
         stage: ``segmentor`` trains a Mask2Former on single frames; a motion module that it started with is dropped unless
             ``model.motion_from`` keeps it. ``motion`` trains the motion module and the class and mask heads of a trained
             segmentor on pairs of frames, everything else frozen. ``backbone`` and then ``decoder`` train the segmentor of a
-            whole model to see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw without
-            them: first its backbone, then all behind it. They need no labels and leave the motion module as it is.
+            whole model to see in frames with the flaws of cameras (`AugmentationConfig.sensor_probability`) what it saw
+            without them: first its backbone, then all behind it. They need no labels and leave the motion module as it is.
         data: What to train on.
         model: What to train.
         loss: Mask2Former's losses.

@@ -90,8 +90,8 @@ class RunFolder:
         changed = [name for name in settings if name not in RUNTIME_SETTINGS and settings[name] != recorded.get(name)]
         if changed:
             raise ConfigError(
-                f"{self.path} holds a run with other settings ({', '.join(changed)}): continue it with its own, choose another "
-                "output directory, or start over without resuming"
+                f"{self.path} holds a run with other settings ({', '.join(changed)}): continue it with its own, choose "
+                "another output directory, or start over without resuming"
             )
         done = self.progress().step
         if settings["steps"] < done:
