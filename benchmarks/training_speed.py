@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.training_speed --threads 1
 
-Both ways take turns on the same random batches, so that whatever else runs slows both; the fastest of each way's steps counts.
+Both ways take turns on the same random batches, and processor time is measured, so that what else runs matters less; the
+fastest of each way's steps counts.
 Before that, both take the same steps with an optimizer, to show that their losses are the same but for rounding.
 """
 
@@ -52,7 +53,7 @@ def main() -> None:
         difference = largest_difference(stage, arguments.batch, pairs, arguments.steps)
         before_s, after_s = fastest(stage, arguments.batch, pairs, arguments.repeats)
         print(
-            f"{name}: {arguments.batch / before_s:.2f} -> {arguments.batch / after_s:.2f} samples/s, "
+            f"{name}: {arguments.batch / before_s:.2f} -> {arguments.batch / after_s:.2f} samples per s of processor time, "
             f"{before_s / after_s:.2f} times; losses of {arguments.steps} steps differ by at most {difference:.1e}, relative",
             flush=True,
         )
@@ -114,7 +115,7 @@ def course(stage: Stage, way: Callable, size: int, pairs: int, steps: int) -> li
 
 
 def fastest(stage: Stage, size: int, pairs: int, repeats: int) -> tuple[float, float]:
-    """Seconds of a step, of each way."""
+    """Seconds of processor time of a step, of each way."""
     (batch,) = batches(stage, size, pairs, 1)
     # Before, each later frame came with a key frame of its own.
     alone = batch
@@ -127,9 +128,9 @@ def fastest(stage: Stage, size: int, pairs: int, repeats: int) -> tuple[float, f
     for _ in range(repeats + 1):  # the first one is not counted
         for way, (own, own_batch) in ways.items():
             with way():
-                started_s = time.perf_counter()
+                started_s = time.process_time()
                 step(own, own_batch, seed=0)
-                seconds[way].append(time.perf_counter() - started_s)
+                seconds[way].append(time.process_time() - started_s)
             own.zero_grad()
     return tuple(min(values[1:]) for values in seconds.values())
 

@@ -16,6 +16,7 @@ from mpvss_model.checkpoints.starting_model import load_start
 from mpvss_model.evaluation.study import StudyConfig
 from mpvss_model.evaluation.study.report.command import run_study
 from mpvss_model.segmentor.registry import load_model
+from mpvss_ros.bags.labelled_source import open_sources
 from mpvss_ros.cli.app import main
 from mpvss_ros.messages.conversions import image_message, labels_from_message
 
@@ -66,7 +67,7 @@ def test_evaluate_measures_all_but_its_unknown_cost(model, small_clips, tmp_path
 def test_a_study_finds_the_same_with_one_worker_and_with_two(model, small_clips, tmp_path):
     reports = [
         run_study(
-            [str(small_clips)],
+            open_sources([str(small_clips)], names=[]),
             tmp_path / str(workers),
             model=model,
             device="cpu",
@@ -76,8 +77,8 @@ def test_a_study_finds_the_same_with_one_worker_and_with_two(model, small_clips,
         for workers in (1, 2)
     ]
     for report in reports:
-        assert (report["model"], report["parameters"], report["class_names"]) == ("robots-of-mine", 0, CLASSES)
-    alone, shared = ([{**run, "ms_per_frame": None} for run in report["sources"][0]["grid"]] for report in reports)
+        assert (report.model, report.parameters, report.class_names) == ("robots-of-mine", 0, CLASSES)
+    alone, shared = ([{**vars(run), "ms_per_frame": None} for run in report.sources[0].figures.grid] for report in reports)
     assert alone == shared and alone[0]["miou"] > 0.8
     assert all(run["gflops_per_frame"] is None for run in alone)
     row = next(line for line in (tmp_path / "2" / "README.md").read_text().splitlines() if "| tracked" in line)

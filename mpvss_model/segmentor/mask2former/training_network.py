@@ -82,8 +82,10 @@ class TrainedMask2Former:
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not only_heads):
             maps, mask_features = self._pixel_decoder(self.feature_maps(pixel_values))
-            queries = torch.stack(self._decoder.layer_queries(maps, mask_features))  # [L, B, Q, d]
-        return self._decoder.read(queries, mask_features)
+            queries, masks = self._decoder.layer_results(maps, mask_features)
+        if only_heads:
+            masks = [self._decoder.masks(layer, mask_features) for layer in queries]
+        return Predictions(masks, [self._decoder.classes(layer) for layer in queries], queries[-1])
 
 
 class _PixelDecoder:
@@ -135,43 +137,52 @@ class _MaskDecoder:
         self._mask_embedder = self._module.decoder.mask_predictor.mask_embedder
         self._encodings: dict[object, torch.Tensor] = {}
 
-    def read(self, queries: torch.Tensor, mask_features: torch.Tensor) -> Predictions:
-        """What the heads make of the queries of all layers, ``[L, B, Q, d]``."""
-        embeddings = self._mask_embedder(queries).transpose(0, 1).flatten(1, 2)  # [B, L * Q, d]
-        masks = embeddings @ _tokens(mask_features).transpose(1, 2)  # [B, L * Q, h * w]
-        masks = masks.unflatten(1, queries.shape[0:3:2]).unflatten(3, mask_features.shape[-2:])
-        return Predictions(masks.unbind(1), self._class_predictor(queries).unbind(), queries[-1])
+    def masks(self, queries: torch.Tensor, mask_features: torch.Tensor) -> torch.Tensor:
+        """Mask logits ``[B, Q, h, w]`` of normed queries ``[B, Q, d]`` on mask features ``[B, d, h, w]``."""
+        logits = self._mask_embedder(queries) @ _tokens(mask_features).transpose(1, 2)
+        return logits.unflatten(2, mask_features.shape[-2:])
 
-    def layer_queries(self, maps: list[torch.Tensor], mask_features: torch.Tensor) -> list[torch.Tensor]:
-        """Normed queries ``[B, Q, d]`` before the first layer and after each."""
+    def classes(self, queries: torch.Tensor) -> torch.Tensor:
+        """Class logits ``[B, Q, C + 1]`` of normed queries ``[B, Q, d]``."""
+        return self._class_predictor(queries)
+
+    def layer_results(
+        self, maps: list[torch.Tensor], mask_features: torch.Tensor
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Normed queries ``[B, Q, d]``, and their masks, before the first layer and after each."""
         module = self._module
-        values, keys, reduced = [], [], []
+        values, keys = [], []
         for feature, project, embed in zip(maps, module.input_projections, module.level_embed.weight, strict=True):
             values.append(_tokens(project(feature)) + embed)
             keys.append(values[-1] + self._encoding(tuple(feature.shape[-2:]), values[-1]))
-            with torch.no_grad():
-                small = F.interpolate(mask_features, size=feature.shape[-2:], mode="bilinear", align_corners=False)
-            reduced.append(_tokens(small).transpose(1, 2))  # [B, d, h_l * w_l]
         x = module.queries_features.weight.expand(len(mask_features), -1, -1)
         embed, norm = module.queries_embedder.weight, module.decoder.layernorm
         queries = [norm(x)]
+        masks = [self.masks(queries[-1], mask_features)]
         for i, layer in enumerate(module.decoder.layers):
             level = i % len(maps)
-            visible = self._visible(queries[-1], reduced[level])
+            visible = _visible(masks[-1], maps[level].shape[-2:])
             x = _decoder_layer(layer, x, embed, keys[level], values[level], visible)
             queries.append(norm(x))
-        return queries
-
-    @torch.no_grad()
-    def _visible(self, queries: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Which pixels each query attends to, bool ``[B, Q, h_l * w_l]``: those of its mask, or all if it has none."""
-        visible = self._mask_embedder(queries) @ features >= 0
-        return visible | ~visible.any(dim=-1, keepdim=True)
+            masks.append(self.masks(queries[-1], mask_features))
+        return queries, masks
 
     def _encoding(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
         if size not in self._encodings:
             _keep(self._encodings, size, sine_position_encoding(*size, like=like.float()), limit=3 * KEPT_SIZES)
         return self._encodings[size]
+
+
+@torch.no_grad()
+def _visible(mask_logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Which pixels of a level each query attends to, bool ``[B, Q, h * w]``: those of its mask, or all if it has none.
+
+    Unlike at inference, masks are reduced and not what they are made of, so that pixels on the edge are those of
+    ``transformers``.
+    """
+    small = F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False)
+    visible = (small.sigmoid() >= 0.5).flatten(2)
+    return visible | ~visible.any(dim=-1, keepdim=True)
 
 
 def _decoder_layer(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -102,7 +103,12 @@ def test_network_in_training_predicts_and_learns_as_that_of_transformers(backbon
         for reference, tensor in zip(tensors, fast[name], strict=True):
             torch.testing.assert_close(tensor, reference, rtol=1e-3, atol=1e-4)
     largest = max(gradient.norm() for gradient in expected_gradients if gradient is not None)
+    errors = []
     for name, reference, gradient in zip(trained, expected_gradients, gradients, strict=True):
         assert (reference is None) == (gradient is None), name
-        if reference is not None:  # rounding errors grow on their way through norms of small batches
-            assert (gradient - reference).norm() <= 0.01 * reference.norm() + 1e-5 * largest, name
+        if reference is not None:
+            error = (gradient - reference).norm()
+            # A change of the frames by one part in 10 million makes as much of a difference in such a random network.
+            assert error <= 0.05 * reference.norm() + 1e-5 * largest, name
+            errors.append(float(error / (reference.norm() + 1e-5 * largest)))
+    assert np.median(errors) < 0.005
