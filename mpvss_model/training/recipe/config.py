@@ -34,7 +34,7 @@ class _Settings:
             _check(setting.name, getattr(self, setting.name), types[setting.name], setting.metadata)
 
     @classmethod
-    def from_mapping(cls: type[S], values: Mapping[str, Any], path: str = "") -> S:  # noqa: PYI019  (no Self in Python 3.10)
+    def from_mapping(cls: type[S], values: Mapping[str, Any], path: str = "") -> S:  # no Self in Python 3.10
         """Build from what a YAML file holds; settings that it leaves out keep their defaults.
 
         Raises:
