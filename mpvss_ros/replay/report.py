@@ -87,7 +87,7 @@ def write_report(
             weighted_iou=_number(confusion.weighted_iou),
             iou_per_class={name: _number(iou) for name, iou in iou_per_class},
             ground_truth_left_out=dict(source.ground_truth_left_out),
-            notes=tuple(source.ground_truth_lines()),
+            notes=source.ground_truth_lines(),
             latency_p50_ms=_number(percentile(latencies_ms, 50)),
             latency_p99_ms=_number(percentile(latencies_ms, 99)),
             settings=settings,

@@ -63,7 +63,7 @@ class RunResult:
     weighted_iou: float | None
     iou_per_class: dict[str, float | None]
     ground_truth_left_out: dict[str, int]
-    notes: tuple[str, ...]
+    notes: list[str]
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     settings: RunSettings

@@ -102,8 +102,6 @@ class SpinningNode:
     def stop(self):
         self._executor.shutdown()
         self._thread.join()
-        self.node.release()
-        self.node.destroy_node()
 
 
 class NodeProcess:
@@ -143,7 +141,7 @@ def peer():
 @pytest.fixture
 def start_node(tiny_checkpoint):
     """Starts segmentation nodes in this process, on the tiny checkpoint unless told otherwise."""
-    started = []
+    created, spinning = [], []
 
     def start(*arguments, load_model=VideoSegmentor.from_pretrained, **parameters):
         parameters = {"model": tiny_checkpoint, "threads": 1, "mode": "lossless", **parameters}
@@ -152,15 +150,19 @@ def start_node(tiny_checkpoint):
             parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
             cli_args=["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info_in:=/camera/camera_info", *arguments],
         )
+        created.append(node)
         if node.config.autostart:
             assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
             assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        started.append(SpinningNode(node))
+        spinning.append(SpinningNode(node))
         return node
 
     yield start
-    for node in started:
+    for node in spinning:
         node.stop()
+    for node in created:
+        node.release()
+        node.destroy_node()
 
 
 @pytest.fixture

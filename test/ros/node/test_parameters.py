@@ -100,8 +100,10 @@ def test_a_wrong_value_is_refused_while_a_model_is_loaded(node_with_model, name,
 
 @pytest.mark.parametrize("name, value, allowed", WRONG, ids=IDS)
 def test_a_wrong_value_keeps_the_node_from_starting(name, value, allowed):
+    created = []
     with pytest.raises(ConfigError) as refusal:
-        SegmentationNode(parameter_overrides=[Parameter(name, value=value)])
+        SegmentationNode(on_created=created.append, parameter_overrides=[Parameter(name, value=value)])
+    created[0].destroy_node()
     for words in (name, str(value[0] if isinstance(value, list) else value), allowed):
         assert words in str(refusal.value)
 

@@ -263,9 +263,14 @@ def test_frames_that_cannot_be_deserialized_are_neither_replayed_nor_taken_for_l
     }
     with Bag(path) as recording:
         report = write_report(
-            tmp_path / "out", bag=recording, topic="/image_raw", answers=answers, class_names=("a",), settings={}
+            tmp_path / "out",
+            bag=recording,
+            topic="/image_raw",
+            answers=answers,
+            class_names=("a",),
+            settings=settings("a"),
         )
-    assert (report["frames_in"], report["labels_out"]) == (3, 2) and report["dropped_by_reason"] == {"broken message": 1}
+    assert (report.frames_in, report.labels_out) == (3, 2) and report.dropped_by_reason == {"broken message": 1}
 
 
 def test_a_topic_without_messages_is_not_replayed(tmp_path):
