@@ -36,7 +36,7 @@ class PackedAnswer:
         stamp_ns: Of its camera frame.
         packed: Compressed labels.
         shape: Height and width.
-        received_s: When it came, on the steady clock.
+        received_s: When it came, on the system's clock.
     """
 
     stamp_ns: int
@@ -59,7 +59,7 @@ class Answers(Mapping[int, LabelledFrame]):
     """The answered frames of a recording by their number, from 0; each label map is unpacked when it is looked up.
 
     Args:
-        sent: Stamp in nanoseconds of each camera frame of the recording, and when it was sent, on the steady clock.
+        sent: Stamp in nanoseconds of each camera frame of the recording, and when it was sent, on the system's clock.
         packed: The answers in the order in which they came, which is that of their frames.
         kinds: Stamp in nanoseconds of each answer, in the same order, and whether it was segmented rather than propagated.
     """

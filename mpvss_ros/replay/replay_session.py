@@ -102,13 +102,16 @@ class Collector(Node):
             counts=self.counts,
         )
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._sent.append((stamp_ns(message), time.monotonic()))
+    # When messages left and came is what DDS says: callbacks may run late, and those of answers before those of their images.
+    def _on_image(self, message: Image | CompressedImage, info: dict[str, int]) -> None:
+        self._sent.append((stamp_ns(message), info["source_timestamp"] * 1e-9))
         self.progress.frames_in = len(self._sent)
 
-    def _on_labels(self, message: Image) -> None:
+    def _on_labels(self, message: Image, info: dict[str, int]) -> None:
         labels = labels_from_message(message)
-        self._packed.append(PackedAnswer.from_labels(labels, stamp_ns=stamp_ns(message), received_s=time.monotonic()))
+        self._packed.append(
+            PackedAnswer.from_labels(labels, stamp_ns=stamp_ns(message), received_s=info["received_timestamp"] * 1e-9)
+        )
         self.progress.labels_out = len(self._packed)
         elapsed_s = self._packed[-1].received_s - self._packed[0].received_s
         self.progress.labels_per_s = (len(self._packed) - 1) / elapsed_s if elapsed_s > 0.0 else 0.0
