@@ -3,6 +3,7 @@
 import textwrap
 
 __all__ = [
+    "UNANSWERED_REASONS",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -55,6 +56,14 @@ class StaleKeyFrameError(MPVSSError):
 
 class PropagationError(MPVSSError):
     """The masks could not be carried to one frame; the stream can go on without it."""
+
+
+# Why a frame that was fine gets no labels, as all who count such frames call it.
+UNANSWERED_REASONS = {
+    SegmentorError: "no key frame",
+    StaleKeyFrameError: "masks too old",
+    PropagationError: "propagation failed",
+}
 
 
 def first_line(error: Exception) -> str:

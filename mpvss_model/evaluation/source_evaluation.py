@@ -10,15 +10,7 @@ from mpvss_model.class_names import distinct_names
 from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
 from mpvss_model.data import Clip, ClipSet, in_classes_of
 from mpvss_model.data.source_counts import CountedFrames, SourceCounts
-from mpvss_model.errors import (
-    ConfigError,
-    DataError,
-    FrameError,
-    MPVSSError,
-    PropagationError,
-    SegmentorError,
-    StaleKeyFrameError,
-)
+from mpvss_model.errors import UNANSWERED_REASONS, ConfigError, DataError, FrameError, MPVSSError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
 from mpvss_model.evaluation.flops import stream_cost
@@ -29,12 +21,6 @@ from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["evaluate_clips"]
-
-UNANSWERED_REASONS = {
-    SegmentorError: "no key frame",
-    StaleKeyFrameError: "masks too old",
-    PropagationError: "propagation failed",
-}
 
 
 class FrameCounter:

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from mpvss_model import FrameError, VideoSegmentor
-from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.errors import UNANSWERED_REASONS, first_line
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.frame_sequence import FrameSequence
@@ -34,12 +34,6 @@ LOG_THROTTLE_S = 5.0
 NO_CAMERA_LOG_S = 5.0
 # Results that wait for a subscriber that is held up. In lossless mode none may be overwritten.
 REALTIME_RESULTS = 2
-# Why a frame that was fine gets no labels.
-UNANSWERED = {
-    SegmentorError: "no key frame",
-    StaleKeyFrameError: "masks too old",
-    PropagationError: "propagation failed",
-}
 
 
 def image_topic(node: Node, camera: str, config: NodeConfig) -> str:
@@ -254,8 +248,8 @@ class Camera:
         except FrameError as error:
             self.statistics.count_rejection(error.reason, str(error))
             self._log_throttled(f"frame not used: {error}")
-        except tuple(UNANSWERED) as error:
-            self.statistics.count_unanswered(UNANSWERED[type(error)], str(error))
+        except tuple(UNANSWERED_REASONS) as error:
+            self.statistics.count_unanswered(UNANSWERED_REASONS[type(error)], str(error))
             self._log_throttled(f"frame not answered: {error}")
         except Exception as error:
             if self._node.context.ok():  # else the publishers are gone
