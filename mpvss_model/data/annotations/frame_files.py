@@ -109,4 +109,5 @@ def _as_shown(label: np.ndarray, stored_size: tuple[int, ...], turn: int, image:
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+    settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() in JPEG_SUFFIXES else []
+    path.write_bytes(cv2.imencode(path.suffix, pixels, settings)[1].tobytes())

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,17 @@ def test_an_image_of_which_there_are_two_or_that_two_files_name_is_named(tmp_pat
     write_json(path.with_name("again.json"), coco(["left/1.png"], []))
     with pytest.raises(DataError, match=r"left/1.png is in both .*again.json and .*coco.json; give one of them"):
         import_labels(tmp_path / "in", tmp_path / "out")
+
+
+def test_coco_files_need_their_reader_and_others_do_not(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    write_image(tmp_path / "in/1.png")
+    write_json(tmp_path / "in/coco.json", coco(["1.png"], [(0, 3, {"segmentation": [box(0, 0, 5, 5)]})]))
+    with pytest.raises(ConfigError, match=r"pycocotools, which is not installed: pip install -r requirements-train.txt"):
+        import_labels(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in/coco.json").unlink()
+    write_json(tmp_path / "in/1.json", labelme("1.png", ("robot", "rectangle", [[0, 0], [4, 4]])))
+    assert import_labels(tmp_path / "in", tmp_path / "out", ImportConfig(**NO_SPLIT)).labelled == {"train": 1}
 
 
 def test_a_json_file_that_was_cut_off_is_named(tmp_path):
