@@ -104,7 +104,7 @@ def class_entries(text: str) -> list[ClassEntry]:
         ConfigError: If the list is empty.
         DataError: If there is such a file, but it cannot be read.
     """
-    if Path(text).is_file():
+    if _is_file(text):
         return class_entries_of_file(Path(text))
     return _entries([_entry(item) for item in text.split(",") if item.strip()], repr(text))
 
@@ -147,6 +147,13 @@ def _entry(text: str) -> ClassEntry:
         return ClassEntry(text.strip(), text.strip(), is_plain=True)
     source = source.strip()
     return ClassEntry(source.lower() if COLOR.fullmatch(source.lower()) else source, name.strip())
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # a list may be longer than any name
+        return False
 
 
 def _is_comment(line: str) -> bool:

@@ -564,6 +564,10 @@ def test_classes_can_be_chosen_merged_and_left_out(tmp_path):
     )
     assert report.class_names == ("background", "floor", "seat")
     np.testing.assert_array_equal(only_label(tmp_path / "out")[0, ::8], [2, 2, 1, 255])
+    many = ",".join(f"class number {i}" for i in range(200))
+    config = ImportConfig(classes=f"{many},*=", background="", **NO_SPLIT)
+    with pytest.raises(DataError, match=r"of one class \(none\)"):
+        import_labels(tmp_path / "in", tmp_path / "many", config)
     (tmp_path / "names.txt").write_text("floor\nchair=seat\n*=rest\n")
     config = ImportConfig(classes=str(tmp_path / "names.txt"), background="", **NO_SPLIT)
     report = import_labels(tmp_path / "in", tmp_path / "again", config)
