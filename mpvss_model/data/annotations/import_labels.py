@@ -224,7 +224,7 @@ class _Importer:
         self, clips: list[PlannedClip], annotations: AnnotationSet, pixels: dict[str, np.ndarray], out: Path
     ) -> ImportReport:
         count = len(self._choice.names)
-        every = sum(pixels.values())
+        every = np.sum(list(pixels.values()), axis=0)
         present = np.flatnonzero(every[:count])
         if len(present) < 2:
             names = ", ".join(self._choice.names[i] for i in present) or "none"

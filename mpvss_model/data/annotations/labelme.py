@@ -84,7 +84,8 @@ class _LabelMeFile:
 
     def label(self, image: Path, names: tuple[str, ...], left_out: Counter[str]) -> NamedLabel:
         """The shapes, drawn; points and lines are counted as left out."""
-        height, width = (int(side) for side in (self._size if all(self._size) else oriented_size(image)))
+        declared = [int(side) for side in self._size if side]
+        height, width = declared if len(declared) == 2 else oriented_size(image)
         shapes = []
         for number, shape in enumerate(self._shapes):
             kind = shape.get("shape_type") or "polygon"

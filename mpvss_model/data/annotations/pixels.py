@@ -25,7 +25,7 @@ def orientation(path: Path) -> int:
         DataError: If it is no image, or a huge one.
     """
     with opened(path) as image:
-        turn = image.getexif().get(ORIENTATION)
+        turn: int = image.getexif().get(ORIENTATION) or 1
     return turn if turn in range(1, 9) else 1
 
 
