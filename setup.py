@@ -50,7 +50,7 @@ setup(
         "zstandard>=0.22",
     ],
     extras_require={
-        "train": ["accelerate", "tensorboardX"],
+        "train": ["accelerate", "pycocotools", "tensorboardX"],
         "rooms": ["moderngl", "trimesh"],
         "test": ["hypothesis", "pytest"],  # colcon test looks for pytest here
     },

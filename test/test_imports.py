@@ -172,6 +172,7 @@ ROS = "rclpy,cv_bridge,sensor_msgs,std_msgs,std_srvs,builtin_interfaces,rcl_inte
 # What the commands that touch no message import when they run, beside `mpvss evaluate`; those of training and rendering, where
 # their packages are installed.
 MESSAGE_FREE = [
+    "mpvss_model.data.annotations",
     "mpvss_model.evaluation.study.report.command",
     "mpvss_ros.bags.video",
     "mpvss_model.evaluation.benchmark",

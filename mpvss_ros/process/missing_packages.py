@@ -31,6 +31,7 @@ FROM_PIP = (
     "mcap",
     "moderngl",
     "numpy",
+    "pycocotools",
     "rich",
     "rosbags",
     "safetensors",

@@ -73,6 +73,9 @@ def broken_bag(tmp_path):
         (["flops", "--backbone", "r18"], "r18"),
         (["train", "nowhere.yaml", "--out", "model"], "nowhere.yaml"),
         (["import-video", "nowhere.mp4", "bag"], "no video at 'nowhere.mp4'"),
+        (["import-labels", "nowhere", "data"], "no annotations at 'nowhere'"),
+        (["import-labels", "{empty}", "data"], "neither COCO files, nor LabelMe files, nor label images"),
+        (["import-labels", "{empty}", "data", "--validation-share", "1"], "validation_share must be at least 0 and below 1"),
     ],
 )
 def test_bad_input_gets_one_line_and_code_2_and_leaves_nothing(mpvss, arguments, message, tmp_path, two_cameras, broken_bag):
