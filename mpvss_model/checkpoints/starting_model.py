@@ -33,6 +33,9 @@ __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_
 RGB = tuple[float, ...]
 # A Swin that hands on feature maps has a norm for each, which one that classifies images lacks.
 SEGMENTATION_NORMS = "hidden_states_norms."
+BACKBONE_PREFIX = "model.pixel_level_module.encoder."
+CLASS_HEAD_PREFIX = "class_predictor."
+CRITERION_PREFIX = "criterion."
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,12 @@ class StartingModel:
 
 
 def new_start(
-    *, backbone: str, class_names: tuple[str, ...], settings: Mapping[str, Any], backbone_weights: str = ""
+    *,
+    backbone: str,
+    class_names: tuple[str, ...],
+    settings: Mapping[str, Any],
+    backbone_weights: str = "",
+    others_from: str = "",
 ) -> StartingModel:
     """A Mask2Former with random weights, drawn as in the published code, see `draw_published_weights`.
 
@@ -67,6 +75,8 @@ def new_start(
         settings: Further arguments of ``Mask2FormerConfig``.
         backbone_weights: Pretrained ones: the ``.pth`` file of a published EfficientNet-Lite, or a directory or hub id of a
             model with this backbone; empty for none.
+        others_from: Name of a shipped model, checkpoint directory or hub id: everything but the backbone is taken from this
+            Mask2Former where sizes are the same, the class head if it has the same classes; empty for none.
 
     Raises:
         ConfigError: If there is no such backbone or setting.
@@ -85,6 +95,8 @@ def new_start(
     _name_classes(model, class_names)
     if backbone_weights:
         _load_backbone(model.model.pixel_level_module.encoder, backbone_weights)
+    if others_from:
+        _take_all_but_backbone(model, load_start(others_from).network)
     return StartingModel(model)
 
 
@@ -183,6 +195,17 @@ def _backbone_config(name: str) -> BackboneConfig:
 def _name_classes(model: Mask2FormerForUniversalSegmentation, class_names: tuple[str, ...]) -> None:
     model.config.id2label = dict(enumerate(class_names))
     model.config.label2id = {name: i for i, name in enumerate(class_names)}
+
+
+def _take_all_but_backbone(model: Mask2FormerForUniversalSegmentation, other: Mask2FormerForUniversalSegmentation) -> None:
+    own, has_other_classes = model.state_dict(), model.config.id2label != other.config.id2label
+    left_out = (BACKBONE_PREFIX, *([CLASS_HEAD_PREFIX] if has_other_classes else []), CRITERION_PREFIX)
+    taken = {
+        name: value
+        for name, value in other.state_dict().items()
+        if not name.startswith(left_out) and name in own and own[name].shape == value.shape
+    }
+    model.load_state_dict(taken, strict=False)
 
 
 def _load_backbone(backbone: nn.Module, weights: str) -> None:

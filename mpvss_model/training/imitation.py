@@ -23,6 +23,7 @@ from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.predictor import Predictor
 from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
 from mpvss_model.training.samples.datasets import FlawedFrameDataset
+from mpvss_model.training.samples.style import RandomStyle
 from mpvss_model.training.stages import RGB, Batch, Stage, sample_settings
 
 __all__ = ["BackboneStage", "DecoderStage", "ImitationStage"]
@@ -67,9 +68,9 @@ class ImitationStage(Stage):
     def _further_settings(cls, config: TrainingConfig) -> dict[str, Any]:
         return {}
 
-    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FlawedFrameDataset:
+    def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> FlawedFrameDataset:
         """Frames with and without flaws."""
-        return FlawedFrameDataset(clips, **sample_settings(config))
+        return FlawedFrameDataset(clips, **sample_settings(config, style))
 
     def train(self, mode: bool = True) -> ImitationStage:
         """As usual, except that everything stays in evaluation mode."""

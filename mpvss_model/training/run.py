@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,15 +19,18 @@ from mpvss_model.checkpoints.starting_model import (
     save_model,
     set_losses,
 )
-from mpvss_model.data import ClipSet, open_clips
+from mpvss_model.data import ClipSet, in_classes_of, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.stream.video_segmentor import VideoSegmentor
-from mpvss_model.training.recipe.config import IMITATION_STAGES, ModelConfig, TrainingConfig
+from mpvss_model.training.recipe.config import IMITATION_STAGES, MixedDataConfig, ModelConfig, TrainingConfig
 from mpvss_model.training.registry import STAGES
 from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
 from mpvss_model.training.run_folder import RunFolder
+from mpvss_model.training.samples.datasets import ClipDataset
+from mpvss_model.training.samples.mixture import MixedDataset
+from mpvss_model.training.samples.style import RandomStyle
 from mpvss_model.training.stages import Stage
 from mpvss_model.training.trainer import Trainer, new_accelerator
 
@@ -98,23 +101,25 @@ def train(
     """
     folder = RunFolder(Path(out_dir))
     class_names = _class_names(training, validation)
+    mixed = [_MixedClips.opened(source, class_names) for source in config.data.mixed_with]
     torch.manual_seed(config.seed)
     stage = _stage(config, class_names, training)
-    dataset = stage.dataset(training, config)
+    dataset = _dataset(stage, training, mixed, config)
     accelerator = new_accelerator(config, folder.path)
     if accelerator.is_main_process:
         folder.prepare(asdict(config), resume=resume)
     accelerator.wait_for_everyone()
     console = new_console(visible=accelerator.is_main_process)
-    for role, clips in (("training", training), ("validating", validation)):
-        if clips is not None:
-            console.print(data_summary(role, clips), markup=False)
-    save = partial(_save_stage, stage)
+    validated = [clips for clips in (validation, *(source.validation for source in mixed)) if clips is not None]
+    for clips in (training, *(source.training for source in mixed)):
+        console.print(data_summary("training", clips), markup=False)
+    for clips in validated:
+        console.print(data_summary("validating", clips), markup=False)
     trainer = Trainer(
         stage=stage,
         dataset=dataset,
-        validate=_validation(config, validation, accelerator),
-        save_model=save,
+        validate=_validation(config, validated, accelerator),
+        save_model=_save_stage,
         config=config,
         accelerator=accelerator,
         folder=folder,
@@ -124,8 +129,39 @@ def train(
     if metrics is None:
         return {}
     if accelerator.is_main_process:
-        folder.write_model(save)
+        folder.write_model(partial(_save_stage, trainer.result))
     return metrics
+
+
+@dataclass(frozen=True)
+class _MixedClips:
+    """A data set beside the main one, opened."""
+
+    training: ClipSet
+    validation: ClipSet | None
+    source: MixedDataConfig
+
+    @classmethod
+    def opened(cls, source: MixedDataConfig, class_names: tuple[str, ...]) -> _MixedClips:
+        """With labels in the order of the main data's classes."""
+
+        def part(split: str) -> ClipSet:
+            clips = open_clips(source.root, layout=source.layout, split=split or None)
+            return in_classes_of(clips, class_names, "the main data")
+
+        return cls(part(source.train_split), part(source.validation_split) if source.validation_split else None, source)
+
+
+def _dataset(stage: Stage, training: ClipSet, mixed: list[_MixedClips], config: TrainingConfig) -> ClipDataset | MixedDataset:
+    main = stage.dataset(training, config)
+    if not mixed:
+        return main
+    others = []
+    for clips in mixed:
+        probability = clips.source.restyle_probability
+        style = RandomStyle(training, probability) if probability else None
+        others.append((stage.dataset(clips.training, config, style), clips.source.share))
+    return MixedDataset(main, others)
 
 
 def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ...]:
@@ -159,22 +195,29 @@ def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
         class_names=class_names,
         settings=config.settings,
         backbone_weights=config.backbone_weights,
+        others_from=config.others_from and model_location(config.others_from),
     )
 
 
 def _validation(
-    config: TrainingConfig, clips: ClipSet | None, accelerator: Accelerator
+    config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Accelerator
 ) -> Callable[[Stage], dict[str, float]]:
-    """A function that measures a stage on the validation clips, which the processes divide among themselves."""
-    if clips is None:
+    """A function that measures a stage on validation clips, which the processes divide among themselves.
+
+    Args:
+        config: The recipe.
+        sets: The metrics of the first have no prefix; of others, there is mIoU alone, after the set's name.
+        accelerator: Of the run.
+    """
+    if not sets:
         return lambda stage: {}
-    chosen = np.linspace(0, len(clips.clips) - 1, config.validation_clips or len(clips.clips)).round().astype(int)
-    chosen = [clips.clips[i] for i in np.unique(chosen)]
 
     def summed(values: np.ndarray) -> np.ndarray:
         return accelerator.reduce(torch.from_numpy(values).to(accelerator.device), "sum").cpu().numpy()
 
-    def measured(segmentor: VideoSegmentor) -> ClipEvaluation:
+    def measured(segmentor: VideoSegmentor, clips: ClipSet) -> ClipEvaluation:
+        chosen = np.linspace(0, len(clips.clips) - 1, config.validation_clips or len(clips.clips)).round().astype(int)
+        chosen = [clips.clips[i] for i in np.unique(chosen)]
         evaluation = ClipEvaluation(segmentor)
         evaluation.run(chosen[accelerator.process_index :: accelerator.num_processes])
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
@@ -183,11 +226,15 @@ def _validation(
         return evaluation
 
     def validate(stage: Stage) -> dict[str, float]:
-        evaluation = measured(stage.video_segmentor(config.key_frame_interval))
+        clips, *others = sets
+        evaluation = measured(stage.video_segmentor(config.key_frame_interval), clips)
         classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
         metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
         for rival, segmentor in stage.rivals(config.key_frame_interval).items():
-            metrics[f"{rival}/miou"] = measured(segmentor).confusion.miou
+            metrics[f"{rival}/miou"] = measured(segmentor, clips).confusion.miou
+        for other in others:
+            segmentor = stage.video_segmentor(config.key_frame_interval)
+            metrics[f"{other.name}/miou"] = measured(segmentor, other).confusion.miou
         stage.heed(metrics)
         return metrics
 

@@ -29,6 +29,7 @@ from mpvss_model.training.losses.segmentation import segmentation_losses
 from mpvss_model.training.predictor import Predictor
 from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
 from mpvss_model.training.samples.datasets import ClipDataset, FrameDataset, FramePairDataset
+from mpvss_model.training.samples.style import RandomStyle
 from mpvss_model.warp import backward_warp
 
 __all__ = [
@@ -81,8 +82,13 @@ class Stage(nn.Module, ABC):
         """
 
     @abstractmethod
-    def dataset(self, clips: ClipSet, config: TrainingConfig) -> ClipDataset:
+    def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> ClipDataset:
         """The samples that `forward` takes batches of.
+
+        Args:
+            clips: Where they come from.
+            config: The recipe.
+            style: Of their images; None for that of the clips.
 
         Raises:
             DataError: If the clips have none.
@@ -172,9 +178,9 @@ class SegmentorStage(Stage):
             image_std=start.image_std,
         )
 
-    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FrameDataset:
+    def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> FrameDataset:
         """Labelled frames."""
-        return FrameDataset(clips, **sample_settings(config))
+        return FrameDataset(clips, **sample_settings(config, style))
 
     def train(self, mode: bool = True) -> SegmentorStage:
         """As usual, except that frozen norms stay in evaluation mode."""
@@ -249,7 +255,7 @@ class MotionStage(Stage):
             image_std=start.image_std,
         )
 
-    def dataset(self, clips: ClipSet, config: TrainingConfig) -> FramePairDataset:
+    def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> FramePairDataset:
         """Pairs of frames."""
         tracked = self.model.motion.config.refines_tracked_flow
         if tracked and config.loss.flow_weight:
@@ -259,7 +265,7 @@ class MotionStage(Stage):
             max_frame_distance=config.max_frame_distance,
             pairs=config.pairs_per_key_frame,
             tracked=tracked,
-            **sample_settings(config),
+            **sample_settings(config, style),
         )
 
     def train(self, mode: bool = True) -> MotionStage:
@@ -317,12 +323,18 @@ class MotionStage(Stage):
         )
 
 
-def sample_settings(config: TrainingConfig) -> dict[str, Any]:
+def sample_settings(config: TrainingConfig, style: RandomStyle | None) -> dict[str, Any]:
     """Arguments that all data sets share."""
     sampling = config.sampling
     if sampling == "auto":
         sampling = "clips" if config.data.layout == "vspw" else "frames"
-    return {"augmentation": config.augmentation, "seed": config.seed, "sampling": sampling}
+    return {
+        "augmentation": config.augmentation,
+        "seed": config.seed,
+        "sampling": sampling,
+        "repeat_threshold": config.repeat_threshold,
+        "style": style,
+    }
 
 
 def with_motion_from(source: str, start: StartingModel) -> StartingModel:

@@ -23,11 +23,13 @@ from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
 from mpvss_model.runtime.memory import keep_freed_memory
+from mpvss_model.training.averaging import WeightAverage
 from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
 from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
 from mpvss_model.training.samples.datasets import ClipDataset, Sample
+from mpvss_model.training.samples.mixture import MixedDataset
 from mpvss_model.training.stages import parameter_groups
 
 __all__ = ["Trainer", "learning_rate_factor", "new_accelerator"]
@@ -49,7 +51,7 @@ class Trainer:
         stage: Module that turns a batch into losses, by name.
         dataset: Endless samples, indexed by their number.
         validate: Called now and then, in every process, with the stage; returns metrics by name, none without validation data.
-        save_model: Writes the stage's model into a folder.
+        save_model: Writes a stage's model into a folder.
         config: The recipe.
         accelerator: As `new_accelerator` makes it.
         folder: For checkpoints and logs.
@@ -63,9 +65,9 @@ class Trainer:
         self,
         *,
         stage: nn.Module,
-        dataset: ClipDataset,
+        dataset: ClipDataset | MixedDataset,
         validate: Callable[[nn.Module], Metrics],
-        save_model: Callable[[Path], None],
+        save_model: Callable[[nn.Module, Path], None],
         config: TrainingConfig,
         accelerator: Accelerator,
         folder: RunFolder,
@@ -82,7 +84,6 @@ class Trainer:
         self._console = console
         self._dataset = dataset
         self._validate = validate
-        self._save_model = save_model
         self._accelerator = accelerator
         if accelerator.device.type == "cpu":  # together, they halve the time of a step
             keep_freed_memory()
@@ -91,7 +92,17 @@ class Trainer:
             stage = nn.SyncBatchNorm.convert_sync_batchnorm(stage)
         optimizer = AdamW(parameter_groups(stage, config))
         scheduler = LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
+        self._average = WeightAverage(stage, config.averaging) if config.averaging else None
+        if self._average is not None:
+            self._average.to(accelerator.device)
+            accelerator.register_for_checkpointing(self._average)
         self._stage, self._optimizer, self._scheduler = accelerator.prepare(stage, optimizer, scheduler)
+        self._save_model = lambda folder: save_model(self.result, folder)
+
+    @property
+    def result(self) -> nn.Module:
+        """The stage with the weights that are validated and written: those of the last step, or their moving average."""
+        return self._accelerator.unwrap_model(self._stage) if self._average is None else self._average.module
 
     def run(self) -> Metrics | None:
         """Train from the newest checkpoint, or from the start, to the last step.
@@ -143,7 +154,7 @@ class Trainer:
             if step % config.validation_interval == 0 or is_last:
                 metrics = self._measure(step, reporter)
             reporter.advance(step)
-        return metrics or self._validate(self._accelerator.unwrap_model(self._stage))
+        return metrics or self._validate(self.result)
 
     def _steps(self, first_step: int) -> Iterator[tuple[int, Losses]]:
         """Take the remaining steps; yields each step's number, counted from 1, and the losses of its last backward pass."""
@@ -161,6 +172,8 @@ class Trainer:
                 self._scheduler.step()
                 self._optimizer.zero_grad()
             if accelerator.sync_gradients:
+                if self._average is not None:
+                    self._average.update_parameters(accelerator.unwrap_model(self._stage))
                 yield (i + 1) // passes, {name: loss.detach() for name, loss in losses.items()}
 
     def _batches(self, first_step: int) -> Iterator[Sample]:
@@ -226,7 +239,7 @@ class Trainer:
     def _measure(self, step: int, reporter: Reporter) -> Metrics:
         """Validate, tell the metrics that the validation clips can tell, and keep the model if it is the best so far."""
         with self._clock.paused_rate():
-            metrics = self._validate(self._accelerator.unwrap_model(self._stage))
+            metrics = self._validate(self.result)
         known = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._accelerator.log({f"validation/{name}": value for name, value in known.items()}, step)
         reporter.validation(step, metrics)

@@ -12,7 +12,7 @@ import yaml
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "ModelConfig", "TrainingConfig"]
+__all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "MixedDataConfig", "ModelConfig", "TrainingConfig"]
 
 PADDED_MULTIPLE = 32
 # Of a model that learns from itself, see `mpvss_model.training.imitation`.
@@ -61,6 +61,29 @@ class _Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixedDataConfig(_Settings):
+    """Another data set whose samples are mixed into every batch, such as renderings beside photographs.
+
+    Attributes:
+        root: As in `DataConfig`.
+        layout: Likewise.
+        train_split: Likewise, but by default all of a plain folder.
+        validation_split: Part to validate on, beside that of the main data set, which alone decides which model is best; empty
+            for none.
+        share: Of each batch, as near as whole samples allow.
+        restyle_probability: Of giving a sample the colours of a random training frame of the main data set, and of filtering
+            it at random, see `mpvss_model.training.samples.style`.
+    """
+
+    root: str
+    layout: str = "auto"
+    train_split: str = ""
+    validation_split: str = ""
+    share: float = _setting(MISSING, 0.0, 1.0)
+    restyle_probability: float = _setting(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig(_Settings):
     """Where the training data is.
 
@@ -69,12 +92,20 @@ class DataConfig(_Settings):
         layout: ``vspw``, ``cityscapes``, ``folder`` or ``auto``, see `mpvss_model.data`.
         train_split: Part to train on; empty for all of a plain folder.
         validation_split: Part to validate on; empty for no validation.
+        mixed_with: Other data sets of the same classes.
     """
 
     root: str
     layout: str = "auto"
     train_split: str = "train"
     validation_split: str = "val"
+    mixed_with: tuple[MixedDataConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        total = sum(source.share for source in self.mixed_with)
+        if total >= 1:
+            raise ConfigError(f"mixed_with: shares must add up to less than 1, what is left is the main data's, got {total:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +117,8 @@ class ModelConfig(_Settings):
         teacher: In the stages ``backbone`` and ``decoder``: the model to imitate, of the same sizes; empty for ``start``.
         replace_classes: Give the starting model a new class head for the data's classes.
         backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
+        others_from: For random weights: a model that everything but the backbone is taken from where it has the same sizes, so
+            that only a new backbone has to be got used to; empty for none.
         settings: For random weights: further arguments of ``Mask2FormerConfig``.
         backbone_weights: For random weights: pretrained weights of the backbone; the ``.pth`` file of a published
             EfficientNet-Lite, or a directory or hub id of a ``transformers`` model with this backbone.
@@ -100,6 +133,7 @@ class ModelConfig(_Settings):
     teacher: str = ""
     replace_classes: bool = False
     backbone: str = "r50"
+    others_from: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_weights: str = ""
     motion_from: str = ""
@@ -134,6 +168,8 @@ class AugmentationConfig(_Settings):
         max_long_side_px: ... but the longer side to at most this.
         crop_height_px: Of the random crop, a multiple of 32; smaller frames are padded.
         crop_width_px: Likewise.
+        max_class_share: Of the crop's labelled pixels, for one class; a crop with more is drawn again, up to ten times. 1 for
+            any. The published recipe draws once.
         flip_probability: Of mirroring left and right.
         color: Whether brightness, contrast, saturation and hue vary (SSD, Liu et al., ECCV 2016).
         sensor_probability: Of each of the flaws of real cameras: exposure, defocus, motion blur, noise and JPEG artefacts; not
@@ -149,6 +185,7 @@ class AugmentationConfig(_Settings):
     max_long_side_px: int = _setting(960, 1)
     crop_height_px: int = _setting(480, PADDED_MULTIPLE)
     crop_width_px: int = _setting(480, PADDED_MULTIPLE)
+    max_class_share: float = _setting(1.0, 0.0, 1.0)
     flip_probability: float = _setting(0.5, 0.0, 1.0)
     color: bool = True
     sensor_probability: float = _setting(0.0, 0.0, 1.0)
@@ -191,6 +228,8 @@ class TrainingConfig(_Settings):
             frames stay what they are. The published recipe trains them.
         teacher_share: In the stages ``backbone`` and ``decoder``: the part of the teacher's weights in the model that is
             written, 0 to 1; see `mpvss_model.training.imitation`.
+        averaging: Decay of the moving average of the weights that is validated and written, such as 0.999: the weights of
+            about the last thousand steps count. 0 for the weights of the last step, as in the published recipe.
         weight_decay: Of all but norms, embeddings and position biases.
         poly_power: See ``learning_rate``.
         gradient_clip: Norm of the whole gradient is clipped to this; 0 for no clipping.
@@ -201,6 +240,9 @@ class TrainingConfig(_Settings):
             of them. The published recipe has one.
         sampling: ``frames`` takes every frame equally often, ``clips`` every clip, as the published recipe does; ``auto`` is
             ``clips`` for the layout ``vspw``, else ``frames``.
+        repeat_threshold: Frames with a class that is in a smaller part of the frames than this come more often, by the square
+            root of how much smaller (repeat factor sampling; Gupta et al., LVIS, CVPR 2019). All labels are read once for it.
+            With ``sampling: frames`` only; 0 for no such thing.
         seed: Of the initial weights, the order of samples and all randomness.
         workers: Processes that load samples, for each training process; 0 loads in the training process itself.
         log_interval: Steps between two entries of the TensorBoard log.
@@ -232,6 +274,7 @@ class TrainingConfig(_Settings):
     freeze_backbone_norms: bool = False
     freeze_heads: bool = False
     teacher_share: float = _setting(0.0, 0.0, 1.0)
+    averaging: float = _setting(0.0, 0.0, 0.9999)
     weight_decay: float = _setting(0.05, 0.0)
     poly_power: float = _setting(0.9, 0.0)
     gradient_clip: float = _setting(0.01, 0.0)
@@ -239,6 +282,7 @@ class TrainingConfig(_Settings):
     max_frame_distance: int = _setting(10, 1)
     pairs_per_key_frame: int = _setting(1, 1)
     sampling: str = _setting("auto", choices=("auto", "frames", "clips"))
+    repeat_threshold: float = _setting(0.0, 0.0, 1.0)
     seed: int = _setting(0, 0)
     workers: int = _setting(4, 0)
     log_interval: int = _setting(20, 1)
@@ -258,6 +302,10 @@ class TrainingConfig(_Settings):
         if self.stage != "segmentor" and not self.model.start:
             raise ConfigError(
                 f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
+            )
+        if self.repeat_threshold and self.sampling == "clips":
+            raise ConfigError(
+                f"repeat_threshold must be 0 with sampling 'clips', which draws clips, not frames, got {self.repeat_threshold}"
             )
         if self.pairs_per_key_frame > 1 and self.augmentation.synthetic_probability:
             raise ConfigError(
@@ -301,6 +349,8 @@ def _overridden(values: Any, overrides: Mapping[str, Mapping[str, Any]]) -> Any:
 def _converted(value: Any, expected: Any, path: str) -> Any:
     if is_dataclass(expected):
         return expected.from_mapping(value, path)
+    if expected == tuple[MixedDataConfig, ...] and isinstance(value, list):
+        return tuple(MixedDataConfig.from_mapping(item, f"{path[:-1]}[{i}].") for i, item in enumerate(value))
     if expected is float and isinstance(value, str):  # YAML 1.1 reads 5e-5, without a point, as text
         try:
             return float(value)
@@ -315,6 +365,9 @@ def _check(name: str, value: Any, expected: Any, limits: Mapping[str, Any]) -> N
             raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
         for i, item in enumerate(value):
             _check(f"{name}[{i}]", item, int, limits)
+    elif expected == tuple[MixedDataConfig, ...]:
+        if not isinstance(value, tuple) or not all(isinstance(item, MixedDataConfig) for item in value):
+            raise ConfigError(f"{name} must be a list of data sets, each with root and share, got {value!r}")
     elif expected in (int, float):
         is_number = isinstance(value, expected if expected is int else (int, float)) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or not limits["minimum"] <= value <= limits["maximum"]:

@@ -17,6 +17,7 @@ __all__ = ["augmented", "augmented_frames", "augmented_synthetic_pair", "augment
 
 PADDING_COLOR = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
 HUE_STEPS = 180  # of OpenCV's 8-bit HSV
+CROP_ATTEMPTS = 10
 
 ImageChange = Callable[[np.ndarray], np.ndarray]
 
@@ -43,7 +44,8 @@ def augmented_frames(
     images: Sequence[np.ndarray], labels: Sequence[np.ndarray], config: AugmentationConfig, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Change frames of one video, and the labels of some of them, as `augmented` does."""
-    layers = _flipped(_cropped(_scaled([*images, *labels], config, rng), config, rng), config, rng)
+    scaled = _scaled([*images, *labels], config, rng)
+    layers = _flipped(_cropped(scaled, config, rng, label=scaled[len(images)]), config, rng)
     images, labels = layers[: len(images)], layers[len(images) :]
     return _with_sensor_flaws(_recolored(images, config, rng), config, rng), labels
 
@@ -84,7 +86,8 @@ def augmented_synthetic_pair(
     """
     image, label = _flipped(_scaled([image, label], config, rng), config, rng)
     # Cropped after the motion, so that what comes into view is real wherever the frame goes on.
-    *images, label, flow_px = _cropped(synthetic_pair(image, label, config.crop_width_px, rng), config, rng)
+    pair = synthetic_pair(image, label, config.crop_width_px, rng)
+    *images, label, flow_px = _cropped(pair, config, rng, label=pair.label)
     return _with_sensor_flaws(_recolored(images, config, rng), config, rng), label, flow_px
 
 
@@ -96,13 +99,27 @@ def _scaled(layers: list[np.ndarray], config: AugmentationConfig, rng: np.random
     return [cv2.resize(layer, size, interpolation=smooth if layer.ndim == 3 else cv2.INTER_NEAREST) for layer in layers]
 
 
-def _cropped(layers: Sequence[np.ndarray], config: AugmentationConfig, rng: np.random.Generator) -> list[np.ndarray]:
+def _cropped(
+    layers: Sequence[np.ndarray], config: AugmentationConfig, rng: np.random.Generator, label: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """All alike, where not too much of the label is of one class."""
     height, width = layers[0].shape[:2]
-    top = rng.integers(max(0, height - config.crop_height_px) + 1)
-    left = rng.integers(max(0, width - config.crop_width_px) + 1)
-    crops = [layer[top : top + config.crop_height_px, left : left + config.crop_width_px] for layer in layers]
+    for _ in range(CROP_ATTEMPTS):
+        top = rng.integers(max(0, height - config.crop_height_px) + 1)
+        left = rng.integers(max(0, width - config.crop_width_px) + 1)
+        part = np.s_[top : top + config.crop_height_px, left : left + config.crop_width_px]
+        if label is None or config.max_class_share == 1 or _largest_class_share(label[part]) <= config.max_class_share:
+            break
     bottom, right = max(0, config.crop_height_px - height), max(0, config.crop_width_px - width)
-    return [cv2.copyMakeBorder(crop, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=_padding(crop)) for crop in crops]
+    return [
+        cv2.copyMakeBorder(layer[part], 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=_padding(layer)) for layer in layers
+    ]
+
+
+def _largest_class_share(label: np.ndarray) -> float:
+    """Of the labelled pixels; 1 if there are none."""
+    counts = np.bincount(label.ravel(), minlength=UNLABELED + 1)[:UNLABELED]
+    return float(counts.max() / counts.sum()) if counts.any() else 1.0
 
 
 def _padding(layer: np.ndarray) -> tuple[float, ...] | int:

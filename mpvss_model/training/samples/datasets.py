@@ -7,8 +7,9 @@ any index, with any number of loading processes, as if it had never stopped.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,13 +27,19 @@ from mpvss_model.training.samples.augmentation import (
     augmented_synthetic_pair,
     augmented_with_and_without_flaws,
 )
+from mpvss_model.training.samples.repeats import repeat_factors
+from mpvss_model.training.samples.style import RandomStyle
 
 __all__ = ["FlawedFrameDataset", "FrameDataset", "FramePairDataset"]
 
 # Of the motion module's flow: 1/8 of the frame.
 FLOW_STRIDE = 8
 
+# Epochs in one when some frames come more often, for fractions of times.
+REPEATED_PASSES = 4
+
 Sample = dict[str, torch.Tensor]
+Draw = tuple[Clip, list[int]]
 
 
 class ClipDataset(Dataset):
@@ -44,20 +51,35 @@ class ClipDataset(Dataset):
         seed: Of all choices.
         sampling: With ``frames``, each epoch takes every frame once, in random order; with ``clips`` a random one from every
             clip, so that frames of short clips come more often.
+        repeat_threshold: With ``frames``: those with a class that is rarer than this come more often, see `repeat_factors`;
+            0 for all equally often.
+        style: Changes the images before anything else does; None for no change.
 
     Raises:
-        DataError: If no clip has a frame to train on.
+        DataError: If no clip has a frame to train on, or a label cannot be read for ``repeat_threshold``.
     """
 
-    def __init__(self, clips: ClipSet, *, augmentation: AugmentationConfig, seed: int, sampling: str = "frames") -> None:
+    def __init__(
+        self,
+        clips: ClipSet,
+        *,
+        augmentation: AugmentationConfig,
+        seed: int,
+        sampling: str = "frames",
+        repeat_threshold: float = 0.0,
+        style: RandomStyle | None = None,
+    ) -> None:
         self._augmentation = augmentation
         self._seed = seed
+        self._style = style
         candidates = [(clip, self._targets(clip)) for clip in clips.clips]
         draws = [(clip, targets) for clip, targets in candidates if targets]
         if not draws:
             raise DataError(f"{clips.name} has nothing to train on: none of its {len(clips.clips)} clips has {self.needed}")
         if sampling == "frames":
             draws = [(clip, [target]) for clip, targets in draws for target in targets]
+            if repeat_threshold:
+                draws = _repeated(draws, repeat_threshold)
         self._draws = draws
 
     def __getitem__(self, index: int) -> Sample:
@@ -79,6 +101,11 @@ class ClipDataset(Dataset):
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
         """The sample whose (later) frame has the index ``target``."""
 
+    def _images(self, clip: Clip, indices: Iterable[int], rng: np.random.Generator) -> list[np.ndarray]:
+        """Frames of a clip in the sample's style, uint8 RGB ``[H, W, 3]``."""
+        images = [clip.frames[i].read_image() for i in indices]
+        return images if self._style is None else self._style(images, rng)
+
 
 class FrameDataset(ClipDataset):
     """Single labelled frames: ``image`` uint8 RGB ``[3, H, W]`` and ``label`` uint8 ``[H, W]``."""
@@ -90,8 +117,8 @@ class FrameDataset(ClipDataset):
         return [i for i, frame in enumerate(clip.frames) if frame.is_labelled]
 
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
-        frame = clip.frames[target]
-        (image,), label = augmented([frame.read_image()], frame.read_label(), self._augmentation, rng)
+        images = self._images(clip, [target], rng)
+        (image,), label = augmented(images, clip.frames[target].read_label(), self._augmentation, rng)
         return {"image": _channels_first(image), "label": torch.from_numpy(label)}
 
 
@@ -105,7 +132,8 @@ class FlawedFrameDataset(ClipDataset):
         return list(range(len(clip.frames)))
 
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
-        flawed, original = augmented_with_and_without_flaws(clip.frames[target].read_image(), self._augmentation, rng)
+        (image,) = self._images(clip, [target], rng)
+        flawed, original = augmented_with_and_without_flaws(image, self._augmentation, rng)
         return {"image": _channels_first(flawed), "original": _channels_first(original)}
 
 
@@ -126,25 +154,15 @@ class FramePairDataset(ClipDataset):
         max_frame_distance: Between a key frame and a later one; at least 1.
         pairs: Labelled frames for each key frame; 1 in the published recipe.
         tracked: For a motion module that refines tracked flow.
-        augmentation: Random changes to them; the frames of a sample are changed alike.
-        seed: Of all choices.
-        sampling: As in `ClipDataset`.
+        settings: As of `ClipDataset`; the frames of a sample are changed alike.
     """
 
     needed = "a labelled frame after its first frame"
 
     def __init__(
-        self,
-        clips: ClipSet,
-        *,
-        max_frame_distance: int,
-        pairs: int = 1,
-        tracked: bool = False,
-        augmentation: AugmentationConfig,
-        seed: int,
-        sampling: str = "frames",
+        self, clips: ClipSet, *, max_frame_distance: int, pairs: int = 1, tracked: bool = False, **settings: Any
     ) -> None:
-        super().__init__(clips, augmentation=augmentation, seed=seed, sampling=sampling)
+        super().__init__(clips, **settings)
         self._max_frame_distance = max_frame_distance
         self.samples_per_item = pairs
         self._tracked = tracked
@@ -156,16 +174,16 @@ class FramePairDataset(ClipDataset):
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
         synthetic_probability = self._augmentation.synthetic_probability
         if synthetic_probability and rng.random() < synthetic_probability:
-            frame = clip.frames[target]
+            (image,) = self._images(clip, [target], rng)
             (key_image, image), label, flow_px = augmented_synthetic_pair(
-                frame.read_image(), frame.read_label(), self._augmentation, rng
+                image, clip.frames[target].read_label(), self._augmentation, rng
             )
             return _pairs(key_image, [image], [label], [_at_flow_resolution(flow_px)])
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
         later = self._later(clip, key, target, rng)
         shown = range(key, max(later) + 1) if self._tracked else sorted({key, *later})
         labels = [clip.frames[i].read_label() for i in later]
-        images, labels = augmented_frames([clip.frames[i].read_image() for i in shown], labels, self._augmentation, rng)
+        images, labels = augmented_frames(self._images(clip, shown, rng), labels, self._augmentation, rng)
         height, width = labels[0].shape
         unknown = np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32)
         places = [shown.index(i) for i in later]
@@ -222,7 +240,14 @@ def _channels_first(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack(cv2.split(image)))
 
 
-@lru_cache(maxsize=2)
+def _repeated(draws: list[Draw], threshold: float) -> list[Draw]:
+    """Draws of single frames for one longer epoch, frames with rare classes more often."""
+    factors = repeat_factors([clip.frames[target] for clip, (target,) in draws], threshold)
+    counts = np.rint(REPEATED_PASSES * factors).astype(int)
+    return [draw for draw, count in zip(draws, counts, strict=True) for _ in range(count)]
+
+
+@lru_cache(maxsize=8)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     """Of an epoch's clips; kept, since it takes as long as reading a frame where there are many."""
     return np.random.default_rng([seed, epoch]).permutation(count)
