@@ -46,7 +46,9 @@ class BoundaryIoU:
         check_pair(prediction, ground_truth)
         width_px = max(1, round(DILATION_RATIO * float(np.hypot(*ground_truth.shape))))
         prediction = np.where(ground_truth == UNLABELED, np.uint8(UNLABELED), prediction)
-        predicted, true = (np.where(_on_boundary(labels, width_px), labels, UNLABELED) for labels in (prediction, ground_truth))
+        predicted, true = (
+            np.where(_on_boundary(labels, width_px), labels, UNLABELED) for labels in (prediction, ground_truth)
+        )
         intersection = self._counts(predicted[predicted == true])
         self._intersection += intersection
         self._union += self._counts(predicted) + self._counts(true) - intersection

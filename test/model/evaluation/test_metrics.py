@@ -91,7 +91,8 @@ def test_metrics_without_labelled_pixels_are_nan():
 def test_largest_number_of_classes():
     matrix = ConfusionMatrix(num_classes=255)
     matrix.update(labels([254, 0]), labels([254, 254]))
-    assert matrix.miou == pytest.approx(1 / 2)
+    assert matrix.weighted_iou == pytest.approx(1 / 2)
+    assert matrix.miou == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize(
