@@ -109,4 +109,7 @@ def _option(setting: Setting, is_listed: bool) -> Any:
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
     """``3,5`` -> 3 and 5, each once."""
-    return tuple(dict.fromkeys(int(number) for number in str(text).split(",")))
+    try:
+        return tuple(dict.fromkeys(int(number) for number in str(text).split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number, nor several separated by commas") from None

@@ -50,16 +50,16 @@ def run_table(result: RunResult) -> Group:
     return Group(Text(title), _figures_table(rows))
 
 
-# The figures of an evaluation, and how they are written.
+# The figures of an evaluation, how they are written, and what they are called where there is little room.
 EVALUATED = {
-    "miou": "{:.3f}",
-    "weighted_iou": "{:.3f}",
-    "mvc8": "{:.3f}",
-    "mvc16": "{:.3f}",
-    "boundary_miou": "{:.3f}",
-    "pixel_accuracy": "{:.3f}",
-    "gflops_per_frame": "{:.2f}",
-    "fps": "{:.1f}",
+    "miou": ("{:.3f}", "mIoU"),
+    "weighted_iou": ("{:.3f}", "wIoU"),
+    "mvc8": ("{:.3f}", "mVC8"),
+    "mvc16": ("{:.3f}", "mVC16"),
+    "boundary_miou": ("{:.3f}", "bIoU"),
+    "pixel_accuracy": ("{:.3f}", "pixAcc"),
+    "gflops_per_frame": ("{:.2f}", "GFLOPs"),
+    "fps": ("{:.1f}", "fps"),
 }
 
 
@@ -67,17 +67,18 @@ def evaluation_table(report: EvaluationReport) -> Table:
     """An evaluation's figures, without the classes."""
     title = f"{_evaluated(report)}, {report.propagation}, {_settings(report.interval, report.settings)}"
     rows = {"frames": str(report.frames), "key_frames": str(report.key_frames)}
-    return _figures_table(rows | _evaluated_figures(report), title)
+    return _figures_table(rows | _evaluated_figures(report, " "), title)
 
 
 def evaluations_table(reports: Sequence[EvaluationReport]) -> Table:
-    """The figures of several evaluations of one model on one source, a row each."""
-    table = Table(title=Text(", ".join([_evaluated(reports[0]), *_changed(reports[0].settings)])))
+    """The figures of several evaluations of one model on one source, a row each, within 80 columns."""
+    title = ", ".join([_evaluated(reports[0]), *_changed(reports[0].settings)])
+    table = Table(title=Text(title), box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("propagation")
-    for column in ("interval", *EVALUATED):
-        table.add_column(column, justify="right")
+    for column in ("interval", *(short for _, short in EVALUATED.values())):
+        table.add_column(column, justify="right", no_wrap=True)
     for report in reports:
-        table.add_row(report.propagation, str(report.interval), *_evaluated_figures(report).values())
+        table.add_row(report.propagation, str(report.interval), *_evaluated_figures(report, "\n").values())
     return table
 
 
@@ -180,12 +181,13 @@ def _evaluated(report: EvaluationReport) -> str:
     return f"{report.model} on {Path(report.source).resolve().name}" + (f" {report.split}" if report.split else "")
 
 
-def _evaluated_figures(report: EvaluationReport) -> dict[str, str]:
-    """By name, with the standard deviation where there is one."""
-    figures = {name: _shown(getattr(report, name), pattern) for name, pattern in EVALUATED.items()}
-    for name, deviation in report.deviation.items():
-        if name in figures and deviation is not None:
-            figures[name] += f" ± {EVALUATED[name].format(deviation)}"
+def _evaluated_figures(report: EvaluationReport, between: str) -> dict[str, str]:
+    """By name; where there is a standard deviation, it follows after what is to stand between."""
+    figures = {}
+    for name, (pattern, _) in EVALUATED.items():
+        deviation = report.deviation.get(name)
+        spread = "" if deviation is None else f"{between}±{pattern.format(deviation)}"
+        figures[name] = _shown(getattr(report, name), pattern) + spread
     return figures
 
 
