@@ -66,6 +66,8 @@ EVALUATED = {
 def evaluation_table(report: EvaluationReport) -> Table:
     """An evaluation's figures, without the classes."""
     title = f"{_evaluated(report)}, {report.propagation}, {_settings(report.interval, report.settings)}"
+    if len(report.first_intervals) > 1:
+        title += f", {len(report.first_intervals)} repeats"
     rows = {"frames": str(report.frames), "key_frames": str(report.key_frames)}
     return _figures_table(rows | _evaluated_figures(report, " "), title)
 

@@ -99,6 +99,7 @@ def test_repeats_are_told_with_their_deviation(evaluate, data):
     assert f"±{first['deviation']['miou']:.3f}" in done.out and first["frames"] == 3 * 17
     done = evaluate(data, "--propagation", "copy", "--interval", 2, "--repeats", 2)
     assert f"{done.report['miou']:.3f} ±{done.report['deviation']['miou']:.3f}" in done.out
+    assert "on data val, copy, interval 2, 2 repeats" in " ".join(done.out.split())
     assert done.report["miou"] == second["miou"]
 
 
