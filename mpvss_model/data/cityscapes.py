@@ -69,7 +69,7 @@ def open_cityscapes(root: str | Path, split: str = "val", *, decoding: DecodingC
     clips = tuple(clip for city in cities for clip in _city_clips(city, images_root / city.name, decoding))
     if not clips:
         raise DataError(f"{labels_root} holds no *{LABEL_SUFFIX}.png; expected {LAYOUT}")
-    return ClipSet(f"Cityscapes {split} ({root})", CITYSCAPES_CLASSES, clips)
+    return ClipSet(f"Cityscapes {split} ({root})", CITYSCAPES_CLASSES, clips, split)
 
 
 def _city_clips(labels_folder: Path, images_folder: Path, decoding: DecodingConfig | None) -> list[Clip]:

@@ -15,7 +15,7 @@ from mpvss_model.data.clip import Clip, ClipSet, Frame
 from mpvss_model.errors import DataError
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["in_classes_of"]
+__all__ = ["in_classes_of", "indices_by_name"]
 
 SHOWN_CHARACTERS = 300
 # What transformers calls a class that has no name.
@@ -59,21 +59,39 @@ def in_classes_of(clips: ClipSet, model_class_names: tuple[str, ...], model_name
         DataError: If set and model have other classes; shows both.
     """
     clips.check_classes(model_class_names, model_name)
-    if clips.class_names is None or all(NO_NAME.fullmatch(name) for name in model_class_names):
+    if clips.class_names is None:
         return clips
-    ours, theirs = ([_key(name) for name in names] for names in (clips.class_names, model_class_names))
-    if ours == theirs:
+    indices = indices_by_name(clips.class_names, model_class_names)
+    if indices == [*range(len(clips.class_names))]:
         return clips
-    if set(ours) != set(theirs) or len(set(ours)) < len(ours):
+    if indices is None:
         raise DataError(
             f"{clips.name} and model {model_name!r} have other classes, so labels cannot be matched by name: "
             f"{_shown(clips.class_names)} and {_shown(model_class_names)}; rename those in classes.txt or in id2label of the "
             "model's config.json"
         )
     index_of = np.arange(UNLABELED + 1, dtype=np.uint8)
-    index_of[: len(ours)] = [theirs.index(key) for key in ours]
+    index_of[: len(indices)] = indices
     translated = tuple(Clip(clip.name, TranslatedFrames(clip.frames, index_of)) for clip in clips.clips)
     return replace(clips, class_names=model_class_names, clips=translated)
+
+
+def indices_by_name(class_names: Sequence[str], model_class_names: Sequence[str]) -> list[int] | None:
+    """The model's class index of each of some classes; None if the model has others.
+
+    Classes are matched as by `in_classes_of`.
+
+    >>> indices_by_name(["wall", "traffic light"], ["Traffic_Light", "wall"])
+    [1, 0]
+    """
+    if len(class_names) != len(model_class_names):
+        return None
+    ours, theirs = ([_key(name) for name in names] for names in (class_names, model_class_names))
+    if ours == theirs or all(NO_NAME.fullmatch(name) for name in model_class_names):
+        return [*range(len(ours))]
+    if set(ours) != set(theirs) or len(set(ours)) < len(ours):
+        return None
+    return [theirs.index(key) for key in ours]
 
 
 def _translated(read_label: Callable[[], np.ndarray], index_of: np.ndarray) -> np.ndarray:

@@ -26,11 +26,13 @@ class Frame:
         read_image: Returns uint8 RGB ``[H, W, 3]``, or raises `DataError`.
         read_label: Returns uint8 ``[H, W]``, class indices and 255 for unlabeled, or raises `DataError`; None if the frame
             has no ground truth.
+        name: Of its file, without suffix; empty where it has none.
     """
 
     stamp_ns: int
     read_image: Callable[[], np.ndarray]
     read_label: Callable[[], np.ndarray] | None = None
+    name: str = ""
 
     @property
     def stamp_s(self) -> float:
@@ -64,11 +66,13 @@ class ClipSet:
         name: How to call the set in messages: where it lies and which part of it this is.
         class_names: By class index; None if the source does not say.
         clips: In a fixed order.
+        split: Which part of a data set this is; None where it has no parts.
     """
 
     name: str
     class_names: tuple[str, ...] | None
     clips: tuple[Clip, ...]
+    split: str | None = None
 
     def check_classes(self, model_class_names: tuple[str, ...], model_name: str) -> None:
         """Raise `DataError` if a model has another number of classes than the set."""

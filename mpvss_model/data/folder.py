@@ -20,6 +20,7 @@ import numpy as np
 from mpvss_model.config import DecodingConfig
 from mpvss_model.data.clip import Clip, ClipSet
 from mpvss_model.data.image_files import IMAGE_SUFFIXES, FileFrames, class_index_table, files_by_stem, listed_names
+from mpvss_model.data.splits import ALL_CLIPS
 from mpvss_model.errors import DataError
 from mpvss_model.semantics import UNLABELED
 
@@ -36,7 +37,7 @@ def open_folder(root: str | Path, split: str | None = None, *, decoding: Decodin
 
     Args:
         root: Of the data set.
-        split: Name of the list, without suffix.
+        split: Name of the list, without suffix; ``all`` for every clip, unless there is a list of that name.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
@@ -48,11 +49,11 @@ def open_folder(root: str | Path, split: str | None = None, *, decoding: Decodin
         raise DataError(f"{root / 'classes.txt'} lists {len(class_names)} classes; a label image holds at most {UNLABELED}")
     class_index_of = class_index_table({i: i for i in range(UNLABELED if class_names is None else len(class_names))})
     clips = tuple(Clip(folder.name, _frames(folder, class_index_of, decoding)) for folder in _clip_folders(root, split))
-    return ClipSet(f"{root} {split}" if split else str(root), class_names, clips)
+    return ClipSet(f"{root} {split}" if split else str(root), class_names, clips, split)
 
 
 def _clip_folders(root: Path, split: str | None) -> list[Path]:
-    if split:
+    if split and (split != ALL_CLIPS or (root / f"{split}.txt").exists()):
         return [root / name for name in listed_names(root / f"{split}.txt", LAYOUT)]
     if (root / "images").is_dir():
         return [root]

@@ -50,7 +50,7 @@ def open_vspw(root: str | Path, split: str = "val", *, decoding: DecodingConfig 
     clips = tuple(
         Clip(name, _frames(root / "data" / name, may_lack_labels=split == "test", decoding=decoding)) for name in names
     )
-    return ClipSet(f"VSPW {split} ({root})", VSPW_CLASSES, clips)
+    return ClipSet(f"VSPW {split} ({root})", VSPW_CLASSES, clips, split)
 
 
 def _frames(video: Path, *, may_lack_labels: bool, decoding: DecodingConfig | None) -> FileFrames:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mpvss_model.data import Clip, Frame
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
+from mpvss_model.evaluation.boundary_iou import BoundaryIoU
 from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
 from mpvss_model.evaluation.timing import Stopwatch
 from mpvss_model.stamps import stamp_text
@@ -29,6 +30,7 @@ class ClipEvaluation:
     Attributes:
         confusion: Of all labelled frames so far.
         consistency: Of all videos so far, by window length.
+        boundary: Of all labelled frames so far; None where it is not measured.
         labelled_frames: Answered frames with ground truth so far.
 
     Args:
@@ -36,6 +38,8 @@ class ClipEvaluation:
         on_frame: Called with each result, for progress.
         on_unanswered: Called with the reason for each frame that could not be answered, which is then left out as it would be
             on a robot; by default the reason is raised.
+        on_answer: Called with each frame of a clip and its result.
+        with_boundary: Also measure boundary IoU, which takes twice the time of the other metrics.
     """
 
     def __init__(
@@ -43,14 +47,18 @@ class ClipEvaluation:
         segmentor: VideoSegmentor,
         on_frame: Callable[[Segmentation], None] = lambda _: None,
         on_unanswered: Callable[[MPVSSError], None] | None = None,
+        on_answer: Callable[[Frame, Segmentation], None] = lambda *_: None,
+        with_boundary: bool = False,
     ) -> None:
         self._segmentor = segmentor
         self._on_frame = on_frame
         self._on_unanswered = on_unanswered
+        self._on_answer = on_answer
         self.labelled_frames = 0
         self._stepping = Stopwatch()
         self.confusion = ConfusionMatrix(len(segmentor.class_names))
         self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
+        self.boundary = BoundaryIoU(len(segmentor.class_names)) if with_boundary else None
 
     @property
     def step_s(self) -> float:
@@ -73,12 +81,14 @@ class ClipEvaluation:
         for frame in frames:
             image, ground_truth = frame.read_image(), None if frame.read_label is None else frame.read_label()
             try:
-                self.add_frame(image, frame.stamp_ns, ground_truth)
+                segmentation = self.add_frame(image, frame.stamp_ns, ground_truth)
             except UNANSWERED as error:
                 if self._on_unanswered is None:
                     raise
                 self._on_unanswered(error)
                 self._interrupt_video()
+            else:
+                self._on_answer(frame, segmentation)
 
     def start_video(self) -> None:
         """Say that the next frame belongs to another video."""
@@ -106,6 +116,8 @@ class ClipEvaluation:
             raise DataError(f"frame at {stamp_text(stamp_ns)}: {error}") from error
         for consistency in self.consistency.values():
             consistency.update(segmentation.labels, ground_truth)
+        if self.boundary is not None:
+            self.boundary.update(segmentation.labels, ground_truth)
         return segmentation
 
     def summary(self) -> dict[str, float]:

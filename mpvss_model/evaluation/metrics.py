@@ -7,10 +7,21 @@ import numpy as np
 from mpvss_model.errors import DataError
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["ConfusionMatrix", "VideoConsistency"]
+__all__ = ["ConfusionMatrix", "VideoConsistency", "check_pair", "mean_of_known", "share_of"]
 
 # Video consistency leaves out videos that are not longer than this.
 MAX_IGNORED_FRAMES = 16
+
+
+def share_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Counts divided by others, float64; nan where those are 0."""
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def mean_of_known(values: np.ndarray) -> float:
+    """Mean of the values that are not nan; nan if all are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 class ConfusionMatrix:
@@ -45,7 +56,7 @@ class ConfusionMatrix:
         Raises:
             DataError: If the sizes differ or a label is neither a class nor 255.
         """
-        _check_pair(prediction, ground_truth)
+        check_pair(prediction, ground_truth)
         pairs = np.bincount((ground_truth.astype(np.int32) << 8 | prediction).ravel(), minlength=1 << 16).reshape(256, 256)
         num_classes = len(self.counts)
         for name, pixels in (("ground truth", pairs.sum(axis=1)), ("prediction", pairs.sum(axis=0))):
@@ -58,16 +69,14 @@ class ConfusionMatrix:
 
     @property
     def iou_per_class(self) -> np.ndarray:
-        """Intersection over union, float64 ``[C]``; nan for classes that the ground truth does not contain."""
+        """Intersection over union, float64 ``[C]``; 0 for classes that are only predicted, nan for those that are nowhere."""
         intersection, in_truth = np.diag(self.counts), self.counts.sum(axis=1)
-        union = in_truth + self.counts[:, :-1].sum(axis=0) - intersection
-        return np.where(in_truth > 0, intersection / np.maximum(union, 1), np.nan)
+        return share_of(intersection, in_truth + self.counts[:, :-1].sum(axis=0) - intersection)
 
     @property
     def miou(self) -> float:
-        """Mean IoU of the classes that the ground truth contains; nan before the first labelled pixel."""
-        present = self.counts.any(axis=1)
-        return float(self.iou_per_class[present].mean()) if present.any() else float("nan")
+        """Mean IoU of the classes that ground truth or prediction contain, as in the released MPVSS; nan before the first."""
+        return mean_of_known(self.iou_per_class)
 
     @property
     def weighted_iou(self) -> float:
@@ -75,6 +84,26 @@ class ConfusionMatrix:
         in_truth = self.counts.sum(axis=1)
         present = in_truth > 0
         return float(np.average(self.iou_per_class[present], weights=in_truth[present])) if present.any() else float("nan")
+
+    @property
+    def accuracy_per_class(self) -> np.ndarray:
+        """Share of each class's pixels that are predicted as it, float64 ``[C]``; nan where the ground truth has none."""
+        return share_of(np.diag(self.counts), self.counts.sum(axis=1))
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the labelled pixels that are right; nan before the first."""
+        return float(np.trace(self.counts) / self.counts.sum()) if self.counts.any() else float("nan")
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean of the accuracies of the classes that the ground truth contains; nan before the first labelled pixel."""
+        return mean_of_known(self.accuracy_per_class)
+
+    @property
+    def pixel_shares(self) -> np.ndarray:
+        """Share of the labelled pixels that each class has in the ground truth, float64 ``[C]``; nan before the first."""
+        return share_of(self.counts.sum(axis=1), self.counts.sum())
 
 
 class VideoConsistency:
@@ -114,7 +143,7 @@ class VideoConsistency:
         Raises:
             DataError: If the sizes differ from each other or from those of the video's earlier frames.
         """
-        _check_pair(prediction, ground_truth)
+        check_pair(prediction, ground_truth)
         if self._frames >= MAX_IGNORED_FRAMES:
             self.accuracy_sum += sum(self._pending)
             self.windows += len(self._pending)
@@ -153,7 +182,8 @@ class _ConstantRun:
         self._labels = labels.copy()
 
 
-def _check_pair(prediction: np.ndarray, ground_truth: np.ndarray) -> None:
+def check_pair(prediction: np.ndarray, ground_truth: np.ndarray) -> None:
+    """Raise `DataError` unless both are uint8 ``[H, W]`` of one size."""
     for name, labels in (("prediction", prediction), ("ground truth", ground_truth)):
         if labels.dtype != np.uint8 or labels.ndim != 2:
             raise DataError(f"the {name} must be a uint8 array of shape (H, W), got {labels.dtype} {labels.shape}")

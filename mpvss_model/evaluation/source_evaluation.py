@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from mpvss_model.class_names import distinct_names
 from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
-from mpvss_model.data import Clip, ClipSet, in_classes_of
+from mpvss_model.data import Clip, ClipSet, Frame, in_classes_of
 from mpvss_model.data.source_counts import CountedFrames, SourceCounts
 from mpvss_model.errors import UNANSWERED_REASONS, ConfigError, DataError, FrameError, MPVSSError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
 from mpvss_model.evaluation.flops import stream_cost
+from mpvss_model.evaluation.label_export import LabelExport
 from mpvss_model.evaluation.timing import Stopwatch
 from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_model.settings import changed_settings
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
-__all__ = ["evaluate_clips"]
+__all__ = ["check_way", "evaluate_clips"]
 
 
 class FrameCounter:
@@ -40,6 +41,12 @@ class FrameCounter:
         self._on_frame(self.frames, self._total)
 
 
+def check_way(propagation: str) -> None:
+    """Raise `ConfigError` unless it is ``per-frame`` or a way of propagation."""
+    if propagation not in (choices := (PER_FRAME, *propagation_choices())):
+        raise ConfigError(f"propagation must be one of {', '.join(choices)}, got {propagation!r}")
+
+
 def evaluate_clips(
     clips: ClipSet,
     *,
@@ -50,6 +57,8 @@ def evaluate_clips(
     decoding: DecodingConfig | None = None,
     device: str = "auto",
     precision: str = "auto",
+    first_interval: int | None = None,
+    export: LabelExport | None = None,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> EvaluationReport:
     """Segment all clips of a set and measure the result against their ground truth.
@@ -63,37 +72,69 @@ def evaluate_clips(
         decoding: That the clips were opened with, for the report.
         device: See `VideoSegmentor.from_pretrained`.
         precision: See `VideoSegmentor.from_pretrained`.
+        first_interval: Frames from the first key frame of a clip to the second, 1 up to the interval; by default that. A clip
+            begins with a key frame anyway, so this shifts all others.
+        export: Gets the labels.
         on_frame: Called with the frames done and their total.
 
     Raises:
         MPVSSError: If clips, model or settings cannot be used, or no frame of the clips can.
     """
-    if propagation not in (choices := (PER_FRAME, *propagation_choices())):
-        raise ConfigError(f"propagation must be one of {', '.join(choices)}, got {propagation!r}")
+    check_way(propagation)
     is_per_frame = propagation == PER_FRAME
     config = StreamConfig(max_interval_frames=1) if is_per_frame else config or StreamConfig()
     segmentor = VideoSegmentor.from_pretrained(
         model, device=device, propagation=AUTO if is_per_frame else propagation, precision=precision, config=config
     )
+    first_interval = _checked_first_interval(first_interval, config.max_interval_frames)
     name = segmentor.segmentor.name
     clips = in_classes_of(clips, segmentor.class_names, name)
+    if export is not None:
+        export.use_classes(segmentor.class_names, name)
     counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
     counts = SourceCounts()
-    evaluation = ClipEvaluation(segmentor, counter, on_unanswered=lambda error: counts.leave_out(error, _reason(error)))
+
+    def export_answer(frame: Frame, segmentation: Segmentation) -> None:
+        if export is not None:
+            export.write(frame, segmentation.labels)
+
+    evaluation = ClipEvaluation(
+        segmentor,
+        counter,
+        on_unanswered=lambda error: counts.leave_out(error, _reason(error)),
+        on_answer=export_answer,
+        with_boundary=True,
+    )
     with Stopwatch() as everything:
-        _evaluate(evaluation, clips, counts)
+        for clip in clips.clips:
+            if export is not None:
+                export.start_clip(clip.name)
+            evaluation.add_video(_with_key_frame(clip.frames, first_interval, segmentor))
+            if isinstance(clip.frames, CountedFrames):
+                counts.include(clip.frames.counts)
     if counter.frames == 0:
         raise DataError(f"{clips.name} has no frame that can be evaluated: {'; '.join(counts.lines()) or 'no images'}")
-    names_and_ious = zip(distinct_names(segmentor.class_names), evaluation.confusion.iou_per_class.tolist(), strict=True)
+    confusion, boundary = evaluation.confusion, evaluation.boundary
+
+    def by_class(values: np.ndarray) -> dict[str, float | None]:
+        return dict(zip(distinct_names(segmentor.class_names), map(_or_none, values.tolist()), strict=True))
+
     return EvaluationReport(
         frames=counter.frames,
         key_frames=counter.key_frames,
         labelled_frames=evaluation.labelled_frames,
         **{metric: _or_none(value) for metric, value in evaluation.summary().items()},
+        boundary_miou=_or_none(boundary.miou),
+        pixel_accuracy=_or_none(confusion.pixel_accuracy),
+        mean_accuracy=_or_none(confusion.mean_accuracy),
         gflops_per_frame=_gflops_per_frame(segmentor, counter),
         fps=counter.frames / evaluation.step_s,
         fps_with_reading=counter.frames / everything.total_s,
-        iou_per_class={class_name: _or_none(iou) for class_name, iou in names_and_ious},
+        iou_per_class=by_class(confusion.iou_per_class),
+        boundary_iou_per_class=by_class(boundary.iou_per_class),
+        accuracy_per_class=by_class(confusion.accuracy_per_class),
+        pixel_share_per_class=by_class(confusion.pixel_shares),
+        confusion_matrix=confusion.counts.tolist(),
         counts=counts,
         notes=(
             *_encoding_notes(counts),
@@ -101,20 +142,31 @@ def evaluate_clips(
             *_ground_truth_notes(clips, counter.frames, evaluation.labelled_frames),
         ),
         source=source,
+        split=clips.split,
         model=name,
         propagation=PER_FRAME if is_per_frame else segmentor.propagator.name,
         interval=config.max_interval_frames,
+        first_intervals=(first_interval,),
+        deviation={},
         history_weight=config.history_weight,
         settings={**changed_settings(config), **changed_settings(decoding or DecodingConfig())},
     )
 
 
-def _evaluate(evaluation: ClipEvaluation, clips: ClipSet, counts: SourceCounts) -> None:
-    """Segment and count everything."""
-    for clip in clips.clips:
-        evaluation.add_video(clip.frames)
-        if isinstance(clip.frames, CountedFrames):
-            counts.include(clip.frames.counts)
+def _checked_first_interval(first_interval: int | None, interval: int) -> int:
+    if first_interval is None:
+        return interval
+    if not 1 <= first_interval <= interval:
+        raise ConfigError(f"first_interval must be 1 up to the interval of {interval}, got {first_interval!r}")
+    return first_interval
+
+
+def _with_key_frame(frames: Iterable[Frame], index: int, segmentor: VideoSegmentor) -> Iterator[Frame]:
+    """The frames of a clip, with a key frame at one of them, whatever the schedule says."""
+    for i, frame in enumerate(frames):
+        if i == index and index < segmentor.config.max_interval_frames:
+            segmentor.request_key_frame()
+        yield frame
 
 
 def _encoding_notes(counts: SourceCounts) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpvss_model import ConfigError
 from mpvss_model.config import DecodingConfig
-from mpvss_model.data import Clip, ClipSet, Frame, open_clips
+from mpvss_model.data import Clip, ClipSet, Frame, evaluated_split, open_clips, path_and_split
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.study.source import Source
 from mpvss_ros.bags.bag import Bag
@@ -44,21 +44,27 @@ class BagFrames:
 
 
 def open_labelled_source(
-    path: Path, *, split: str | None = None, topic: str | None = None, decoding: DecodingConfig | None = None
+    location: str | Path, *, split: str | None = None, topic: str | None = None, decoding: DecodingConfig | None = None
 ) -> ClipSet:
     """The clips of a source; a bag is a single clip of `BagFrames`, whose labels have no names.
 
     Args:
-        path: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`.
-        split: Which part of a data set.
+        location: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`; ``FOLDER:SPLIT`` is a part of
+            one.
+        split: Which part of a data set, unless the location says so; by default ``val``, or ``test`` where there is no such
+            part, and everything where there is neither.
         topic: Of a bag's camera, if it has several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
     Raises:
         DataError: If the source is missing or broken.
+        ConfigError: If two splits are named, or one of a bag.
     """
+    path, split = path_and_split(str(location), split)
     if not is_bag(path):
-        return open_clips(path, split=split, decoding=decoding)
+        return open_clips(path, split=split or evaluated_split(path), decoding=decoding)
+    if split and path.exists():
+        raise ConfigError(f"bag {str(path)!r} has no splits, got {split!r}")
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
         frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig())
@@ -69,6 +75,7 @@ def open_sources(
     locations: Sequence[str],
     *,
     names: Sequence[str] = (),
+    split: str | None = None,
     topic: str | None = None,
     decoding: DecodingConfig | None = None,
 ) -> list[Source]:
@@ -76,7 +83,8 @@ def open_sources(
 
     Args:
         locations: Bags, folders and data sets, as `open_labelled_source` takes them; ``FOLDER:SPLIT`` is a part of one.
-        names: As many, or none to call them what their paths are called.
+        names: As many, or none to call them what their paths or splits are called.
+        split: Of all of them, see `open_labelled_source`.
         topic: Of the bags' camera, if they have several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
@@ -88,19 +96,12 @@ def open_sources(
         raise ConfigError(f"got {len(names)} names ({', '.join(names)}) for {len(locations)} sources")
     sources = []
     for location, name in zip(locations, names or [""] * len(locations), strict=True):
-        path, split = _path_and_split(location)
-        clips = open_labelled_source(path, split=split, topic=topic, decoding=decoding)
-        plain_name = split or (path.stem if path.is_file() else path.resolve().name)
-        sources.append(Source(name=name or plain_name, location=location, clip_set=clips))
+        clips = open_labelled_source(location, split=split, topic=topic, decoding=decoding)
+        path, named = path_and_split(location)
+        plain_name = named or (path.stem if path.is_file() else path.resolve().name)
+        measured = f"{path}:{clips.split}" if clips.split else location
+        sources.append(Source(name=name or plain_name, location=measured, clip_set=clips))
     return sources
-
-
-def _path_and_split(location: str) -> tuple[Path, str | None]:
-    """A file or folder may have a colon in its name."""
-    if Path(location).exists() or ":" not in location:
-        return Path(location), None
-    folder, split = location.rsplit(":", 1)
-    return Path(folder), split
 
 
 def is_bag(path: Path) -> bool:

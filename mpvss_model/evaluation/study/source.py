@@ -19,7 +19,7 @@ class Source:
 
     Attributes:
         name: In tables and plots.
-        location: As the user gave it.
+        location: As the user gave it, with the split that is measured.
         clip_set: The clips, and what their classes are called.
         notes: What of it was left out and why, as far as the clips were read.
     """

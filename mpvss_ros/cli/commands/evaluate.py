@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
 from mpvss_model.propagation.registry import propagation_choices
-from mpvss_ros.cli.common.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import (
+    DeviceOption,
+    ModelOption,
+    PrecisionOption,
+    SplitOption,
+    ThreadsOption,
+    TopicOption,
+    with_settings,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mpvss_model.evaluation.evaluation_report import EvaluationReport
 
 __all__ = ["evaluate"]
 
 SourceArgument = Annotated[
-    Path, typer.Argument(help="Bag, folder of frames, or data set (VSPW, Cityscapes).", show_default=False)
+    str,
+    typer.Argument(
+        help="Bag, folder of frames, or data set (VSPW, Cityscapes); FOLDER:SPLIT for a part of one.", show_default=False
+    ),
 ]
-PropagationOption = Annotated[str, typer.Option(help=f"{', '.join(propagation_choices())}; per-frame for none at all.")]
+PropagationOption = Annotated[
+    str,
+    typer.Option(help=f"{', '.join(propagation_choices())}; per-frame for none at all; several separated by commas."),
+]
 OutOption = Annotated[Path | None, typer.Option(help="JSON file to write.", show_default=False)]
-SplitOption = Annotated[str | None, typer.Option(help="Part of a data set.", show_default=False)]
+RepeatsOption = Annotated[
+    int,
+    typer.Option(
+        help="Evaluate so often, at most as often as the interval, with key frames in other places of each clip: mean and "
+        "standard deviation.",
+        min=1,
+    ),
+]
+PerClassOption = Annotated[bool, typer.Option("--per-class", help="Print a table of the classes, too.")]
+ConfusionOption = Annotated[Path | None, typer.Option(help="File for the confusion matrix, .csv or .png.", show_default=False)]
+ExportOption = Annotated[
+    Path | None, typer.Option(help="New folder for the labels as PNG files, as --ids says.", show_default=False)
+]
+IdsOption = Annotated[
+    str,
+    typer.Option(help="Of --export: vspw, cityscapes: ids and file names of that server; index: the model's class indices."),
+]
 
 
 @with_settings
@@ -28,43 +64,106 @@ def evaluate(
     model: ModelOption = "rooms-lite",
     propagation: PropagationOption = "auto",
     out: OutOption = None,
+    per_class: PerClassOption = False,
+    confusion: ConfusionOption = None,
+    repeats: RepeatsOption = 1,
+    export: ExportOption = None,
+    ids: IdsOption = "index",
     topic: TopicOption = None,
     split: SplitOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
-    stream: StreamConfig,
+    streams: tuple[StreamConfig, ...],
     decoding: DecodingConfig,
 ) -> None:
     """Measure a model on labelled video, straight from its files, without ROS communication."""
+    from contextlib import ExitStack
+
     from rich.console import Console
     from rich.progress import Progress
 
-    from mpvss_model.evaluation.source_evaluation import evaluate_clips
+    from mpvss_model.data import path_and_split
+    from mpvss_model.evaluation.label_export import LabelExport
+    from mpvss_model.evaluation.repeats import evaluate_repeatedly
     from mpvss_model.runtime.threads import use_threads
     from mpvss_ros.bags.labelled_source import open_labelled_source
-    from mpvss_ros.cli.common.json_output import write_json
-    from mpvss_ros.cli.common.tables import evaluation_table
 
+    path, split = path_and_split(source, split)
+    runs = _runs(propagation, streams)
+    _check_files(confusion, export, several_runs=len(runs) > 1, several_repeats=repeats > 1)
     use_threads(threads)
     console = Console()
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("segmenting", total=None)
-        report = evaluate_clips(
-            open_labelled_source(source, split=split, topic=topic, decoding=decoding),
-            source=str(source),
-            model=model,
-            propagation=propagation,
-            config=stream,
-            decoding=decoding,
-            device=device,
-            precision=precision,
-            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    console.print(evaluation_table(report))
-    for note in report.notes:
+    with Progress(console=console, transient=True) as progress, ExitStack() as exports:
+        target = None if export is None else exports.enter_context(LabelExport(export, ids))
+        reports = []
+        for way, stream in runs:
+            task = progress.add_task(f"{way}, interval {stream.max_interval_frames}" if len(runs) > 1 else "segmenting")
+            reports.append(
+                evaluate_repeatedly(
+                    lambda: open_labelled_source(path, split=split, topic=topic, decoding=decoding),
+                    repeats=repeats,
+                    source=str(path),
+                    model=model,
+                    propagation=way,
+                    config=stream,
+                    decoding=decoding,
+                    device=device,
+                    precision=precision,
+                    export=target,
+                    on_frame=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+                )
+            )
+    _show(console, reports, per_class=per_class)
+    _write(reports, out=out, confusion=confusion)
+    for written in (out, confusion, export):
+        if written is not None:
+            console.print(f"  {written}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _runs(propagation: str, streams: tuple[StreamConfig, ...]) -> list[tuple[str, StreamConfig]]:
+    """Each way with each interval, but segmentation of every frame once."""
+    from mpvss_model.evaluation.source_evaluation import check_way
+
+    ways = list(dict.fromkeys(way.strip() for way in propagation.split(",")))
+    for way in ways:
+        check_way(way)
+    runs = itertools.product(ways, streams)
+    return [(way, stream) for way, stream in runs if way != PER_FRAME or stream is streams[0]]
+
+
+def _check_files(confusion: Path | None, export: Path | None, *, several_runs: bool, several_repeats: bool) -> None:
+    """Raise `ConfigError` before anything is segmented if what is asked for has no place in the files."""
+    from mpvss_model.errors import ConfigError
+
+    if export is not None and (several_runs or several_repeats):
+        raise ConfigError("--export takes the labels of one way, one interval and one repeat, got several")
+    if confusion is not None and several_runs:
+        raise ConfigError("--confusion takes one way and one interval, got several; --out has all confusion matrices")
+    if confusion is not None:
+        from mpvss_model.evaluation.confusion_files import check_confusion_file
+
+        check_confusion_file(confusion)
+
+
+def _show(console: Console, reports: list[EvaluationReport], *, per_class: bool) -> None:
+    from mpvss_ros.cli.common.tables import classes_table, evaluation_table, evaluations_table
+
+    console.print(evaluation_table(reports[0]) if len(reports) == 1 else evaluations_table(reports))
+    if per_class:
+        console.print(classes_table(reports))
+    for note in dict.fromkeys(note for report in reports for note in report.notes):
         console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _write(reports: list[EvaluationReport], *, out: Path | None, confusion: Path | None) -> None:
+    from mpvss_ros.cli.common.json_output import write_json
+
+    first = reports[0]
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, report.as_dict())
-        console.print(f"  {out}")
+        write_json(out, first.as_dict() if len(reports) == 1 else {"runs": [report.as_dict() for report in reports]})
+    if confusion is not None:
+        from mpvss_model.evaluation.confusion_files import write_confusion
+
+        write_confusion(confusion, first.confusion_matrix, list(first.iou_per_class))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DecodingConfig
-from mpvss_ros.cli.common.options import DeviceOption, ModelOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import DeviceOption, ModelOption, SplitOption, TopicOption, with_settings
 
 __all__ = ["study"]
 
@@ -27,6 +27,7 @@ def study(
     model: ModelOption = "rooms-lite",
     out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("docs/study"),
     topic: TopicOption = None,
+    split: SplitOption = None,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
@@ -43,7 +44,7 @@ def study(
     from mpvss_ros.bags.labelled_source import open_sources
 
     given_names = [name.strip() for name in names.split(",")] if names else []
-    opened = open_sources(sources, names=given_names, topic=topic, decoding=decoding)
+    opened = open_sources(sources, names=given_names, split=split, topic=topic, decoding=decoding)
     console = Console()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring clips", total=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:  # a command imports what its own report needs
 
 __all__ = [
     "benchmark_table",
+    "classes_table",
     "conversion_table",
     "cost_table",
     "costs_table",
     "evaluation_table",
+    "evaluations_table",
     "parity_table",
     "run_table",
 ]
@@ -48,21 +50,58 @@ def run_table(result: RunResult) -> Group:
     return Group(Text(title), _figures_table(rows))
 
 
+# The figures of an evaluation, how they are written, and what they are called where there is little room.
+EVALUATED = {
+    "miou": ("{:.3f}", "mIoU"),
+    "weighted_iou": ("{:.3f}", "wIoU"),
+    "mvc8": ("{:.3f}", "mVC8"),
+    "mvc16": ("{:.3f}", "mVC16"),
+    "boundary_miou": ("{:.3f}", "bIoU"),
+    "pixel_accuracy": ("{:.3f}", "pixAcc"),
+    "gflops_per_frame": ("{:.2f}", "GFLOPs"),
+    "fps": ("{:.1f}", "fps"),
+}
+
+
 def evaluation_table(report: EvaluationReport) -> Table:
     """An evaluation's figures, without the classes."""
-    settings = _settings(report.interval, report.settings)
-    title = f"{report.model} on {Path(report.source).name}, {report.propagation}, {settings}"
-    rows = {
-        "frames": str(report.frames),
-        "key_frames": str(report.key_frames),
-        "miou": _shown(report.miou, "{:.3f}"),
-        "weighted_iou": _shown(report.weighted_iou, "{:.3f}"),
-        "mvc8": _shown(report.mvc8, "{:.3f}"),
-        "mvc16": _shown(report.mvc16, "{:.3f}"),
-        "gflops_per_frame": _shown(report.gflops_per_frame, "{:.2f}"),
-        "fps": _shown(report.fps, "{:.1f}"),
+    title = f"{_evaluated(report)}, {report.propagation}, {_settings(report.interval, report.settings)}"
+    if len(report.first_intervals) > 1:
+        title += f", {len(report.first_intervals)} repeats"
+    rows = {"frames": str(report.frames), "key_frames": str(report.key_frames)}
+    return _figures_table(rows | _evaluated_figures(report, " "), title)
+
+
+def evaluations_table(reports: Sequence[EvaluationReport]) -> Table:
+    """The figures of several evaluations of one model on one source, a row each, within 80 columns."""
+    title = ", ".join([_evaluated(reports[0]), *_changed(reports[0].settings)])
+    table = Table(title=Text(title), box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("propagation")
+    for column in ("interval", *(short for _, short in EVALUATED.values())):
+        table.add_column(column, justify="right", no_wrap=True)
+    for report in reports:
+        table.add_row(report.propagation, str(report.interval), *_evaluated_figures(report, "\n").values())
+    return table
+
+
+def classes_table(reports: Sequence[EvaluationReport]) -> Table:
+    """The classes of one evaluation, or the IoU of the classes in several."""
+    first, *others = reports
+    columns = {
+        "IoU": first.iou_per_class,
+        "boundary IoU": first.boundary_iou_per_class,
+        "accuracy": first.accuracy_per_class,
     }
-    return _figures_table(rows, title)
+    if others:
+        columns = {f"{report.propagation} {report.interval}": report.iou_per_class for report in reports}
+    table = Table(title="IoU" if others else None)
+    table.add_column("class")
+    for column in (*columns, "share of pixels"):
+        table.add_column(column, justify="right")
+    for name, share in first.pixel_share_per_class.items():
+        figures = (_shown(values[name], "{:.3f}") for values in columns.values())
+        table.add_row(escape(name), *figures, _shown(share, "{:.2%}"))
+    return table
 
 
 def conversion_table(conversion: Conversion) -> Table:
@@ -139,10 +178,29 @@ def _shown(value: float | None, pattern: str = "{:.1f}") -> str:
     return "-" if value is None else pattern.format(value)
 
 
+def _evaluated(report: EvaluationReport) -> str:
+    """The model, and the source with its split."""
+    return f"{report.model} on {Path(report.source).resolve().name}" + (f" {report.split}" if report.split else "")
+
+
+def _evaluated_figures(report: EvaluationReport, between: str) -> dict[str, str]:
+    """By name; where there is a standard deviation, it follows after what is to stand between."""
+    figures = {}
+    for name, (pattern, _) in EVALUATED.items():
+        deviation = report.deviation.get(name)
+        spread = "" if deviation is None else f"{between}±{pattern.format(deviation)}"
+        figures[name] = _shown(getattr(report, name), pattern) + spread
+    return figures
+
+
 def _settings(interval: int, changed: dict[str, object]) -> str:
     """The interval, and all else that is not the default."""
-    others = (f"{name} {value}" for name, value in changed.items() if name != "max_interval_frames")
-    return ", ".join([f"interval {interval}", *others])
+    return ", ".join([f"interval {interval}", *_changed(changed)])
+
+
+def _changed(settings: dict[str, object]) -> list[str]:
+    """Settings that are not the defaults, without the interval."""
+    return [f"{name} {value}" for name, value in settings.items() if name != "max_interval_frames"]
 
 
 def _figures_table(rows: dict[str, str], title: str = "") -> Table:

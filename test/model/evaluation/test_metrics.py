@@ -44,11 +44,23 @@ def test_iou_of_a_hand_computed_case():
     assert matrix.weighted_iou == pytest.approx((1 * 1 / 2 + 3 * 2 / 3) / 4)
 
 
-def test_class_that_is_only_predicted_costs_others_but_is_not_averaged():
+def test_class_that_is_only_predicted_counts_as_zero_as_in_the_released_code():
     matrix = ConfusionMatrix(num_classes=3)
     matrix.update(labels([0, 2]), labels([0, 0]))
-    np.testing.assert_allclose(matrix.iou_per_class, [1 / 2, np.nan, np.nan])
-    assert matrix.miou == pytest.approx(1 / 2)
+    np.testing.assert_allclose(matrix.iou_per_class, [1 / 2, np.nan, 0])
+    assert matrix.miou == pytest.approx(1 / 4)
+    assert matrix.weighted_iou == pytest.approx(1 / 2)
+    matrix.update(labels([1]), labels([255]))
+    assert matrix.miou == pytest.approx(1 / 4), "predictions on ignored pixels are none"
+
+
+def test_accuracies_and_shares_of_a_hand_computed_case():
+    matrix = ConfusionMatrix(num_classes=4)
+    matrix.update(labels([0, 0, 1, 1, 3, 255]), labels([0, 1, 1, 1, 255, 1]))
+    np.testing.assert_allclose(matrix.accuracy_per_class, [1, 2 / 4, np.nan, np.nan])
+    np.testing.assert_allclose(matrix.pixel_shares, [1 / 5, 4 / 5, 0, 0])
+    assert matrix.pixel_accuracy == pytest.approx(3 / 5)
+    assert matrix.mean_accuracy == pytest.approx((1 + 1 / 2) / 2)
 
 
 def test_pixel_predicted_as_unlabeled_is_a_miss_only():
@@ -72,13 +84,15 @@ def test_metrics_without_labelled_pixels_are_nan():
     matrix = ConfusionMatrix(num_classes=2)
     matrix.update(labels([0]), labels([255]))
     assert math.isnan(matrix.miou) and math.isnan(matrix.weighted_iou) and np.isnan(matrix.iou_per_class).all()
+    assert math.isnan(matrix.pixel_accuracy) and math.isnan(matrix.mean_accuracy) and np.isnan(matrix.pixel_shares).all()
     assert math.isnan(VideoConsistency(8).value)
 
 
 def test_largest_number_of_classes():
     matrix = ConfusionMatrix(num_classes=255)
     matrix.update(labels([254, 0]), labels([254, 254]))
-    assert matrix.miou == pytest.approx(1 / 2)
+    assert matrix.weighted_iou == pytest.approx(1 / 2)
+    assert matrix.miou == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_bag_is_measured_with_any_propagation(small_bag, propagation, key_fram
     assert 0.1 < report.miou < 1.0 and 0.1 < report.weighted_iou < 1.0 and 0.3 < report.mvc8 <= 1.0
     assert report.iou_per_class["floor"] > 0.5
     assert report.fps > 0
-    assert evaluation_table(report).row_count == 8
+    assert evaluation_table(report).row_count == 10
 
 
 def test_propagation_saves_computation(small_bag):

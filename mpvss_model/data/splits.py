@@ -1,0 +1,46 @@
+"""The parts of a data set, and how a user names one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpvss_model.errors import ConfigError
+
+__all__ = ["ALL_CLIPS", "evaluated_split", "path_and_split"]
+
+# Names every clip of a plain folder, whatever its lists say.
+ALL_CLIPS = "all"
+# Never what a model was trained on; the first that there is.
+EVALUATED = ("val", "test")
+
+
+def path_and_split(location: str, split: str | None = None) -> tuple[Path, str | None]:
+    """What a user calls a source -> its path and the split that is named, if any.
+
+    >>> path_and_split("data/camvid:val")
+    (PosixPath('data/camvid'), 'val')
+
+    Args:
+        location: A path, or ``FOLDER:SPLIT``. A file or folder may have a colon in its name.
+        split: Named apart from the location.
+
+    Raises:
+        ConfigError: If two splits are named.
+    """
+    if Path(location).exists() or ":" not in location:
+        return Path(location), split or None
+    folder, named = location.rsplit(":", 1)
+    if split and split != named:
+        raise ConfigError(f"{location!r} names the split {named!r}, and the split {split!r} is given, too: give one")
+    return Path(folder), named or None
+
+
+def evaluated_split(root: Path) -> str | None:
+    """The part of a data set that a model is measured on where none is named; None if it has no such parts."""
+    if (root / "images").is_dir():  # a single clip, whatever lists lie beside it
+        return None
+    return next((name for name in EVALUATED if _has(root, name)), None)
+
+
+def _has(root: Path, split: str) -> bool:
+    return (root / f"{split}.txt").is_file() or (root / "gtFine" / split).is_dir()
