@@ -22,11 +22,12 @@ from mpvss_model.checkpoints.starting_model import (
 from mpvss_model.data import ClipSet, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.runtime.progress import new_console
 from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.recipe.config import IMITATION_STAGES, ModelConfig, TrainingConfig
 from mpvss_model.training.registry import STAGES
-from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
+from mpvss_model.training.reporting import CLASS_PREFIX, data_summary
 from mpvss_model.training.run_folder import RunFolder
 from mpvss_model.training.stages import Stage
 from mpvss_model.training.trainer import Trainer, new_accelerator

@@ -22,8 +22,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
+from mpvss_model.runtime.interruption import StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.interruption import TrainingInterrupted
 from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
@@ -109,7 +110,7 @@ class Trainer:
         self._clock = _Clock(done.minutes)
         self._saved_step = done.step
         self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": done.step + 1}})
-        reporter = Reporter(self._console, title=config.stage, steps=config.steps, first_step=done.step)
+        reporter = Reporter(self._console, title=config.stage, total=config.steps, done=done.step)
         with reporter, StopSignals() as signals:
             if done.step == 0:
                 self._measure(0, reporter)
