@@ -213,8 +213,9 @@ class Trainer:
         )
 
     def _log(self, step: int, recent: list[Losses], reporter: Reporter) -> None:
-        """Tell the mean of recent losses."""
-        means = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
+        """Tell the mean of recent losses, over all processes."""
+        own = torch.stack([torch.stack(list(losses.values())) for losses in recent]).mean(dim=0)
+        means = dict(zip(recent[0], self._accelerator.reduce(own, "mean").tolist(), strict=True))
         total = sum(means.values())
         if not math.isfinite(total):
             raise MPVSSError(f"training diverged: the loss is {total} at step {step}; lower learning_rate or gradient_clip")

@@ -18,7 +18,11 @@ def train(
     restart: Annotated[bool, typer.Option(help="Do not continue an interrupted run.")] = False,
 ) -> None:
     """Train a per-frame segmentor or its motion module. Exit code 130 or 143 if SIGINT or SIGTERM stopped it."""
+    from accelerate import PartialState
+
     from mpvss_model.training import train_from_yaml
     from mpvss_ros.cli.common.json_output import print_json
 
-    print_json(train_from_yaml(config, out, data_root=data, start=start, resume=not restart))
+    metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
+    if PartialState().is_main_process:
+        print_json(metrics)
