@@ -49,10 +49,10 @@ class StudyReporter(ProgressReporter):
             f"process{'es' * (self._workers > 1)}"
         )
         for source in self._sources:
-            frames = sum(source.frames_of_clips)
+            frames, clips = sum(source.frames_of_clips), len(source.clips)
             self.say(
-                f"{source.name} ({source.location}): {len(source.clips)} clips, {source.labelled_frames} of {frames} frames "
-                "labelled"
+                f"{source.name} ({source.location}): {clips} clip{'s' * (clips > 1)}, {source.labelled_frames} of {frames} "
+                "frames labelled"
             )
 
     def clip(self, source: Source, measurement: ClipMeasurement) -> None:

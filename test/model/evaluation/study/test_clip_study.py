@@ -131,9 +131,11 @@ def test_random_corruptions_are_repeated_with_the_next_seeds(study, clips):
 def test_a_clip_is_given_up_at_the_frame_where_it_is_stopped(study, clips):
     answers = iter([False, False, True])
     reads = []
-    frames = [
-        replace(frame, read_image=lambda frame=frame: reads.append(1) or frame.read_image()) for frame in clips[0].frames
-    ]
+
+    def counted(frame):
+        return replace(frame, read_image=lambda: reads.append(frame) or frame.read_image())
+
+    frames = [counted(frame) for frame in clips[0].frames]
     assert study.measure(Clip("stopped", frames), lambda: next(answers)) is None
     assert len(reads) == 2
 
