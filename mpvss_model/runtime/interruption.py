@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
+from typing import Any
 
 from mpvss_model.errors import MPVSSError
 
@@ -36,7 +37,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}  # handlers are functions or numbers
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
