@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 NEEDED = {
-    "accelerate": ("mpvss_model/training/*", "test/model/training/*"),
+    "accelerate": ("mpvss_model/training/*", "test/model/training/*", "test/ros/cli/test_training.py"),
     "moderngl": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
     "trimesh": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
 }

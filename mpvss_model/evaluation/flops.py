@@ -20,8 +20,9 @@ from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.runtime.flop_count import count_parameters, counted, meta_tensor, total_gflops
 from mpvss_model.segmentor.cost import PartCost, SegmentorCost
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 
-__all__ = ["PAPER_INTERVAL", "Cost", "composed_cost", "parse_frame_size", "stream_cost"]
+__all__ = ["PAPER_INTERVAL", "Cost", "composed_cost", "loaded_cost", "parse_frame_size", "stream_cost"]
 
 PAPER_INTERVAL = 5
 
@@ -38,6 +39,8 @@ class Cost:
         parts: Those of the segmentor, then ``motion``, ``warp`` and ``output``.
         paper_gflops: Per frame, where the paper has this configuration.
         paper_parameters_m: In millions, where the paper has this configuration.
+        model: Name of the model that was loaded to be counted, or empty.
+        propagation: How its masks are carried, or empty.
     """
 
     backbone: str
@@ -47,6 +50,8 @@ class Cost:
     parts: dict[str, PartCost]
     paper_gflops: float | None = None
     paper_parameters_m: float | None = None
+    model: str = ""
+    propagation: str = ""
 
     @property
     def key_frame_gflops(self) -> float:
@@ -59,9 +64,14 @@ class Cost:
         return sum(part.gflops for part in self.parts.values() if part.runs_on != "key")
 
     @property
+    def interval_gflops(self) -> float:
+        """Of a key frame and the frames up to the next one."""
+        return self.key_frame_gflops + (self.interval - 1) * self.propagated_frame_gflops
+
+    @property
     def gflops(self) -> float:
         """Per frame, on average over one interval."""
-        return (self.key_frame_gflops + (self.interval - 1) * self.propagated_frame_gflops) / self.interval
+        return self.interval_gflops / self.interval
 
     def with_history(self) -> Cost:
         """The same where masks are propagated to key frames, too, as `mpvss_model.stream.history` wants them."""
@@ -77,7 +87,7 @@ class Cost:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        totals = ("key_frame_gflops", "propagated_frame_gflops", "gflops", "parameters")
+        totals = ("key_frame_gflops", "propagated_frame_gflops", "interval_gflops", "gflops", "parameters")
         return {**asdict(self), **{name: getattr(self, name) for name in totals}}
 
 
@@ -94,6 +104,29 @@ def parse_frame_size(text: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"a frame size is WIDTHxHEIGHT in pixels, such as 853x480, got {text!r}")
     return int(match[2]), int(match[1])
+
+
+def loaded_cost(model: str, *, propagation: str = "auto", frame_size: tuple[int, int], interval: int = PAPER_INTERVAL) -> Cost:
+    """Cost of any model that can be loaded, with one of its ways of propagation.
+
+    Args:
+        model: See `VideoSegmentor.from_pretrained`.
+        propagation: See `VideoSegmentor.from_pretrained`.
+        frame_size: Height and width in pixels.
+        interval: A key frame every so many frames.
+
+    Raises:
+        ConfigError: If a number is out of range, the model cannot propagate that way, or nobody knows what it costs.
+        CheckpointError: If the model cannot be loaded.
+    """
+    if interval < 1:
+        raise ConfigError(f"interval must be at least 1, got {interval!r}")
+    stream = VideoSegmentor.from_pretrained(model, device="cpu", propagation=propagation)
+    segmentor, propagator = stream.segmentor, stream.propagator
+    cost = stream_cost(segmentor, propagator, frame_size=frame_size)
+    if cost is None:
+        raise ConfigError(f"model {segmentor.name!r} does not say what it costs: its segmentor needs a method `cost`")
+    return replace(cost, model=segmentor.name, propagation=propagator.name, interval=interval)
 
 
 def stream_cost(segmentor: KeyFrameSegmentor, propagator: Propagator, *, frame_size: tuple[int, int]) -> Cost | None:

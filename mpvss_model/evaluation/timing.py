@@ -76,6 +76,10 @@ class Timings:
         """Median milliseconds by name."""
         return {name: 1000 * statistics.median(values) for name, values in self.seconds.items()}
 
+    def deviations_ms(self) -> dict[str, float]:
+        """Standard deviation in milliseconds by name; 0 of a single measurement."""
+        return {name: 1000 * statistics.stdev(values) if len(values) > 1 else 0.0 for name, values in self.seconds.items()}
+
 
 @contextmanager
 def timed_method(owner: type, name: str, clock: Callable[[], float] = time.perf_counter) -> Iterator[list[float]]:

@@ -1,1 +1,1 @@
-"""What the model runs on: devices, precision, memory, threads and CUDA graphs."""
+"""What the model runs on: devices, precision, memory, threads and CUDA graphs; signals and progress of long work."""

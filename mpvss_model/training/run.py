@@ -22,11 +22,12 @@ from mpvss_model.checkpoints.starting_model import (
 from mpvss_model.data import ClipSet, in_classes_of, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.runtime.progress import new_console
 from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training.recipe.config import IMITATION_STAGES, MixedDataConfig, ModelConfig, TrainingConfig
 from mpvss_model.training.registry import STAGES
-from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
+from mpvss_model.training.reporting import CLASS_PREFIX, data_summary
 from mpvss_model.training.run_folder import RunFolder
 from mpvss_model.training.samples.datasets import ClipDataset
 from mpvss_model.training.samples.mixture import MixedDataset

@@ -22,9 +22,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
+from mpvss_model.runtime.interruption import StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.averaging import WeightAverage
-from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.interruption import TrainingInterrupted
 from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
@@ -120,7 +121,7 @@ class Trainer:
         self._clock = _Clock(done.minutes)
         self._saved_step = done.step
         self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": done.step + 1}})
-        reporter = Reporter(self._console, title=config.stage, steps=config.steps, first_step=done.step)
+        reporter = Reporter(self._console, title=config.stage, total=config.steps, done=done.step)
         with reporter, StopSignals() as signals:
             if done.step == 0:
                 self._measure(0, reporter)
@@ -225,8 +226,9 @@ class Trainer:
         )
 
     def _log(self, step: int, recent: list[Losses], reporter: Reporter) -> None:
-        """Tell the mean of recent losses."""
-        means = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
+        """Tell the mean of recent losses, over all processes."""
+        own = torch.stack([torch.stack(list(losses.values())) for losses in recent]).mean(dim=0)
+        means = dict(zip(recent[0], self._accelerator.reduce(own, "mean").tolist(), strict=True))
         total = sum(means.values())
         if not math.isfinite(total):
             raise MPVSSError(f"training diverged: the loss is {total} at step {step}; lower learning_rate or gradient_clip")

@@ -35,7 +35,7 @@ for command in (run, evaluate, study, convert, parity, flops, benchmark, train, 
 
 
 def main() -> None:
-    """Entry point: one line and exit code 2 for input that cannot be used."""
+    """Entry point: one line and exit code 2 for input that cannot be used, 128 and the number of a signal that stopped it."""
     try:
         with name_missing_packages("mpvss"):
             app()
@@ -43,11 +43,12 @@ def main() -> None:
         sys.exit(130)
     except ValueError as error:
         from mpvss_model.errors import MPVSSError
+        from mpvss_model.runtime.interruption import Interrupted
 
         if not isinstance(error, MPVSSError):
             raise
         print(f"mpvss: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(128 + error.signal_number if isinstance(error, Interrupted) else 2)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +14,7 @@ from mpvss_model.evaluation.clip_evaluation import CONSISTENCY_WINDOWS, ClipEval
 from mpvss_model.evaluation.flops import Cost, stream_cost
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.evaluation.study.config import PER_FRAME, Run, StudyConfig
-from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
+from mpvss_model.evaluation.study.corruptions import CORRUPTIONS, RANDOM_CORRUPTIONS
 from mpvss_model.evaluation.study.result import ClipResult, study_digest
 from mpvss_model.evaluation.study.shared_segmentor import SharedSegmentor
 from mpvss_model.motion.module import MotionModule
@@ -79,8 +80,15 @@ class ClipStudy:
             return CopyPropagator()
         return make_propagator(method, motion=self.model.motion, released_grid=self.model.released_grid)
 
-    def measure(self, clip: Clip) -> ClipResult:
+    def measure(self, clip: Clip, stopped: Callable[[], bool] = lambda: False) -> ClipResult | None:
         """Label a clip in every way and compare with its ground truth.
+
+        Args:
+            clip: With labels that are the model's class indices.
+            stopped: Asked before every frame whether to give up.
+
+        Returns:
+            None if it was stopped.
 
         Raises:
             DataError: If a frame or label cannot be used; names the clip.
@@ -88,6 +96,8 @@ class ClipStudy:
         measurement = _Measurement(self)
         try:
             for index, frame in enumerate(clip.frames):
+                if stopped():
+                    return None
                 ground_truth = frame.read_label() if frame.is_labelled else None
                 measurement.add_frame(index, frame.read_image(), frame.stamp_ns, ground_truth)
         except MPVSSError as error:
@@ -103,7 +113,13 @@ class _Measurement:
         segmentor = SharedSegmentor(study.model.segmentor)
         num_classes = len(segmentor.class_names)
         self._evaluations = {run: ClipEvaluation(study.stream(run, segmentor)) for run in study.runs}
-        self._corrupted = {name: ClipEvaluation(study.stream(Run(PER_FRAME, 1))) for name in ("none", *CORRUPTIONS)}
+        self._repeats = range(study.config.corruption_repeats)
+        # What is not random is the same in every repeat.
+        self._corrupted = {
+            (name, repeat): ClipEvaluation(study.stream(Run(PER_FRAME, 1)))
+            for name in ("none", *CORRUPTIONS)
+            for repeat in (self._repeats if name in RANDOM_CORRUPTIONS else (0,))
+        }
         # Accuracy against distance is that of the longest interval, for all methods on the same frames.
         longest = study.config.intervals[-1]
         self._distance_run = Run(study.methods[0], longest)
@@ -135,10 +151,15 @@ class _Measurement:
             self._add_corrupted(index, image, stamp_ns, ground_truth)
 
     def _add_corrupted(self, index: int, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray) -> None:
-        for number, (name, evaluation) in enumerate(self._corrupted.items()):
-            rng = np.random.default_rng((self._config.seed, index, number))
-            seen = CORRUPTIONS[name](image, rng) if name in CORRUPTIONS else image
+        for (name, repeat), evaluation in self._corrupted.items():
+            seen = image
+            if name in CORRUPTIONS:
+                number = 1 + list(CORRUPTIONS).index(name)
+                seen = CORRUPTIONS[name](image, np.random.default_rng((self._config.seed + repeat, index, number)))
             evaluation.add_frame(seen, stamp_ns, ground_truth)
+
+    def _corrupted_counts(self, name: str, repeat: int) -> np.ndarray:
+        return self._corrupted[name, repeat if name in RANDOM_CORRUPTIONS else 0].confusion.counts
 
     def result(self) -> ClipResult:
         """Everything counted so far."""
@@ -157,7 +178,9 @@ class _Measurement:
             confusion_by_distance=np.stack(
                 [[confusion.counts for confusion in confusions] for confusions in self._by_distance.values()]
             ),
-            corrupted_confusion=np.stack([evaluation.confusion.counts for evaluation in self._corrupted.values()]),
+            corrupted_confusion=np.stack(
+                [[self._corrupted_counts(name, repeat) for name in ("none", *CORRUPTIONS)] for repeat in self._repeats]
+            ),
         )
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-__all__ = ["code_digest", "sources_digest"]
+__all__ = ["code_digest", "library_versions", "sources_digest"]
 
 PACKAGE = Path(__file__).parents[2]
 # What computes nothing that a study keeps: how models and data sets are made.
@@ -22,9 +22,14 @@ UNUSED = ("training", "data/rooms")
 def code_digest() -> bytes:
     """Changes with this package's sources and with the versions of the libraries that compute."""
     digest = hashlib.sha256(sources_digest(PACKAGE))
-    versions = [library.__version__ for library in (cv2, np, torch)] + [version("transformers")]
-    digest.update(repr(versions).encode())
+    digest.update(repr(library_versions()).encode())
     return digest.digest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that compute, by name."""
+    libraries = {"opencv": cv2, "numpy": np, "torch": torch}
+    return {name: library.__version__ for name, library in libraries.items()} | {"transformers": version("transformers")}
 
 
 def sources_digest(package: Path) -> bytes:

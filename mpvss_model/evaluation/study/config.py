@@ -43,7 +43,8 @@ class StudyConfig:
         history_weight: Where key frames have a history: with the model's own way of propagation and with the most able one,
             also where every frame is a key frame. All else is measured without.
         corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
-        seed: Of the corruptions.
+        corruption_repeats: Corruptions that are random, the only random part of a study, are measured so many times.
+        seed: Of the corruptions; the second repeat has the next one, and so on.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -53,6 +54,7 @@ class StudyConfig:
     motion_thresholds: tuple[float, ...] = (0.03, 0.1)
     history_weight: float = 0.5
     corruption_every_frames: int = 5
+    corruption_repeats: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,8 +65,11 @@ class StudyConfig:
         if not 0.0 < self.history_weight <= MAX_HISTORY_WEIGHT:
             limits = f"above 0 and at most {MAX_HISTORY_WEIGHT:g}"
             raise ConfigError(f"history_weight must be {limits}, got {self.history_weight!r}")
-        if self.corruption_every_frames < 1:
-            raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
+        for name in ("corruption_every_frames", "corruption_repeats"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed!r}")
 
     def runs(self, methods: tuple[str, ...], preferred: str) -> tuple[Run, ...]:
         """Per frame first, then each method at each interval, then those with a history, those by motion last.

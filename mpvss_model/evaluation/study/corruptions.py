@@ -10,7 +10,7 @@ import numpy as np
 
 from mpvss_model.image import motion_blurred
 
-__all__ = ["CORRUPTIONS"]
+__all__ = ["CORRUPTIONS", "RANDOM_CORRUPTIONS"]
 
 Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -53,6 +53,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "-40 % brightness": partial(exposure, factor=0.6),
     "motion blur": motion_blur,
 }
+# Those of them that use the generator.
+RANDOM_CORRUPTIONS = ("strong noise", "motion blur")
 
 
 def _as_uint8(values: np.ndarray) -> np.ndarray:

@@ -23,10 +23,14 @@ class Latency:
     Attributes:
         key_ms: Of a key frame, by `Run.way`; also `PER_FRAME`.
         propagated_ms: Of a propagated frame, by `Run.way`.
+        key_ms_deviation: Standard deviation of what ``key_ms`` is the median of.
+        propagated_ms_deviation: Standard deviation of what ``propagated_ms`` is the median of.
     """
 
     key_ms: dict[str, float]
     propagated_ms: dict[str, float]
+    key_ms_deviation: dict[str, float]
+    propagated_ms_deviation: dict[str, float]
 
     def mean_ms(self, way: str, key_share: float) -> float:
         """Per frame, if this share of the frames are key frames; `PER_FRAME` has no others."""
@@ -57,4 +61,9 @@ def measure_latency(study: ClipStudy, frames: Iterable[Frame], pairs: int = 12) 
     for method in study.methods:
         for duration_s in key_frames.seconds[method]:
             key_frames.add(PER_FRAME, duration_s)
-    return Latency(key_ms=key_frames.medians_ms(), propagated_ms=propagated_frames.medians_ms())
+    return Latency(
+        key_ms=key_frames.medians_ms(),
+        propagated_ms=propagated_frames.medians_ms(),
+        key_ms_deviation=key_frames.deviations_ms(),
+        propagated_ms_deviation=propagated_frames.deviations_ms(),
+    )

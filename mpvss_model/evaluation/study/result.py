@@ -32,7 +32,8 @@ class ClipResult:
         consistency: float64 ``[R, 2, 2]``, for each window of video consistency the sum of the accuracies and their number.
         confusion_by_distance: int64 ``[1 + M, D, C, C + 1]``, per frame and for each of ``M`` methods at the longest interval
             ``D``, by the frames since the last key frame of that interval.
-        corrupted_confusion: int64 ``[1 + K, C, C + 1]``, per frame, without and with each of ``K`` corruptions.
+        corrupted_confusion: int64 ``[N, 1 + K, C, C + 1]``, per frame, without and with each of ``K`` corruptions, for each of
+            ``N`` repeats.
     """
 
     frame_size: np.ndarray

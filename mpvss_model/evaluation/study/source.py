@@ -22,12 +22,16 @@ class Source:
         location: As the user gave it, with the split that is measured.
         clip_set: The clips, and what their classes are called.
         notes: What of it was left out and why, as far as the clips were read.
+        frames_of_clips: How many each clip has, once they were read.
+        labelled_frames: How many of all frames have ground truth, likewise.
     """
 
     name: str
     location: str
     clip_set: ClipSet
     notes: tuple[str, ...] = ()
+    frames_of_clips: tuple[int, ...] = ()
+    labelled_frames: int = 0
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -50,14 +54,16 @@ class Source:
             DataError: If a frame cannot be read, none has ground truth, or source and model have other classes.
         """
         clip_set = in_classes_of(self.clip_set, class_names, model_name)
-        labelled_frames = sum(frame.is_labelled for clip in clip_set.clips for frame in clip.frames)
+        is_labelled = [[frame.is_labelled for frame in clip.frames] for clip in clip_set.clips]
+        labelled_frames = sum(map(sum, is_labelled))
         notes = tuple(
             note for clip in clip_set.clips if isinstance(clip.frames, CountedFrames) for note in clip.frames.counts.lines()
         )
         if not labelled_frames:
             why = "".join(f"; {note}" for note in notes)
             raise DataError(f"{self.location} has no frame with ground truth, which a study compares with{why}")
-        return replace(self, clip_set=clip_set, notes=notes)
+        frames_of_clips = tuple(map(len, is_labelled))
+        return replace(self, clip_set=clip_set, notes=notes, frames_of_clips=frames_of_clips, labelled_frames=labelled_frames)
 
 
 def check_names(sources: Sequence[Source]) -> None:

@@ -54,9 +54,12 @@ class SourceFigures:
         frame_sizes: Height and width, in pixels.
         key_ms: Median time of a key frame, by `Run.way`.
         propagated_ms: Median time of a propagated frame, by `Run.way`.
+        key_ms_deviation: Standard deviation of the times of key frames, by `Run.way`.
+        propagated_ms_deviation: Standard deviation of the times of propagated frames, by `Run.way`.
         grid: One for each run; the first segments every frame.
         miou_by_distance: mIoU by the number of frames since the key frame, for each method.
-        robustness: mIoU by corruption.
+        robustness: mIoU by corruption, the mean of all repeats.
+        robustness_deviation: Standard deviation of that mIoU between repeats, 0 where nothing is random; None for one repeat.
     """
 
     clips: int
@@ -65,9 +68,12 @@ class SourceFigures:
     frame_sizes: list[list[int]]
     key_ms: dict[str, float]
     propagated_ms: dict[str, float]
+    key_ms_deviation: dict[str, float]
+    propagated_ms_deviation: dict[str, float]
     grid: list[RunFigures]
     miou_by_distance: dict[str, list[float | None]]
     robustness: dict[str, float | None]
+    robustness_deviation: dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +107,7 @@ class StudyReport:
     Attributes:
         command: That the study was started with.
         model: Its name.
+        model_location: Where it was loaded from, as the user gave it.
         parameters: How many it has.
         class_names: By class index, all different.
         has_motion_module: Whether learned flow was measured.
@@ -110,11 +117,15 @@ class StudyReport:
         threads: CPU threads of each process.
         intervals: Key-frame intervals.
         corruption_every_frames: Robustness was measured on every so many frames.
+        corruption_repeats: Random corruptions were measured so many times.
+        seed: Of the first of them.
+        versions: Of Python and of the libraries that computed this, by name.
         sources: In the order in which they were given.
     """
 
     command: str
     model: str
+    model_location: str
     parameters: int
     class_names: list[str]
     has_motion_module: bool
@@ -124,6 +135,9 @@ class StudyReport:
     threads: int
     intervals: list[int]
     corruption_every_frames: int
+    corruption_repeats: int
+    seed: int
+    versions: dict[str, str]
     sources: list[SourceReport]
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,6 +56,10 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         )
     by_distance = sum(result.confusion_by_distance for result in results)
     corrupted = sum(result.corrupted_confusion for result in results)
+    repeated = {
+        name: [_miou(counts) for counts in repeats]
+        for name, repeats in zip((NO_CORRUPTION, *CORRUPTIONS), corrupted.swapaxes(0, 1), strict=True)
+    }
     methods = (PER_FRAME, *study.methods)
     return SourceFigures(
         clips=len(results),
@@ -63,11 +68,16 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         frame_sizes=[list(size) for size in sorted({tuple(result.frame_size.tolist()) for result in results})],
         key_ms=latency.key_ms,
         propagated_ms=latency.propagated_ms,
+        key_ms_deviation=latency.key_ms_deviation,
+        propagated_ms_deviation=latency.propagated_ms_deviation,
         grid=grid,
         miou_by_distance={
             method: [_miou(counts) for counts in rows] for method, rows in zip(methods, by_distance, strict=True)
         },
-        robustness={name: _miou(counts) for name, counts in zip((NO_CORRUPTION, *CORRUPTIONS), corrupted, strict=True)},
+        robustness={name: None if None in mious else statistics.fmean(mious) for name, mious in repeated.items()},
+        robustness_deviation={
+            name: None if None in mious or len(mious) < 2 else statistics.stdev(mious) for name, mious in repeated.items()
+        },
     )
 
 

@@ -25,40 +25,43 @@ def study(
     *,
     names: Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)] = "",
     model: ModelOption = "rooms-lite",
-    out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("docs/study"),
+    out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("out/study"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study of another model in that folder.")] = False,
     topic: TopicOption = None,
     split: SplitOption = None,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
+    repeats: Annotated[int, typer.Option(help="Of random corruptions, for mean and standard deviation.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Of random corruptions.", min=0)] = 0,
     decoding: DecodingConfig,
 ) -> None:
-    """Compare all ways of propagation on labelled video: tables, plots and pictures. Continues where it was interrupted."""
+    """Compare all ways of propagation on labelled video: tables, plots and pictures.
+
+    Goes on where it was stopped; exit code 130 or 143 if SIGINT or SIGTERM did that.
+    """
     import shlex
 
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from mpvss_model.evaluation.study import StudyConfig
     from mpvss_model.evaluation.study.report.command import run_study
     from mpvss_model.propagation.registry import propagations
+    from mpvss_model.runtime.progress import new_console
     from mpvss_ros.bags.labelled_source import open_sources
 
     given_names = [name.strip() for name in names.split(",")] if names else []
-    opened = open_sources(sources, names=given_names, split=split, topic=topic, decoding=decoding)
-    console = Console()
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring clips", total=None)
-        report = run_study(
-            opened,
-            out,
-            model=model,
-            device=device,
-            threads=threads,
-            workers=workers,
-            command=shlex.join(["mpvss", *sys.argv[1:]]),
-            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    report = run_study(
+        open_sources(sources, names=given_names, split=split, topic=topic, decoding=decoding),
+        out,
+        model=model,
+        device=device,
+        threads=threads,
+        workers=workers,
+        config=StudyConfig(corruption_repeats=repeats, seed=seed),
+        command=shlex.join(["mpvss", *sys.argv[1:]]),
+        overwrite=overwrite,
+        console=new_console(),
+    )
     if not report.has_motion_module:
         left_out = " and ".join(row.name for row in propagations() if row.needs_motion)
-        console.print(f"left out {left_out}: model {report.model!r} has no motion module")
-    console.print(f"  {out / 'README.md'}")
+        print(f"left out {left_out}: model {report.model!r} has no motion module")
+    print(f"  {out / 'README.md'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +18,11 @@ def train(
     restart: Annotated[bool, typer.Option(help="Do not continue an interrupted run.")] = False,
 ) -> None:
     """Train a per-frame segmentor or its motion module. Exit code 130 or 143 if SIGINT or SIGTERM stopped it."""
-    from mpvss_model.training import TrainingInterrupted, train_from_yaml
+    from accelerate import PartialState
+
+    from mpvss_model.training import train_from_yaml
     from mpvss_ros.cli.common.json_output import print_json
 
-    try:
-        metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
-    except TrainingInterrupted as interrupted:
-        print(f"mpvss: {interrupted}", file=sys.stderr)
-        raise typer.Exit(128 + interrupted.signal_number) from interrupted
-    print_json(metrics)
+    metrics = train_from_yaml(config, out, data_root=data, start=start, resume=not restart)
+    if PartialState().is_main_process:
+        print_json(metrics)

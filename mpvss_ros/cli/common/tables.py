@@ -139,8 +139,10 @@ def parity_table(report: ParityReport) -> Table:
 def cost_table(cost: Cost) -> Table:
     """One configuration, part by part."""
     height, width = cost.frame_size
-    title = f"{cost.backbone}, {width} x {height} pixels, {cost.num_classes} classes, a key frame every {cost.interval}"
-    table = Table("part", "runs on", title=title)
+    name = f"{cost.model}, {cost.propagation}" if cost.model else cost.backbone
+    title = f"{name}, {width} x {height} pixels, {cost.num_classes} classes, a key frame every {cost.interval}"
+    counted = "a multiply-add counts as 1; OpenCV's optical flow is left out" if cost.model else None
+    table = Table("part", "runs on", title=Text(title), caption=counted)
     for column in ("GFLOPs", "parameters (M)"):
         table.add_column(column, justify="right")
     for name, part in cost.parts.items():
@@ -149,8 +151,10 @@ def cost_table(cost: Cost) -> Table:
     table.add_section()
     table.add_row("key frame", "", f"{cost.key_frame_gflops:.2f}", "")
     table.add_row("propagated frame", "", f"{cost.propagated_frame_gflops:.2f}", "")
+    table.add_row(f"interval of {cost.interval}", "", f"{cost.interval_gflops:.2f}", "")
     table.add_row("average frame", "", f"{cost.gflops:.2f}", f"{cost.parameters / 1e6:.3f}")
-    table.add_row("paper", "", _shown(cost.paper_gflops), _shown(cost.paper_parameters_m))
+    if not cost.model:
+        table.add_row("paper", "", _shown(cost.paper_gflops), _shown(cost.paper_parameters_m))
     return table
 
 

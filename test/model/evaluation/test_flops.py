@@ -9,7 +9,7 @@ import torch
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, paper_config
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation import paper_costs
-from mpvss_model.evaluation.flops import Cost, parse_frame_size, stream_cost
+from mpvss_model.evaluation.flops import Cost, loaded_cost, parse_frame_size, stream_cost
 from mpvss_model.evaluation.paper_costs import (
     CITYSCAPES,
     PAPER_PARAMETERS_M,
@@ -123,6 +123,22 @@ def test_frame_sizes_are_written_width_by_height():
 def test_numbers_out_of_range_are_rejected(settings, message):
     with pytest.raises(ConfigError, match=message):
         paper_cost(**settings)
+
+
+def test_any_model_is_counted_with_the_way_it_propagates(tiny_motion_checkpoint, tiny_checkpoint):
+    by_flow, learned = (
+        loaded_cost(tiny_motion_checkpoint, propagation=way, frame_size=(64, 96), interval=3) for way in ("tracked", "segment")
+    )
+    assert "motion" in learned.parts and "motion" not in by_flow.parts
+    assert by_flow.key_frame_gflops == learned.key_frame_gflops > learned.propagated_frame_gflops
+    assert learned.interval_gflops == learned.key_frame_gflops + 2 * learned.propagated_frame_gflops
+    assert learned.gflops == pytest.approx(learned.interval_gflops / 3)
+    model = load_model(tiny_motion_checkpoint, device=torch.device("cpu"))
+    assert learned.parameters == model.num_parameters and learned.model == model.segmentor.name
+    assert (by_flow.propagation, learned.propagation) == ("tracked", "segment")
+    assert loaded_cost(tiny_checkpoint, frame_size=(64, 96)).propagation == "tracked"
+    with pytest.raises(ConfigError, match="interval must be at least 1, got 0"):
+        loaded_cost(tiny_checkpoint, frame_size=(64, 96), interval=0)
 
 
 def test_a_segmentor_says_what_it_costs_or_that_nobody_knows(tiny_checkpoint):

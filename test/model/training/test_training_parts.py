@@ -70,6 +70,20 @@ def test_shipped_recipes_are_valid(path):
     TrainingConfig.from_yaml(path)
 
 
+@pytest.mark.parametrize(("stage", "learning_rate"), [("segmentor", 1e-4), ("motion", 5e-5)])
+def test_recipe_for_cityscapes_differs_from_that_for_vspw_in_data_scales_crops_and_learning_rate(stage, learning_rate):
+    folder = Path(__file__).parents[3] / "config" / "train"
+    recipe, of_vspw = (TrainingConfig.from_yaml(folder / f"{name}-r50-{stage}.yaml") for name in ("cityscapes", "vspw"))
+    scales = tuple(int(tenths * 0.1 * 1024) for tenths in range(5, 21))
+    augmentation = dataclasses.replace(
+        of_vspw.augmentation, short_sides_px=scales, max_long_side_px=4096, crop_height_px=512, crop_width_px=1024
+    )
+    assert (recipe.data.layout, recipe.learning_rate) == ("cityscapes", learning_rate)
+    changed = {"data": recipe.data, "learning_rate": learning_rate, "augmentation": augmentation}
+    model = recipe.model if stage == "motion" else of_vspw.model  # starts from the result of its own first stage
+    assert recipe == dataclasses.replace(of_vspw, model=model, **changed)
+
+
 def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("data: {root: /a}\nlearning_rate: 1e-3\naugmentation: {short_sides_px: [64, 96]}\n")

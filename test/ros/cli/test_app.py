@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.runtime.interruption import Interrupted
 from mpvss_model.settings import settings_of
 from mpvss_ros.bags.bag import BagWriter
 from mpvss_ros.cli.app import app, main
@@ -67,10 +70,16 @@ def broken_bag(tmp_path):
         (["evaluate", SAMPLE_BAG, "--propagation", "magic"], "propagation must be one of per-frame, auto"),
         (["evaluate", "{empty}"], "{empty}"),
         (["study", "nowhere"], "no bag at 'nowhere'"),
+        (["study", SAMPLE_BAG, "--out", "{broken_bag}"], "cannot write a study to '{broken_bag}': there is a file"),
         (["convert", "nowhere.pth", "model"], "no checkpoint file at 'nowhere.pth'"),
         (["parity", "nowhere"], "nowhere"),
         (["flops", "--size", "480"], "a frame size is WIDTHxHEIGHT in pixels"),
         (["flops", "--backbone", "r18"], "r18"),
+        (["flops", "--model", "{empty}"], "has no config.json"),
+        (["flops", "--model", "rooms-lite", "--interval", "0"], "interval must be at least 1, got 0"),
+        (["flops", "--model", "rooms-lite", "--propagation", "magic"], "propagation must be one of auto"),
+        (["flops", "--model", "rooms-lite", "--all"], "rooms-lite is counted as it is: leave --all, --backbone and --classes"),
+        (["flops", "--model", "rooms-lite", "--classes", "19"], "leave --all, --backbone and --classes out"),
         (["train", "nowhere.yaml", "--out", "model"], "nowhere.yaml"),
         (["import-video", "nowhere.mp4", "bag"], "no video at 'nowhere.mp4'"),
         (["import-labels", "nowhere", "data"], "no annotations at 'nowhere'"),
@@ -92,6 +101,22 @@ def test_bad_input_gets_one_line_and_code_2_and_leaves_nothing(mpvss, arguments,
 def test_an_interval_that_is_no_number_is_refused(mpvss, tmp_path):
     result = mpvss("run", "--interval", "often", cwd=tmp_path)
     assert result.returncode == 2 and "Invalid value for '--interval'" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_study_goes_to_a_folder_of_its_own_by_default():
+    defaults = {parameter.name: parameter.default for parameter in get_command(app).commands["study"].params}
+    assert defaults["out"] == Path("out/study") and not defaults["overwrite"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_stopped_ends_with_its_number(mpvss, monkeypatch, tmp_path, number):
+    def stopped():
+        raise Interrupted("stopped after 2 of 3 clips: the same command goes on", number)
+
+    monkeypatch.setattr("mpvss_ros.cli.app.app", stopped)
+    result = mpvss("study", SAMPLE_BAG, cwd=tmp_path)
+    assert result.returncode == 128 + number
+    assert result.stderr == "mpvss: stopped after 2 of 3 clips: the same command goes on\n"
 
 
 @pytest.mark.parametrize("command", ["run", "evaluate"])

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_model import ConfigError, StreamConfig, VideoSegmentor
+from mpvss_model.evaluation.flops import loaded_cost
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_ros.bags.labelled_source import open_labelled_source
 from mpvss_ros.cli.common.tables import evaluation_table
@@ -33,8 +34,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("kind", [BrightnessSegmentor, SegmentorOfAnotherNetwork])
 def test_everything_but_its_cost_is_measured(monkeypatch, folder, kind):
-    def load(model, *, config, **_):
-        return make_segmentor(kind(), max_interval_frames=config.max_interval_frames)
+    def load(model, *, config=None, **_):
+        return make_segmentor(kind(), max_interval_frames=(config or StreamConfig()).max_interval_frames)
 
     monkeypatch.setattr(VideoSegmentor, "from_pretrained", load)
     config = StreamConfig(max_interval_frames=2)
@@ -43,6 +44,10 @@ def test_everything_but_its_cost_is_measured(monkeypatch, folder, kind):
     assert (report.frames, report.key_frames, report.model) == (FRAMES, 2, "brightness")
     assert report.miou > 0.9 and report.fps > 0
     assert report.gflops_per_frame is None
+    with pytest.raises(
+        ConfigError, match="model 'brightness' does not say what it costs: its segmentor needs a method `cost`"
+    ):
+        loaded_cost("mine", frame_size=(48, 64))
     table = evaluation_table(report)
     cells = dict(zip(*(column.cells for column in table.columns), strict=True))
     assert cells["gflops_per_frame"] == "-"

@@ -1,17 +1,23 @@
 """``mpvss study`` on folders and bags."""
 
+import io
 import json
+import os
+import re
+import signal
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from mpvss_model import ConfigError, DataError, StreamConfig
+from mpvss_model.data import Clip
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 from mpvss_model.evaluation.study import StudyConfig
-from mpvss_model.evaluation.study.report.command import run_study
+from mpvss_model.evaluation.study.report.command import StudyInterrupted, run_study
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import worst_frames
 from mpvss_model.overlay import PALETTE
@@ -37,7 +43,13 @@ def small_bag(small_clips, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def written(small_clips, small_bag, tiny_motion_checkpoint, tmp_path_factory):
+def told():
+    """Where that study tells how it goes, as where there is no terminal."""
+    return Console(file=io.StringIO(), soft_wrap=True)
+
+
+@pytest.fixture(scope="module")
+def written(small_clips, small_bag, tiny_motion_checkpoint, tmp_path_factory, told):
     """A study of one of the clips, of both, and of a bag with the first: its report and folder."""
     out = tmp_path_factory.mktemp("study") / "out"
     report = run_study(
@@ -47,6 +59,7 @@ def written(small_clips, small_bag, tiny_motion_checkpoint, tmp_path_factory):
         device="cpu",
         config=CONFIG,
         command="mpvss study",
+        console=told,
     )
     return report, out
 
@@ -101,6 +114,37 @@ def test_the_page_shows_every_file_and_all_files_are_whole(written):
     assert "| segment-aware flow | 5 |" in page and "`mpvss study`" in page and "### first clip" in page
 
 
+def test_a_study_tells_what_it_measures_and_what_came_of_each_part(written, told, small_clips):
+    report, _ = written
+    model, first, both, bag, *lines = told.file.getvalue().splitlines()
+    ways = "copy, dense, tracked, pixel, segment"
+    assert re.fullmatch(rf"model .*: 3 classes, ways of propagation {ways}, a key frame every 2, 5 frames, 1 process", model)
+    assert first == f"first clip ({small_clips}:first): 1 clip, 18 of 18 frames labelled"
+    assert both.endswith("2 clips, 35 of 35 frames labelled") and bag.endswith("1 clip, 18 of 18 frames labelled")
+    clips, sources = lines[:4], lines[4:]
+    right = r"[\d.]+ % right per frame, [\d.]+ % with .* at interval 5; [\d.]+ frames/s"
+    for i, (line, name) in enumerate(
+        zip(clips, ("first clip, a", "both clips, a", "both clips, b", "bag, small"), strict=True)
+    ):
+        assert re.fullmatch(rf"clip {i + 1}/4, {name}: {right}{'' if i == 3 else r', .* left'}", line), line
+    for line, source in zip(sources, report.sources, strict=True):
+        grid = source.figures.grid
+        miou = {r.method: r.miou for r in grid if r.interval == 5 and not r.motion_threshold and not r.history_weight}
+        methods = ", ".join(f"{method} {100 * value:.1f}" for method, value in miou.items())
+        assert line.startswith(f"{source.name}: mIoU {100 * grid[0].miou:.1f} per frame, at interval 5 {methods}; key frame ")
+
+
+def test_a_study_says_what_it_was_computed_with(written):
+    report, out = written
+    assert report.versions.keys() == {"Python", "opencv", "numpy", "torch", "transformers"}
+    assert (report.seed, report.corruption_repeats) == (0, 1)
+    assert f"numpy {np.__version__}" in (out / "README.md").read_text()
+    for source in report.sources:
+        figures = source.figures
+        assert figures.key_ms_deviation.keys() == figures.key_ms.keys() and min(figures.key_ms_deviation.values()) > 0
+        assert set(figures.robustness_deviation.values()) == {None}
+
+
 def test_pictures_show_the_classes_in_their_own_colors(written):
     report, out = written
     picture = np.array(Image.open(out / report.sources[0].pictures["segmentation"]).convert("RGB"))
@@ -117,6 +161,51 @@ def test_a_study_that_is_repeated_takes_up_its_results(written, small_clips, sma
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == written_ns and len(written_ns) == 4
     for first, second in zip(report.sources[1].figures.grid, again.sources[0].figures.grid, strict=True):
         assert replace(first, ms_per_frame=0.0) == replace(second, ms_per_frame=0.0)
+    pictures = {file for source in again.sources for file in source.pictures.values()}
+    assert {path.name for path in out.iterdir()} == {".cache", "README.md", "study.json"} | PLOTS | pictures
+
+
+class SignallingFile(io.StringIO):
+    """Sends a signal to this process when a text is written for the first time."""
+
+    def __init__(self, text: str, number: signal.Signals) -> None:
+        super().__init__()
+        self._text, self._number = text, number
+
+    def write(self, text: str) -> int:
+        if self._text in text and self._number is not None:
+            number, self._number = self._number, None
+            os.kill(os.getpid(), number)
+        return super().write(text)
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_study_that_is_stopped_keeps_what_it_measured_and_goes_on(small_clips, tiny_checkpoint, tmp_path, number, workers):
+    (both,) = open_sources([str(small_clips)])
+    short, long = both.clips
+    # Would take minutes if it was not stopped.
+    clips = (Clip(short.name, list(short.frames)[:6]), Clip(long.name, list(long.frames) * 100))
+    settings = {"model": tiny_checkpoint, "device": "cpu", "config": StudyConfig(intervals=(2,))}
+    handler = signal.getsignal(number)
+    console = Console(file=SignallingFile("clip 1/2", number), soft_wrap=True)
+    source = replace(both, clip_set=replace(both.clip_set, clips=clips))
+    with pytest.raises(StudyInterrupted, match=rf"stopped by {number.name}: 1 of 2 clips are measured") as caught:
+        run_study([source], tmp_path, workers=workers, console=console, **settings)
+    assert caught.value.signal_number == number and signal.getsignal(number) is handler
+    (kept,) = tmp_path.rglob("*.npz")
+    assert not (tmp_path / "README.md").exists()
+    if workers > 1:  # how it goes on depends on nothing but the files
+        return
+    before, told = kept.stat().st_mtime_ns, io.StringIO()
+    source = replace(both, clip_set=replace(both.clip_set, clips=(clips[0], Clip(long.name, list(long.frames)[:6]))))
+    report = run_study([source], tmp_path, console=Console(file=told, soft_wrap=True), **settings)
+    assert kept.stat().st_mtime_ns == before and report.sources[0].figures.frames == 12
+    assert re.search(r"clip 1/2, .*; measured before\n.*clip 2/2, .* frames/s\n", told.getvalue())
+    # Other settings take up nothing.
+    changed = settings | {"config": StudyConfig(intervals=(3,), corruption_repeats=2)}
+    report = run_study([replace(source, clip_set=replace(source.clip_set, clips=clips[:1]))], tmp_path, **changed)
+    assert kept.stat().st_mtime_ns != before and {run.interval for run in report.sources[0].figures.grid} == {1, 3}
+    assert report.corruption_repeats == 2 and "the mean of 2 repeats" in (tmp_path / "README.md").read_text()
 
 
 def test_sources_without_ground_truth_or_a_name_of_their_own_are_refused(small_clips, tiny_checkpoint, tmp_path):

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -33,6 +34,13 @@ def test_cost_of_one_configuration_has_parts_averages_and_the_paper_s_figures():
     text = printed(cost_table(COST))
     for expected in ("853 x 480 pixels", "pixel decoder", "110.50", "21.23", "39.08", "38.9", "84.000"):
         assert expected in text
+
+
+def test_cost_of_a_model_is_that_of_a_key_frame_a_propagated_frame_and_an_interval():
+    text = printed(cost_table(replace(COST, backbone="", model="my[model]", propagation="segment", paper_gflops=None)))
+    for expected in ("my[model], segment, 853 x 480 pixels", "110.50", "21.23", "interval of 5", "195.42", "39.08"):
+        assert expected in text
+    assert "paper" not in text
 
 
 def test_costs_of_several_are_a_row_each():

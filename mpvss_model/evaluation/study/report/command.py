@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from mpvss_model.class_names import distinct_names
 from mpvss_model.evaluation.study import (
@@ -20,18 +22,24 @@ from mpvss_model.evaluation.study import (
     measure_latency,
     source_summary,
 )
+from mpvss_model.evaluation.study.code_digest import library_versions
+from mpvss_model.evaluation.study.report.folder import PAGE_FILE, STUDY_FILE, StudyFolder
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import write_pictures
 from mpvss_model.evaluation.study.report.plots import write_plots
+from mpvss_model.evaluation.study.report.progress import StudyReporter
 from mpvss_model.evaluation.study.source import Source, check_names
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
-from mpvss_model.files import write_whole
 from mpvss_model.runtime.device import resolve_device
+from mpvss_model.runtime.interruption import Interrupted, StopSignals
+from mpvss_model.runtime.progress import new_console
 from mpvss_model.segmentor.shipped_models import model_location
 
-__all__ = ["run_study"]
+__all__ = ["StudyInterrupted", "run_study"]
 
-CACHE_DIR = ".cache"
+
+class StudyInterrupted(Interrupted):
+    """A study was stopped by a signal; what it measured is kept."""
 
 
 def run_study(
@@ -44,7 +52,8 @@ def run_study(
     workers: int = 1,
     config: StudyConfig | None = None,
     command: str = "",
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
+    overwrite: bool = False,
+    console: Console | None = None,
 ) -> StudyReport:
     """Measure a model's ways of propagation on several sources and write tables, plots and pictures.
 
@@ -52,43 +61,45 @@ def run_study(
 
     Args:
         sources: With classes of the model, in any order, and with ground truth.
-        out_dir: Gets ``study.json``, ``README.md`` and PNG files, each whole or not at all.
+        out_dir: Gets ``study.json``, ``README.md`` and PNG files, all together or none. An earlier study of the same model
+            is replaced wholly; other files stay.
         model: See `VideoSegmentor.from_pretrained`.
         device: See `VideoSegmentor.from_pretrained`.
         threads: CPU threads of each process.
         workers: Processes that share the clips; the results do not depend on their number.
         config: What to measure.
         command: That this was started with, for the reader.
-        on_clip: Called with the clips done and their total.
+        overwrite: Replace the study of another model, too.
+        console: Where to tell what is measured and what came of it; nowhere by default.
 
     Raises:
+        StudyInterrupted: If SIGINT or SIGTERM came; the next call goes on with what was measured.
+        ConfigError: If ``out_dir`` holds the study of another model, or files of others that would be replaced.
         MPVSSError: If a source, the model or a setting cannot be used.
     """
     check_names(sources)
+    folder = StudyFolder(out_dir, model)
+    folder.check(overwrite=overwrite)
     settings = WorkerSettings(
         location=model_location(model), device=str(resolve_device(device)), threads=threads, config=config or StudyConfig()
     )
     study = settings.start()
     segmentor = study.model.segmentor
     sources = [source.labelled_for(segmentor.class_names, segmentor.name) for source in sources]
-    results = _measure(sources, out_dir / CACHE_DIR, settings=settings, workers=workers, on_clip=on_clip)
-    report = StudyReport(
-        command=command,
-        model=segmentor.name,
-        parameters=study.model.num_parameters,
-        class_names=list(distinct_names(segmentor.class_names)),
-        has_motion_module=study.model.motion is not None,
-        refines_tracked_flow=study.model.motion is not None and study.model.motion.config.refines_tracked_flow,
-        cpu=_cpu_name(),
-        device=_device_name(segmentor.device),
-        threads=threads,
-        intervals=list(settings.config.intervals),
-        corruption_every_frames=settings.config.corruption_every_frames,
-        sources=[_source_report(study, source, results[source.name], out_dir) for source in sources],
-    )
-    write_plots(out_dir, report)
-    write_whole(out_dir / "study.json", lambda path: path.write_text(json.dumps(report.as_dict(), indent=1) + "\n"))
-    write_whole(out_dir / "README.md", lambda path: path.write_text(markdown(report)))
+    folder.make()
+    reporter = StudyReporter(console or new_console(visible=False), study=study, sources=sources, workers=workers)
+    with reporter, StopSignals() as signals, folder.result() as new:
+        reporter.summary()
+        results = _measure(sources, folder.cache_dir, settings=settings, workers=workers, reporter=reporter, signals=signals)
+        reports = []
+        for source in sources:
+            reports.append(_source_report(study, source, results[source.name], new))
+            reporter.source(reports[-1])
+            _check_signals(signals, "all clips are measured", folder.cache_dir)
+        report = _report(study, settings, reports, model=model, command=command)
+        write_plots(new, report)
+        (new / STUDY_FILE).write_text(json.dumps(report.as_dict(), indent=1) + "\n")
+        (new / PAGE_FILE).write_text(markdown(report))
     return report
 
 
@@ -98,20 +109,59 @@ def _measure(
     *,
     settings: WorkerSettings,
     workers: int,
-    on_clip: Callable[[int, int], None],
+    reporter: StudyReporter,
+    signals: StopSignals,
 ) -> dict[str, list[ClipResult]]:
     """The results of each source's clips, in the order of the clips."""
     jobs = {
-        (source.name, i): ClipJob(clip, cache_dir / source.slug / f"{i:04d}.npz")
-        for source in sources
-        for i, clip in enumerate(source.clips)
+        cache_dir / source.slug / f"{i:04d}.npz": (source, clip) for source in sources for i, clip in enumerate(source.clips)
     }
     done: dict[Path, ClipResult] = {}
-    on_clip(0, len(jobs))
-    for job, result in measure_clips(list(jobs.values()), settings=settings, workers=workers):
-        done[job.file] = result
-        on_clip(len(done), len(jobs))
-    return {source.name: [done[jobs[source.name, i].file] for i in range(len(source.clips))] for source in sources}
+    measurements = measure_clips(
+        [ClipJob(clip, file) for file, (_, clip) in jobs.items()],
+        settings=settings,
+        workers=workers,
+        stopped=lambda: signals.received is not None,
+    )
+    for measurement in measurements:
+        done[measurement.job.file] = measurement.result
+        reporter.clip(jobs[measurement.job.file][0], measurement)
+    _check_signals(signals, f"{len(done)} of {len(jobs)} clips are measured", cache_dir)
+    return {source.name: [done[file] for file, (owner, _) in jobs.items() if owner is source] for source in sources}
+
+
+def _check_signals(signals: StopSignals, done: str, cache_dir: Path) -> None:
+    """Raise `StudyInterrupted` if one was received."""
+    if signals.received is not None:
+        name = signal.Signals(signals.received).name
+        raise StudyInterrupted(
+            f"stopped by {name}: {done}, their results are in {cache_dir}, and the same command goes on from there",
+            signals.received,
+        )
+
+
+def _report(
+    study: ClipStudy, settings: WorkerSettings, sources: list[SourceReport], *, model: str, command: str
+) -> StudyReport:
+    segmentor, motion, config = study.model.segmentor, study.model.motion, settings.config
+    return StudyReport(
+        command=command,
+        model=segmentor.name,
+        model_location=model,
+        parameters=study.model.num_parameters,
+        class_names=list(distinct_names(segmentor.class_names)),
+        has_motion_module=motion is not None,
+        refines_tracked_flow=motion is not None and motion.config.refines_tracked_flow,
+        cpu=_cpu_name(),
+        device=_device_name(segmentor.device),
+        threads=settings.threads,
+        intervals=list(config.intervals),
+        corruption_every_frames=config.corruption_every_frames,
+        corruption_repeats=config.corruption_repeats,
+        seed=config.seed,
+        versions={"Python": platform.python_version(), **library_versions()},
+        sources=sources,
+    )
 
 
 def _source_report(study: ClipStudy, source: Source, results: Sequence[ClipResult], out_dir: Path) -> SourceReport:

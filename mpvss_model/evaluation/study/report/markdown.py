@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from mpvss_model.evaluation.study import NO_CORRUPTION
 from mpvss_model.evaluation.study.report.methods import run_label
-from mpvss_model.evaluation.study.study_report import RunFigures, SourceReport, StudyReport
+from mpvss_model.evaluation.study.study_report import RunFigures, SourceFigures, SourceReport, StudyReport
 from mpvss_model.propagation.registry import propagation_named, propagations
 
 __all__ = ["markdown"]
@@ -30,11 +30,12 @@ def markdown(report: StudyReport) -> str:
         "The dashed line is segmentation of the very same frames.",
         "![mIoU over the distance from the key frame](miou_over_distance.png)",
         "## Time of a frame",
-        f"Median milliseconds from an image in memory to its labels, on {_machine(report)}, measured in one process with "
-        "all methods in turn. Times per frame in the tables above are averages of these over key frames and others.",
+        f"Median milliseconds from an image in memory to its labels, and their standard deviation, on {_machine(report)}, "
+        "measured in one process with all methods in turn. Times per frame in the tables above are averages of these over key "
+        "frames and others.",
         _time_table(sources),
         "## What cameras do to images",
-        f"mIoU of segmentation per frame, on one frame of {report.corruption_every_frames}. {CORRUPTIONS}",
+        f"mIoU of segmentation per frame, on one frame of {report.corruption_every_frames}. {CORRUPTIONS}{_repeats(report)}",
         "![mIoU with corrupted images](robustness.png)",
         _robustness_table(sources),
         "## Classes",
@@ -74,6 +75,7 @@ def _facts(report: StudyReport) -> str:
     facts = [
         f"Model: `{report.model}`, {len(report.class_names)} classes, {report.parameters / 1e6:.1f} M parameters",
         f"Machine: {_machine(report)}",
+        f"Software: {', '.join(f'{name} {version}' for name, version in report.versions.items())}",
     ]
     if weight := max(run.history_weight for run in report.sources[0].figures.grid):
         facts.append(f"With history: `history_weight` {weight:g}")
@@ -134,9 +136,12 @@ def _time_table(sources: Sequence[SourceReport]) -> str:
         [
             label,
             *(
-                f"{times_ms[way]:.1f}"
-                for source in sources
-                for times_ms in (source.figures.key_ms, source.figures.propagated_ms)
+                f"{times_ms[way]:.1f} ± {deviations_ms[way]:.1f}"
+                for figures in (source.figures for source in sources)
+                for times_ms, deviations_ms in (
+                    (figures.key_ms, figures.key_ms_deviation),
+                    (figures.propagated_ms, figures.propagated_ms_deviation),
+                )
             ),
         ]
         for way, label in ways.items()
@@ -150,14 +155,26 @@ def _robustness_table(sources: Sequence[SourceReport]) -> str:
     rows = [
         [
             source.name,
-            *(
-                _percent(miou, None if name == NO_CORRUPTION else source.figures.robustness[NO_CORRUPTION])
-                for name, miou in source.figures.robustness.items()
-            ),
+            *(_robustness(source.figures, name) for name in corruptions),
         ]
         for source in sources
     ]
     return _table(["source", *("unchanged" if name == NO_CORRUPTION else name for name in corruptions)], rows)
+
+
+def _robustness(figures: SourceFigures, name: str) -> str:
+    """A corruption's mIoU, with its deviation where it is random and was repeated, and what it costs."""
+    deviation = figures.robustness_deviation[name]
+    text = _percent(figures.robustness[name], None if name == NO_CORRUPTION else figures.robustness[NO_CORRUPTION])
+    mean, *difference = text.split(" ", 1)
+    return " ".join([mean, *([f"± {100 * deviation:.1f}"] if deviation else []), *difference])
+
+
+def _repeats(report: StudyReport) -> str:
+    """What ± stands for, if anything."""
+    if report.corruption_repeats == 1:
+        return ""
+    return f" What is random is the mean of {report.corruption_repeats} repeats, ± their standard deviation."
 
 
 def _class_table(report: StudyReport, source: SourceReport) -> str:

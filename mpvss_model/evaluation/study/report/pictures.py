@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from mpvss_model.data import Clip, Frame
 from mpvss_model.evaluation.study import ClipResult, ClipStudy, Run
 from mpvss_model.evaluation.study.report.methods import method_named
-from mpvss_model.evaluation.study.report.plots import save_figure
+from mpvss_model.evaluation.study.report.plots import add_legend, save_figure
 from mpvss_model.evaluation.study.source import Source
 from mpvss_model.overlay import PALETTE
 from mpvss_model.semantics import UNLABELED
@@ -145,7 +145,7 @@ def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch
     figure, axes = pyplot.subplots(
         len(rows),
         len(columns),
-        figsize=(TILE_WIDTH_IN * len(columns) + 0.4, row_height_in * len(rows) + 0.9),
+        figsize=(TILE_WIDTH_IN * len(columns) + 0.4, row_height_in * len(rows) + 0.5),
         squeeze=False,
         layout="constrained",
     )
@@ -157,7 +157,7 @@ def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch
             axis.set_xlabel(tile.caption, fontsize=8)
     for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(column, fontsize=9)
-    figure.legend(handles=legend, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    add_legend(figure, legend, [str(patch.get_label()) for patch in legend], columns=6, fontsize=8)
     return figure
 
 

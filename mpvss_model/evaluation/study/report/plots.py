@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -20,13 +22,16 @@ from mpvss_model.evaluation.study.report.methods import method_named, run_label
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
 from mpvss_model.files import write_whole
 
-__all__ = ["save_figure", "write_plots"]
+__all__ = ["add_legend", "save_figure", "write_plots"]
 
 matplotlib.use("Agg")
 
 DPI = 100
 PANEL_SIZE_IN = (3.7, 3.0)
 PANELS_PER_ROW = 3
+# About as many characters fit, so that longer texts are broken.
+TITLE_CHARACTERS_PER_IN = 9
+LEGEND_CHARACTERS_PER_IN = 10
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 
 
@@ -62,21 +67,43 @@ def save_figure(figure: Figure, path: Path, kept_colors: np.ndarray | None = Non
     write_whole(path, lambda unfinished: picture.save(unfinished, format="png", optimize=True))
 
 
+def add_legend(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, columns: int, fontsize: float | None = None
+) -> None:
+    """Make a figure taller by a legend below its axes, none of it cut off.
+
+    Args:
+        figure: With constrained layout, on a canvas that draws pixels.
+        handles: A line, bar or patch for each entry.
+        labels: Of the entries; those that are wider than the figure get several lines.
+        columns: At most; fewer where the figure is too narrow for so many.
+        fontsize: In points.
+    """
+    labels = [textwrap.fill(label, int(LEGEND_CHARACTERS_PER_IN * figure.get_figwidth())) for label in labels]
+    for ncols in range(columns, 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=ncols, fontsize=fontsize, frameon=False)
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
+
+
 def _panels(sources: Sequence[SourceReport], draw: Callable[[Axes, SourceReport], None], xlabel: str) -> Figure:
     """One panel for each source, with a common legend below."""
     columns = min(len(sources), PANELS_PER_ROW)
     rows = math.ceil(len(sources) / columns)
     # A single panel is as wide as the legend.
-    width_in, height_in = max(columns * PANEL_SIZE_IN[0], 2 * PANEL_SIZE_IN[0]), rows * PANEL_SIZE_IN[1] + 0.5
+    width_in, height_in = max(columns * PANEL_SIZE_IN[0], 2 * PANEL_SIZE_IN[0]), rows * PANEL_SIZE_IN[1]
     figure, axes = pyplot.subplots(rows, columns, figsize=(width_in, height_in), squeeze=False, layout="constrained")
     for axis in axes.flat[len(sources) :]:
         axis.set_axis_off()
     for axis, source in zip(axes.flat, sources, strict=False):
         draw(axis, source)
-        axis.set(title=source.name, xlabel=xlabel, ylabel="mIoU [%]")
+        title = textwrap.fill(source.name, int(TITLE_CHARACTERS_PER_IN * width_in / columns))
+        axis.set(title=title, xlabel=xlabel, ylabel="mIoU [%]")
         axis.grid(alpha=0.3)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    add_legend(figure, handles, labels, columns=3)
     return figure
 
 
@@ -109,19 +136,22 @@ def _draw_distances(axis: Axes, source: SourceReport) -> None:
 
 def _robustness_bars(sources: Sequence[SourceReport]) -> Figure:
     corruptions = list(sources[0].figures.robustness)
-    figure, axis = pyplot.subplots(figsize=(8.2, 3.6), layout="constrained")
+    figure, axis = pyplot.subplots(figsize=(8.2, 3.3), layout="constrained")
     width = 0.8 / len(sources)
     for i, source in enumerate(sources):
         positions = np.arange(len(corruptions)) + (i - (len(sources) - 1) / 2) * width
         values = [_percent(source.figures.robustness[name]) for name in corruptions]
-        bars = axis.bar(positions, values, width * 0.92, label=source.name, color=SOURCE_COLORS[i % len(SOURCE_COLORS)])
+        color = SOURCE_COLORS[i % len(SOURCE_COLORS)]
+        # Those of what is not random are 0, and not drawn.
+        deviations = [_percent(source.figures.robustness_deviation[name] or None) for name in corruptions]
+        bars = axis.bar(positions, values, width * 0.92, label=source.name, color=color, yerr=deviations, capsize=2)
         axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
     labels = ["unchanged" if name == NO_CORRUPTION else name for name in corruptions]
     axis.set_xticks(range(len(corruptions)), labels, fontsize=8)
     axis.set(ylabel="mIoU per frame [%]", ylim=(0, 100))
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    add_legend(figure, *axis.get_legend_handles_labels(), columns=4)
     return figure
 
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mpvss_model import ConfigError, DataError
 from mpvss_model.data import Clip, Frame, open_clips
+from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.evaluation.study import (
     CORRUPTIONS,
+    NO_CORRUPTION,
     PER_FRAME,
     ClipJob,
     ClipStudy,
@@ -19,6 +23,7 @@ from mpvss_model.evaluation.study import (
     source_summary,
 )
 from mpvss_model.evaluation.study.code_digest import code_digest, sources_digest
+from mpvss_model.evaluation.study.corruptions import RANDOM_CORRUPTIONS
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
 from mpvss_model.segmentor.registry import load_model
 
@@ -95,7 +100,44 @@ def test_distances_from_the_key_frame_add_up_to_the_longest_interval(study, resu
 def test_robustness_is_measured_on_every_fifth_frame(result, clips):
     height, width = result.frame_size
     measured_frames = -(-len(clips[0].frames) // 5)
-    assert result.corrupted_confusion.sum(axis=(1, 2)).tolist() == [measured_frames * height * width] * (1 + len(CORRUPTIONS))
+    (counts,) = result.corrupted_confusion
+    assert counts.sum(axis=(1, 2)).tolist() == [measured_frames * height * width] * (1 + len(CORRUPTIONS))
+
+
+def test_random_corruptions_are_repeated_with_the_next_seeds(study, clips):
+    clip = Clip("short", list(clips[0].frames)[:6])
+
+    def measured(**settings):
+        repeated = ClipStudy(model=study.model, config=StudyConfig(intervals=(2,), **settings))
+        return repeated, repeated.measure(clip)
+
+    thrice, result = measured(corruption_repeats=3, seed=1)
+    _, once = measured(seed=2)
+    assert len(result.corrupted_confusion) == 3
+    assert np.array_equal(result.corrupted_confusion[1], once.corrupted_confusion[0])
+    latency = measure_latency(thrice, list(clip.frames), pairs=1)
+    figures = source_summary(thrice, [result], latency)
+    for i, name in enumerate((NO_CORRUPTION, *CORRUPTIONS)):
+        mious = [ConfusionMatrix(3) for _ in range(3)]
+        for matrix, counts in zip(mious, result.corrupted_confusion[:, i], strict=True):
+            matrix.counts += counts
+        values = [matrix.miou for matrix in mious]
+        assert figures.robustness[name] == pytest.approx(np.mean(values))
+        assert figures.robustness_deviation[name] == pytest.approx(np.std(values, ddof=1))
+        assert name in RANDOM_CORRUPTIONS or len(set(values)) == 1
+    assert max(figures.robustness_deviation.values()) > 0
+
+
+def test_a_clip_is_given_up_at_the_frame_where_it_is_stopped(study, clips):
+    answers = iter([False, False, True])
+    reads = []
+
+    def counted(frame):
+        return replace(frame, read_image=lambda: reads.append(frame) or frame.read_image())
+
+    frames = [counted(frame) for frame in clips[0].frames]
+    assert study.measure(Clip("stopped", frames), lambda: next(answers)) is None
+    assert len(reads) == 2
 
 
 def test_a_result_is_read_back_with_its_own_key_only(result, tmp_path):
@@ -157,13 +199,15 @@ def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_moti
     settings = WorkerSettings(location=tiny_motion_checkpoint, device="cpu", threads=1, config=CONFIG)
     short_clips = [Clip(clip.name, list(clip.frames)[:3]) for clip in clips]
 
-    def measure(folder, workers):
+    def measure(folder, workers, is_kept=False):
         jobs = [ClipJob(clip, tmp_path / folder / f"{i}.npz") for i, clip in enumerate(short_clips)]
-        results = {job.file.name: result for job, result in measure_clips(jobs, settings=settings, workers=workers)}
+        measurements = list(measure_clips(jobs, settings=settings, workers=workers))
+        results = {measurement.job.file.name: measurement.result for measurement in measurements}
+        assert [measurement.is_kept for measurement in measurements] == [is_kept] * len(jobs)
         return results, {job.file: job.file.stat().st_mtime_ns for job in jobs}
 
     (one, _), (two, written) = measure("one", 1), measure("two", 2)
-    again, unchanged = measure("two", 1)
+    again, unchanged = measure("two", 1, is_kept=True)
     assert written == unchanged
     for results in (two, again):
         assert results.keys() == one.keys()
@@ -190,6 +234,12 @@ def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, 
     assert of["copy", 2].gflops_per_frame < of["segment", 2].gflops_per_frame < of[PER_FRAME, 1].gflops_per_frame
     assert of["segment, with history", 1].gflops_per_frame > of["segment", 1].gflops_per_frame
     assert of[PER_FRAME, 1].miou == source_summary(study, [result], latency).grid[0].miou
+
+
+@pytest.mark.parametrize(("setting", "value"), [("corruption_every_frames", 0), ("corruption_repeats", 0), ("seed", -1)])
+def test_repeats_and_seeds_that_measure_nothing_are_refused(setting, value):
+    with pytest.raises(ConfigError, match=rf"{setting} must be at least [01], got {value}"):
+        StudyConfig(**{setting: value})
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, float("nan")])
