@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mpvss_model.config import MAX_HISTORY_WEIGHT, PER_FRAME
+from mpvss_model.config import AUTO_INFERENCE_SIZE, MAX_HISTORY_WEIGHT, PER_FRAME, StreamConfig
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PER_FRAME", "Run", "StudyConfig"]
@@ -44,6 +44,7 @@ class StudyConfig:
             also where every frame is a key frame. All else is measured without.
         corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
         seed: Of the corruptions.
+        inference_size: See `StreamConfig`.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -54,6 +55,7 @@ class StudyConfig:
     history_weight: float = 0.5
     corruption_every_frames: int = 5
     seed: int = 0
+    inference_size: int = AUTO_INFERENCE_SIZE
 
     def __post_init__(self) -> None:
         if not self.intervals or min(self.intervals) < 1 or list(self.intervals) != sorted(set(self.intervals)):
@@ -65,6 +67,7 @@ class StudyConfig:
             raise ConfigError(f"history_weight must be {limits}, got {self.history_weight!r}")
         if self.corruption_every_frames < 1:
             raise ConfigError(f"corruption_every_frames must be at least 1, got {self.corruption_every_frames!r}")
+        StreamConfig(inference_size=self.inference_size)  # checks it
 
     def runs(self, methods: tuple[str, ...], preferred: str) -> tuple[Run, ...]:
         """Per frame first, then each method at each interval, then those with a history, those by motion last.

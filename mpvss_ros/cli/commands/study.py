@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mpvss_model.config import DecodingConfig
-from mpvss_ros.cli.common.options import DeviceOption, ModelOption, TopicOption, with_settings
+from mpvss_model.config import AUTO_INFERENCE_SIZE, DecodingConfig
+from mpvss_ros.cli.common.options import DeviceOption, InferenceSizeOption, ModelOption, TopicOption, with_settings
 
 __all__ = ["study"]
 
@@ -28,6 +28,7 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("docs/study"),
     topic: TopicOption = None,
     device: DeviceOption = "auto",
+    inference_size: InferenceSizeOption = AUTO_INFERENCE_SIZE,
     workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
     decoding: DecodingConfig,
@@ -38,6 +39,7 @@ def study(
     from rich.console import Console
     from rich.progress import Progress
 
+    from mpvss_model.evaluation.study import StudyConfig
     from mpvss_model.evaluation.study.report.command import run_study
     from mpvss_model.propagation.registry import propagations
     from mpvss_ros.bags.labelled_source import open_sources
@@ -54,6 +56,7 @@ def study(
             device=device,
             threads=threads,
             workers=workers,
+            config=StudyConfig(inference_size=inference_size),
             command=shlex.join(["mpvss", *sys.argv[1:]]),
             on_clip=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from mpvss_model.config import StreamConfig
 from mpvss_model.settings import Setting, is_table, settings_of
 
 __all__ = [
     "SAMPLE_BAG",
     "DeviceOption",
+    "InferenceSizeOption",
     "IntervalOption",
     "JsonOption",
     "ModelOption",
@@ -82,3 +84,7 @@ def _option(setting: Setting) -> Any:
     names = [SHORT_NAMES[setting.name]] if setting.name in SHORT_NAMES else []
     names.append("--" + setting.name.replace("_", "-"))
     return typer.Option(*names, help=setting.description + ".", metavar=setting.unit or None)
+
+
+# For commands that take no other setting of a stream.
+InferenceSizeOption = Annotated[int, next(_option(row) for row in settings_of(StreamConfig) if row.name == "inference_size")]

@@ -57,6 +57,20 @@ def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_fr
     assert (values["last_reason"], values["restarts_by_reason"]) == (last_reason, restarts)
 
 
+def test_the_size_of_inference_changes_live_and_the_labels_stay_of_the_camera_s_size(start_node, peer):
+    peer.listen(TimeReference, KEY_FRAME)
+    start_node(max_interval_frames=100, inference_size=32)
+    camera = peer.connect(Image, "/camera/image_raw")
+    answers = peer.send(camera, [image(100.0), image(100.1)])
+    assert peer.set_parameters(inference_size=0).successful
+    answers += peer.send(camera, [image(100.2), image(100.3)])
+    assert [(answer.height, answer.width) for answer in answers] == [SHAPE[:2]] * 4
+    peer.spin_until(lambda: len(peer.received[KEY_FRAME]) == 4)
+    assert [reference.source for reference in peer.received[KEY_FRAME]] == ["key", "propagated"] * 2
+    peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == "4")
+    assert peer.diagnostics()["segmentation: key frames"]["restarts_by_reason"] == "inference size changed: 1"
+
+
 @pytest.mark.parametrize(
     "sec, nanosec", [(0, 0), (1_700_000_000, 999_999_999), (-7, 5), (2**31 - 1, 2**32 - 1), (-(2**31), 1)]
 )
