@@ -22,6 +22,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from mpvss_model import StreamConfig, VideoSegmentor
@@ -67,7 +68,7 @@ def measure(model: VideoSegmentor, frames: Sequence[Frame], size: int) -> SizeFi
     """Segment all frames at one size of inference, and time a camera's."""
     evaluation = ClipEvaluation(model.new_stream(StreamConfig(max_interval_frames=1, inference_size=size)))
     with timed_steps(model) as steps_s:
-        for i, frame in enumerate(track(frames, f"size {size}", transient=True)):
+        for i, frame in enumerate(track(frames, f"size {size}", transient=True, console=Console(stderr=True))):
             evaluation.start_video()
             evaluation.add_frame(frame.read_image(), i * FRAME_PERIOD_NS, frame.read_label())
     key_ms, propagated_ms = camera_ms(model, frames[0].read_image(), size)
