@@ -33,6 +33,8 @@ __all__ = [
 ROUNDING = 1e-5
 # 2 MiB of masks at a time stay in the cache from one operation to the next.
 BLOCK_NUMBERS = 2**19
+# 64 MiB of masks at a time keep the memory of a GPU free, and all of it busy.
+STRIP_NUMBERS = 2**24
 FAR = 1e38
 
 
@@ -86,8 +88,8 @@ def class_scores(
         masks = F.interpolate(masks.unsqueeze(0), size=padding.padded_size, mode="bilinear", align_corners=False)[0]
         return grid_scores(padding.unpad(masks), class_logits)
     rows, columns = axes = _axes(mask_logits, padding, size)
-    masks = rows.interpolated(_used_masks(masks, axes), dim=1)
-    return grid_scores(columns.interpolated(masks, dim=2), class_logits)
+    strips = rows.interpolated(_used_masks(masks, axes), dim=1).split(max(1, STRIP_NUMBERS // (len(masks) * size[1])), dim=1)
+    return torch.cat([grid_scores(columns.interpolated(strip, dim=2), class_logits) for strip in strips], dim=1)
 
 
 def grid_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:

@@ -121,7 +121,10 @@ def test_labels_of_another_size_are_those_of_all_upsampled_masks(seed, frame, si
     np.testing.assert_array_equal(labels, label_map(class_scores(masks, classes, padding, size)))
 
 
-def test_masks_are_upsampled_as_torch_does():
+@pytest.mark.parametrize("numbers", [2**24, 5 * 432 * 7])
+def test_masks_are_upsampled_as_torch_does(numbers, monkeypatch):
+    """At once, or seven rows at a time."""
+    monkeypatch.setattr(semantics, "STRIP_NUMBERS", numbers)
     padding = FramePadding(64, 96)
     masks, classes = smooth_masks(3, padding, 5, 4), random_logits(3, queries=5)[1]
     expected = torch.nn.functional.interpolate(masks[None], size=(288, 432), mode="bilinear")[0]
