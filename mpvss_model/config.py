@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from mpvss_model.settings import check_settings, described, setting, settings_of
 
 __all__ = [
+    "AUTO_INFERENCE_SIZE",
     "DEFAULT_MODEL",
+    "FRAME_SIZE",
     "KEY_FRAME_MODES",
     "MAX_HISTORY_WEIGHT",
     "MAX_IMAGE_PIXELS",
@@ -27,6 +29,10 @@ PER_FRAME = "per-frame"
 # In label images, where no class is.
 UNLABELED = 255
 MAX_HISTORY_WEIGHT = 10.0
+# Of `StreamConfig.inference_size`: what the model recommends, and the frame's own size.
+AUTO_INFERENCE_SIZE, FRAME_SIZE = -1, 0
+# One place of the coarsest feature map, and about as much as an 8K camera has.
+MIN_INFERENCE_SIZE, MAX_INFERENCE_SIZE = 32, 4320
 MAX_IMAGE_PIXELS = 16_000_000
 MOST_IMAGE_PIXELS = 150_000_000
 # Of what is offered: none of these is out of reach of a recording, and none is infinite.
@@ -74,6 +80,19 @@ class StreamConfig:
         unit="SECONDS",
         minimum=0.0,
         offered=(0.0, HOUR_S),
+        live=True,
+    )
+    inference_size: int = setting(
+        AUTO_INFERENCE_SIZE,
+        "Shorter side of what the network sees of a frame, which is resized to it; 0: the frame's own; -1: what the model "
+        "recommends, where the frame is larger",
+        details="Labels come back at the frame's size all the same: mask logits are upsampled, so that borders stay sharp. "
+        "Everything else, such as optical flow, works on the resized frame, too. A given size enlarges smaller frames. Where "
+        "the model recommends none, ``-1`` is ``0``. Another size starts the stream anew.",
+        unit="PIXELS",
+        minimum=MIN_INFERENCE_SIZE,
+        maximum=MAX_INFERENCE_SIZE,
+        special=(AUTO_INFERENCE_SIZE, FRAME_SIZE),
         live=True,
     )
     motion_threshold: float = setting(
@@ -136,6 +155,20 @@ class StreamConfig:
         replace(row["min_interval_s"], maximum=self.time_limit_s).check(self.min_interval_s)
         replace(row["retry_max_s"], minimum=self.retry_initial_s, above=False).check(self.retry_max_s)
 
+    def inference_frame_size(self, frame_size: tuple[int, int], *, recommended: int = FRAME_SIZE) -> tuple[int, int]:
+        """Height and width to which frames of some height and width are resized, each to the nearest pixel.
+
+        Args:
+            frame_size: Height and width.
+            recommended: What ``inference_size`` of -1 stands for, where the frame is larger.
+        """
+        shorter = min(frame_size)
+        wanted = min(recommended, shorter) if self.inference_size == AUTO_INFERENCE_SIZE else self.inference_size
+        if wanted == FRAME_SIZE:
+            return frame_size
+        height, width = (wanted if side == shorter else round(side * wanted / shorter) for side in frame_size)
+        return height, width
+
     @property
     def time_limit_s(self) -> float:
         """The age at which a key frame is replaced."""
@@ -167,7 +200,7 @@ class DecodingConfig:
         unit="BITS",
         minimum=8,
         maximum=16,
-        special=0,
+        special=(0,),
         live=True,
     )
 

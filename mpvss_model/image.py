@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -11,12 +12,22 @@ import torch.nn.functional as F
 
 from mpvss_model.errors import FrameError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FramePadding", "check_frame", "motion_blurred", "normalized"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "FramePadding",
+    "check_frame",
+    "motion_blurred",
+    "normalized",
+    "resized",
+]
 
 # RGB, on the 0..1 scale.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_SIDE_PX = 16
+# Where bilinear interpolation makes an image smaller by no more than this, each pixel has a share in the result.
+MAX_BILINEAR_REDUCTION = 1.6
 # Points along a streak of motion blur, per pixel of its length.
 BLUR_SAMPLES_PER_PX = 4
 
@@ -45,6 +56,11 @@ class FramePadding:
     multiple: int = 32
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frame."""
+        return self.height, self.width
+
+    @property
     def padded_size(self) -> tuple[int, int]:
         """Height and width after padding."""
         return -(-self.height // self.multiple) * self.multiple, -(-self.width // self.multiple) * self.multiple
@@ -57,6 +73,34 @@ class FramePadding:
     def unpad(self, image: torch.Tensor) -> torch.Tensor:
         """``[..., H', W']`` -> ``[..., H, W]``."""
         return image[..., : self.height, : self.width]
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image at another height and width; the image itself if it has them.
+
+    Each pixel has a share in a smaller one. Where sizes allow it, that takes a tenth of the time in which OpenCV averages over
+    parts of pixels: whole blocks are averaged first, then comes bilinear interpolation.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        size: Height and width.
+    """
+    if image.shape[:2] == size:
+        return image
+    factor = _block_side(image.shape[:2], size)
+    if factor > 1:
+        height, width = (side // factor for side in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    reduction = max(before / after for before, after in zip(image.shape[:2], size, strict=True))
+    interpolation = cv2.INTER_LINEAR if reduction <= MAX_BILINEAR_REDUCTION else cv2.INTER_AREA
+    return cv2.resize(image, size[::-1], interpolation=interpolation)
+
+
+def _block_side(before: tuple[int, ...], after: tuple[int, int]) -> int:
+    """Side of the largest blocks that an image can be divided into without remainder and without getting too small."""
+    whole = math.gcd(*before)
+    most = min(side // wanted for side, wanted in zip(before, after, strict=True))
+    return next((factor for factor in range(most, 1, -1) if whole % factor == 0), 1)
 
 
 def normalized(image: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:

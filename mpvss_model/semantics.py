@@ -1,11 +1,14 @@
 """Class and mask logits of queries -> class scores, label map and confidence (Mask2Former's semantic inference).
 
-Most cells of the masks' grid, of 4x4 pixels each, lie inside one class. What the masks can be between their values bounds the
-scores of every class in a cell; where the best class at its worst beats all others at their best, the cell's labels are known
-without a look at its pixels.
+Labels may be of another size than the frame that was segmented: it is mask logits that are upsampled, so that borders are as
+sharp as pixels can show them. Most cells between four mask values, of 4x4 pixels each at the frame's own size, lie inside one
+class. An interpolated mask lies between the cell's four values, which bounds the scores of every class. Where the best class
+at its worst beats all others at their best, the cell's labels are known without a look at its pixels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,16 +29,12 @@ __all__ = [
     "relevant_queries",
 ]
 
-MASK_STRIDE = 4
-# Bilinear upsampling by 4: shares of the value before, at and after its cell in each of the cell's four pixels.
-SHARES = torch.tensor([[0.375, 0.625, 0.0], [0.125, 0.875, 0.0], [0.0, 0.875, 0.125], [0.0, 0.625, 0.375]])
-# [16, 9]: pixels of a cell from the 3x3 mask values around it.
-CELL_SHARES = torch.kron(SHARES, SHARES)
-MAX_NEIGHBOUR_SHARE = 0.375
 # A bound may be off by what sums of floats are off.
 ROUNDING = 1e-5
 # 2 MiB of masks at a time stay in the cache from one operation to the next.
 BLOCK_NUMBERS = 2**19
+# 64 MiB of masks at a time keep the memory of a GPU free, and all of it busy.
+STRIP_NUMBERS = 2**24
 FAR = 1e38
 
 
@@ -70,19 +69,27 @@ def relevant_queries(
     return weakest_first[num_queries - kept :].sort().values
 
 
-def class_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding) -> torch.Tensor:
-    """Scores of each class at each pixel of the frame.
+def class_scores(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Scores of each class at each pixel of the frame, or of an image of another size that shows the same.
 
     Args:
         mask_logits: ``[Q, h, w]``, at any resolution of the padded frame.
         class_logits: ``[Q, C + 1]``, the last one "no object".
         padding: Geometry of the frame; its padding is cropped.
+        size: Height and width of the scores, ``H`` and ``W``; the frame's by default.
 
     Returns:
         ``[C, H, W]``, at least 0: sum over the queries of class probability times mask probability.
     """
-    masks = F.interpolate(mask_logits.float().unsqueeze(0), size=padding.padded_size, mode="bilinear", align_corners=False)
-    return grid_scores(padding.unpad(masks)[0], class_logits)
+    masks = mask_logits.float()
+    if size in (None, padding.size):
+        masks = F.interpolate(masks.unsqueeze(0), size=padding.padded_size, mode="bilinear", align_corners=False)[0]
+        return grid_scores(padding.unpad(masks), class_logits)
+    rows, columns = axes = _axes(mask_logits, padding, size)
+    strips = rows.interpolated(_used_masks(masks, axes), dim=1).split(max(1, STRIP_NUMBERS // (len(masks) * size[1])), dim=1)
+    return torch.cat([grid_scores(columns.interpolated(strip, dim=2), class_logits) for strip in strips], dim=1)
 
 
 def grid_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:
@@ -95,35 +102,31 @@ def label_map(scores: torch.Tensor) -> np.ndarray:
     return _best(scores).cpu().numpy()
 
 
-def best_labels(mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding) -> torch.Tensor:
-    """The best class of each pixel of the frame, uint8 ``[H, W]``: that of the largest of `class_scores`.
-
-    Args:
-        mask_logits: ``[Q, h, w]``, at 1/4 of the padded frame.
-        class_logits: ``[Q, C + 1]``, the last one "no object".
-        padding: Geometry of the frame; its padding is cropped.
-    """
-    if not _has_cells(mask_logits, padding):
-        return _best(class_scores(mask_logits, class_logits, padding))
-    cells = _Cells(mask_logits, class_logits)
+def best_labels(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """The best class of each pixel, uint8 ``[H, W]``: that of the largest of `class_scores`, whose arguments these are."""
+    rows, columns = axes = _axes(mask_logits, padding, size or padding.size)
+    if not _has_cells(mask_logits, axes):
+        return _best(class_scores(mask_logits, class_logits, padding, size))
+    cells = _Cells(mask_logits, class_logits, axes)
     inside, is_decided = cells.bounded()
-    height, width = inside.shape
-    labels = inside[:, None, :, None].expand(height, MASK_STRIDE, width, MASK_STRIDE).contiguous()
+    labels = torch.from_numpy(inside.numpy().repeat(columns.counts, axis=1).repeat(rows.counts, axis=0))
     for some in cells.blocks((~is_decided).flatten().nonzero()[:, 0]):
-        found = _best(cells.scores(some)).view(MASK_STRIDE, MASK_STRIDE, -1)
-        labels[some // width, :, some % width] = found.permute(2, 0, 1)
-    return padding.unpad(labels.view(padding.padded_size))
+        labels.view(-1).scatter_(0, cells.pixels(some), _best(cells.scores(some)))
+    return labels
 
 
 def best_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding) -> torch.Tensor:
-    """The largest of `class_scores` at each pixel of the frame, ``[H, W]``; arguments as in `best_labels`."""
-    if not _has_cells(mask_logits, padding):
+    """The largest of `class_scores` at each pixel of the frame, ``[H, W]``; arguments as there."""
+    axes = _axes(mask_logits, padding, padding.size)
+    if not _has_cells(mask_logits, axes):
         return class_scores(mask_logits, class_logits, padding).amax(dim=0)
-    cells = _Cells(mask_logits, class_logits)
-    height, width = mask_logits.shape[1:]
-    blocks = [cells.scores(some).amax(dim=0) for some in cells.blocks(torch.arange(height * width))]
-    scores = torch.cat([block.view(MASK_STRIDE, MASK_STRIDE, -1) for block in blocks], dim=2)
-    return padding.unpad(scores.unflatten(2, (height, width)).permute(2, 0, 3, 1).reshape(padding.padded_size))
+    cells = _Cells(mask_logits, class_logits, axes)
+    scores = torch.empty(padding.size)
+    for some in cells.blocks(torch.arange(cells.count)):
+        scores.view(-1).scatter_(0, cells.pixels(some), cells.scores(some).amax(dim=0))
+    return scores
 
 
 def confidence_map(best_scores: torch.Tensor) -> np.ndarray:
@@ -131,56 +134,133 @@ def confidence_map(best_scores: torch.Tensor) -> np.ndarray:
     return best_scores.clamp(0.0, 1.0).float().cpu().numpy()
 
 
-class _Cells:
-    """Class scores in the cells of the masks' grid, on the CPU.
+class _Axis:
+    """Linear interpolation along one side of the masks, which have a border that repeats their outermost values.
 
     Args:
-        mask_logits: ``[Q, h, w]``, at 1/4 of the padded frame.
-        class_logits: ``[Q, C + 1]``.
+        num_pixels: The first of them begins where the first value does.
+        values_per_pixel: Distance of two pixels, at most 1 for cells that all have a pixel.
+
+    Attributes:
+        first: The first value, counted from the border on, that is used: the one before the first pixel.
+        cells: int64 ``[N]``, the cell that each pixel lies in: 0 between the first value and the next.
+        shares: float32 ``[N]``, of the value after the pixel, 0 to 1.
     """
 
-    def __init__(self, mask_logits: torch.Tensor, class_logits: torch.Tensor) -> None:
+    def __init__(self, num_pixels: int, values_per_pixel: float) -> None:
+        positions = (np.arange(num_pixels) + 0.5) * values_per_pixel + 0.5
+        before = np.floor(positions).astype(np.int64)
+        self.first = int(before[0])
+        self.cells = before - self.first
+        self.shares = torch.from_numpy((positions - before).astype(np.float32))
+
+    @property
+    def used(self) -> slice:
+        """The values that pixels lie between."""
+        return slice(self.first, self.first + int(self.cells[-1]) + 2)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many pixels each cell has, ``[cells]``."""
+        return np.bincount(self.cells)
+
+    def pixels(self) -> torch.Tensor:
+        """Of each cell, int64 ``[K, cells]``; its last one again where another cell has more."""
+        counts = self.counts
+        place = np.minimum(np.arange(counts.max())[:, None], counts - 1)
+        return torch.from_numpy(counts.cumsum() - counts + place)
+
+    def interpolated(self, used: torch.Tensor, *, dim: int) -> torch.Tensor:
+        """Of the values that are used, those at all pixels, along one of three dimensions."""
+        before = torch.from_numpy(self.cells).to(used.device)
+        shares = self.shares.to(used).view([-1 if i == dim else 1 for i in range(3)])
+        return torch.lerp(used.index_select(dim, before), used.index_select(dim, before + 1), shares)
+
+
+class _Cells:
+    """Class scores in the cells between four mask values, counted row by row; on the CPU.
+
+    Args:
+        mask_logits: ``[Q, h, w]``.
+        class_logits: ``[Q, C + 1]``.
+        axes: Of rows and columns.
+    """
+
+    def __init__(self, mask_logits: torch.Tensor, class_logits: torch.Tensor, axes: tuple[_Axis, _Axis]) -> None:
         self._probabilities = class_probabilities(class_logits).t().contiguous()  # [C, Q]
-        self._masks = F.pad(mask_logits.float().unsqueeze(0), (1, 1, 1, 1), mode="replicate")[0]
-        self._positions = self._masks.flatten(1).t().contiguous()  # [(h + 2) * (w + 2), Q]
+        self._corners = _used_masks(mask_logits, axes).contiguous()  # [Q, rows + 1, columns + 1]
+        self._values = self._corners.flatten(1)
+        self._size = tuple(side - 1 for side in self._corners.shape[1:])
+        self._rows, self._columns = (axis.pixels() for axis in axes)
+        self._row_shares, self._column_shares = (
+            axis.shares[pixels] for axis, pixels in zip(axes, (self._rows, self._columns), strict=True)
+        )
+        self._width = len(axes[1].cells)
+
+    @property
+    def count(self) -> int:
+        """Of cells."""
+        return self._size[0] * self._size[1]
 
     def bounded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Per cell a class, uint8 ``[h, w]``, and whether all of its pixels are sure to have it."""
-        best = self._probabilities @ _largest_between(self._masks).sigmoid_().flatten(1)
-        worst = self._probabilities @ (-_largest_between(-self._masks)).sigmoid_().flatten(1)
-        may_win = (best >= worst.amax(dim=0) - ROUNDING).float()  # [C, h * w]
+        """Per cell a class, uint8 ``[rows, columns]``, and whether all of its pixels are sure to have it."""
+        masks = self._corners.sigmoid()
+        best = self._probabilities @ _of_corners(torch.maximum, masks).flatten(1)
+        worst = self._probabilities @ _of_corners(torch.minimum, masks).flatten(1)
+        may_win = (best >= worst.amax(dim=0) - ROUNDING).float()  # [C, cells]
         numbers = torch.arange(len(may_win), dtype=torch.float32)
         count, label = torch.stack([torch.ones_like(numbers), numbers]) @ may_win
-        size = self._masks.shape[1] - 2, self._masks.shape[2] - 2
         # The sum of several classes' numbers is none of them; it is not used then.
-        return label.to(torch.uint8).view(size), (count == 1).view(size)
+        return label.to(torch.uint8).view(self._size), (count == 1).view(self._size)
 
     def blocks(self, cells: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Cells ``[n]``, counted row by row, in groups of a convenient size."""
-        return cells.split(max(1, BLOCK_NUMBERS // (MASK_STRIDE**2 * self._positions.shape[1])))
+        """Cells ``[n]`` in groups of a convenient size."""
+        numbers_per_cell = len(self._rows) * len(self._columns) * len(self._corners)
+        return cells.split(max(1, BLOCK_NUMBERS // numbers_per_cell))
+
+    def pixels(self, cells: torch.Tensor) -> torch.Tensor:
+        """Places in the image, row by row, of all pixels of some cells ``[n]``: ``[K * n]``; some come twice."""
+        rows, columns = self._rows[:, cells // self._size[1]], self._columns[:, cells % self._size[1]]
+        return (rows * self._width + columns[:, None]).flatten()
 
     def scores(self, cells: torch.Tensor) -> torch.Tensor:
-        """Class scores of all pixels of some cells: ``[C, 16 * n]``, the cells of a block's first pixels first."""
-        num_queries, _, stride = self._masks.shape
-        width = stride - 2
-        corner = cells + 2 * (cells // width)
-        around = (torch.arange(3)[:, None] * stride + torch.arange(3)).flatten()
-        values = self._positions[(around[:, None] + corner).flatten()]  # [9 * n, Q]
-        masks = (CELL_SHARES @ values.view(len(around), -1)).sigmoid_()  # [16, n * Q]
-        return self._probabilities @ masks.view(-1, num_queries).t()
+        """Class scores ``[C, K * n]`` of the pixels that `pixels` names."""
+        rows, columns = cells // self._size[1], cells % self._size[1]
+        left_corner = cells + rows  # there is one column more of corners than of cells
+        upper = (self._values.index_select(1, left_corner + i).unsqueeze(1) for i in range(2))
+        lower = (self._values.index_select(1, left_corner + self._size[1] + 1 + i).unsqueeze(1) for i in range(2))
+        row_shares = self._row_shares[:, rows]
+        left, right = (torch.lerp(*ends, row_shares).unsqueeze(1) for ends in zip(upper, lower, strict=True))  # [Q, 1, K, n]
+        masks = torch.lerp(left, right, self._column_shares[:, None, columns]).sigmoid_()
+        return self._probabilities @ masks.flatten(1)
 
 
-def _has_cells(mask_logits: torch.Tensor, padding: FramePadding) -> bool:
+def _axes(mask_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int]) -> tuple[_Axis, _Axis]:
+    """From masks to rows and columns of an image of some height and width that shows the frame."""
+    rows, columns = (
+        _Axis(pixels, frame_px / pixels * values / padded_px)
+        for pixels, frame_px, values, padded_px in zip(
+            size, padding.size, mask_logits.shape[1:], padding.padded_size, strict=True
+        )
+    )
+    return rows, columns
+
+
+def _used_masks(mask_logits: torch.Tensor, axes: tuple[_Axis, _Axis]) -> torch.Tensor:
+    """Those that pixels lie between, float32, with a border where it is one of them."""
+    bordered = F.pad(mask_logits.float().unsqueeze(0), (1, 1, 1, 1), mode="replicate")[0]
+    return bordered[:, axes[0].used, axes[1].used]
+
+
+def _has_cells(mask_logits: torch.Tensor, axes: tuple[_Axis, _Axis]) -> bool:
     # A GPU is faster with more work and fewer questions.
-    return not mask_logits.is_cuda and padding.padded_size == tuple(MASK_STRIDE * side for side in mask_logits.shape[1:])
+    return not mask_logits.is_cuda and all(axis.counts.all() for axis in axes)
 
 
-def _largest_between(masks: torch.Tensor) -> torch.Tensor:
-    """No interpolated pixel of a cell is larger: ``[Q, h + 2, w + 2]`` with a border -> ``[Q, h, w]``."""
-    here = masks[:, 1:-1]
-    tall = torch.lerp(here, torch.maximum(masks[:, :-2], masks[:, 2:]), MAX_NEIGHBOUR_SHARE).maximum(here)
-    here = tall[..., 1:-1]
-    return torch.lerp(here, torch.maximum(tall[..., :-2], tall[..., 2:]), MAX_NEIGHBOUR_SHARE).maximum(here)
+def _of_corners(of_two: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], masks: torch.Tensor) -> torch.Tensor:
+    """The smallest or largest value at each cell's corners, ``[Q, h + 1, w + 1]`` -> ``[Q, h, w]``."""
+    of_rows = of_two(masks[:, :-1], masks[:, 1:])
+    return of_two(of_rows[..., :-1], of_rows[..., 1:])
 
 
 def _best(scores: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ class Setting:
         minimum: Smallest value of a number.
         above: Whether a number must be above ``minimum``, rather than at least that.
         maximum: Largest value of a number.
-        special: A number that is not in the range and may be given all the same.
+        special: Numbers that are not in the range and may be given all the same.
         offered: Smallest and largest value where both must be finite and allowed, as for a slider; by default the range.
         live: Whether it may change between two frames.
     """
@@ -44,7 +44,7 @@ class Setting:
     minimum: float = -math.inf
     above: bool = False
     maximum: float = math.inf
-    special: float | None = None
+    special: tuple[float, ...] = ()
     offered: tuple[float, float] | None = None
     live: bool = False
 
@@ -61,7 +61,7 @@ class Setting:
         if isinstance(value, bool) or not issubclass(type(value), kind):
             return False
         is_large_enough = value > self.minimum if self.above else value >= self.minimum
-        return value == self.special or (math.isfinite(value) and is_large_enough and value <= self.maximum)
+        return value in self.special or (math.isfinite(value) and is_large_enough and value <= self.maximum)
 
     @property
     def _requirement(self) -> str:
@@ -70,7 +70,7 @@ class Setting:
         kind = "a whole number" if isinstance(self.default, int) else "a finite number"
         allowed = f"{kind} {'above' if self.above else 'of at least'} {self.minimum}"
         allowed += f" and at most {self.maximum}" * (self.maximum < math.inf)
-        return allowed if self.special is None else f"{self.special} or {allowed}"
+        return " or ".join([", ".join(map(str, self.special)), allowed] if self.special else [allowed])
 
 
 def setting(default: Value, description: str, **row: Any) -> Value:

@@ -32,6 +32,7 @@ class MPVSSConfig(PreTrainedConfig):
         released_grid: Whether masks are warped on the grid of the authors' code, see `mpvss_model.warp.backward_warp`.
         propagation: What ``"auto"`` stands for with this model, if it has a motion module: one of
             `mpvss_model.propagation.registry.propagation_names`.
+        inference_size: The size of inference that the model recommends, see `mpvss_model.config.StreamConfig`; 0 for none.
 
     Raises:
         ConfigError: If the motion module does not take the segmentor's queries, or there is no such propagation.
@@ -44,6 +45,7 @@ class MPVSSConfig(PreTrainedConfig):
     motion: dict | None = None
     released_grid: bool = False
     propagation: str = "segment"
+    inference_size: int = 0
 
     def __post_init__(self, **kwargs):
         if not isinstance(self.segmentor, PreTrainedConfig):

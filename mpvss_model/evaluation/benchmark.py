@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from mpvss_model.checkpoints.random_model import save_random_model
-from mpvss_model.config import DEFAULT_MODEL, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, FRAME_SIZE, StreamConfig
 from mpvss_model.errors import ConfigError, first_line
 from mpvss_model.evaluation.timing import Stopwatch, Timings
+from mpvss_model.image import resized
 from mpvss_model.runtime.device import resolve_device
 from mpvss_model.segmentor.mask2former.reference import reference_labeller
 from mpvss_model.segmentor.shipped_models import WEIGHTS_DIR
@@ -55,6 +56,7 @@ PRESETS = {
     "swin-t": Preset("swin-t", (480, 864)),
     "default-320x240": Preset(DEFAULT_MODEL, (240, 320)),
     "default-640x480": Preset(DEFAULT_MODEL, (480, 640)),
+    "default-1920x1080": Preset(DEFAULT_MODEL, (1080, 1920)),
 }
 
 
@@ -90,6 +92,7 @@ class BenchmarkReport:
         precision: Of this project's variants.
         propagation: Likewise, and not ``auto`` once measured.
         threads: CPU threads.
+        inference_size: Of this project, see `StreamConfig`.
         relevant_queries: Queries that matter in the last key frame, of how many.
         gemm_gflops: Multiplications and additions per second, in 1e9, of a large matrix product in fp32.
         conv_gflops: Likewise of a large 3x3 convolution.
@@ -102,6 +105,7 @@ class BenchmarkReport:
     precision: str
     propagation: str
     threads: int
+    inference_size: int = FRAME_SIZE
     relevant_queries: tuple[int, int] = (0, 0)
     gemm_gflops: float = 0.0
     conv_gflops: float = 0.0
@@ -119,6 +123,7 @@ def run_benchmark(
     device: str = "auto",
     precision: str = "auto",
     propagation: str = "auto",
+    inference_size: int = FRAME_SIZE,
     rounds: int = 3,
     compiled: bool = True,
     on_round: Callable[[int, int], None] = lambda done, total: None,
@@ -131,6 +136,7 @@ def run_benchmark(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: Of this project, see `VideoSegmentor.from_pretrained`; ``transformers`` runs in fp32.
         propagation: Likewise; ``auto`` is segment-aware flow for the models with random weights.
+        inference_size: Of this project, see `StreamConfig`; ``transformers`` sees the frames at their own size.
         rounds: How often each variant has its turn; the variants alternate.
         compiled: Whether to measure ``transformers`` with ``torch.compile``, too, which takes minutes to start.
         on_round: Called with the rounds done and their total.
@@ -145,12 +151,15 @@ def run_benchmark(
     torch_device = resolve_device(device)
     size = PRESETS[preset].frame_size
     report = BenchmarkReport(preset, size, _device_name(torch_device), precision, propagation, torch.get_num_threads())
+    report.inference_size = inference_size
     report.gemm_gflops, report.conv_gflops = _ceilings(torch_device)
     with _model(PRESETS[preset].model, frames[0]) as location:
         _measure(report, location, frames, torch_device, rounds, compiled, on_round)
         for variant in report.variants:
             if variant.frame_ms is not None and not variant.name.endswith("frame"):
-                variant.peak_mb = _in_new_process(_peak_mb, variant.name, location, frames[:6], device, precision, propagation)
+                variant.peak_mb = _in_new_process(
+                    _peak_mb, variant.name, location, frames[:6], device, precision, propagation, inference_size
+                )
     return report
 
 
@@ -175,7 +184,8 @@ def _measure(
             labellers.pop(COMPILED, None)
             left_out[COMPILED] = f"torch.compile does not work here: {first_line(error)}"
     streams = {
-        interval: _mpvss(location, device, report.precision, report.propagation, interval) for interval in STREAM_INTERVALS
+        interval: _mpvss(location, device, report.precision, report.propagation, interval, report.inference_size)
+        for interval in STREAM_INTERVALS
     }
     report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
     for stream in streams.values():
@@ -202,7 +212,8 @@ def _measure(
                     same.setdefault(name, []).append(float((result.labels == expected["labels"]).mean()))
             times.add(f"mpvss, interval {interval}", whole_s / STREAM_FRAMES)
         on_round(i + 1, rounds)
-    key_frame = streams[STREAM_INTERVALS[0]].segmentor.segment(frames[0], 0.0)
+    stream = streams[STREAM_INTERVALS[0]]
+    key_frame = stream.segmentor.segment(resized(frames[0], stream.inference_size(report.frame_size)), 0.0)
     queries = relevant_queries(key_frame.mask_logits, key_frame.class_logits, StreamConfig.query_tolerance)
     report.relevant_queries = len(queries), len(key_frame.queries)
     medians_ms = times.medians_ms()
@@ -221,13 +232,15 @@ def _compiled(location: str, device: torch.device) -> Labeller:
     return _transformers(location, device, compiled=True)
 
 
-def _mpvss(location: str, device: torch.device, precision: str, propagation: str, interval: int) -> VideoSegmentor:
+def _mpvss(
+    location: str, device: torch.device, precision: str, propagation: str, interval: int, inference_size: int
+) -> VideoSegmentor:
     return VideoSegmentor.from_pretrained(
         location,
         device=str(device),
         precision=precision,
         propagation=propagation,
-        config=StreamConfig(max_interval_frames=interval, max_key_age_s=1e6),
+        config=StreamConfig(max_interval_frames=interval, max_key_age_s=1e6, inference_size=inference_size),
     )
 
 
@@ -248,14 +261,21 @@ def _in_new_process(function: Callable, *arguments: object):
 
 
 def _peak_mb(
-    threads: int, name: str, location: str, frames: Sequence[np.ndarray], device: str, precision: str, propagation: str
+    threads: int,
+    name: str,
+    location: str,
+    frames: Sequence[np.ndarray],
+    device: str,
+    precision: str,
+    propagation: str,
+    inference_size: int,
 ) -> float:
     torch.set_num_threads(threads)
     torch_device = resolve_device(device)
     if name.startswith(TRANSFORMERS):
         labeller = _transformers(location, torch_device, compiled=name == COMPILED)
     else:
-        labeller = _mpvss(location, torch_device, precision, propagation, int(name.split()[-1])).step
+        labeller = _mpvss(location, torch_device, precision, propagation, int(name.split()[-1]), inference_size).step
     for i, frame in enumerate(frames):
         labeller(frame, float(i))
     if torch_device.type == "cuda":

@@ -68,7 +68,7 @@ def evaluate_clips(
         source: Where they come from, for the report.
         model: See `VideoSegmentor.from_pretrained`.
         propagation: See `VideoSegmentor.from_pretrained`, or ``per-frame`` to segment every frame, without a history.
-        config: Of the stream, unless every frame is segmented.
+        config: Of the stream; where every frame is segmented, only the size of inference counts.
         decoding: That the clips were opened with, for the report.
         device: See `VideoSegmentor.from_pretrained`.
         precision: See `VideoSegmentor.from_pretrained`.
@@ -82,7 +82,9 @@ def evaluate_clips(
     """
     check_way(propagation)
     is_per_frame = propagation == PER_FRAME
-    config = StreamConfig(max_interval_frames=1) if is_per_frame else config or StreamConfig()
+    config = config or StreamConfig()
+    if is_per_frame:
+        config = StreamConfig(max_interval_frames=1, inference_size=config.inference_size)
     segmentor = VideoSegmentor.from_pretrained(
         model, device=device, propagation=AUTO if is_per_frame else propagation, precision=precision, config=config
     )
@@ -139,6 +141,7 @@ def evaluate_clips(
         notes=(
             *_encoding_notes(counts),
             *counts.lines(),
+            *_size_notes(segmentor, counter.frame_size),
             *_ground_truth_notes(clips, counter.frames, evaluation.labelled_frames),
         ),
         source=source,
@@ -174,6 +177,12 @@ def _encoding_notes(counts: SourceCounts) -> list[str]:
     return [f"frames by encoding: {encodings}"] if encodings else []
 
 
+def _size_notes(segmentor: VideoSegmentor, frame_size: tuple[int, int]) -> list[str]:
+    """At which size frames were segmented, if not at their own."""
+    (height, width), own = segmentor.inference_size(frame_size), frame_size
+    return [f"frames of {own[1]} x {own[0]} pixels were segmented at {width} x {height}"] if (height, width) != own else []
+
+
 def _ground_truth_notes(clips: ClipSet, frames: int, labelled_frames: int) -> list[str]:
     """What the metrics are of."""
     if labelled_frames == 0:
@@ -194,7 +203,8 @@ def _reason(error: MPVSSError) -> str:
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float | None:
     """Average over the frames that were segmented and those that were not; None where the segmentor's cost is unknown."""
-    cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=counter.frame_size)
+    size = segmentor.inference_size(counter.frame_size)
+    cost = stream_cost(segmentor.segmentor, segmentor.propagator, frame_size=size)
     if cost is None:
         return None
     cost = cost.with_history() if segmentor.config.history_weight else cost

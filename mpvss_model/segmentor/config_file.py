@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import codecs
 import reprlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpvss_model.errors import CheckpointError, one_line
+from mpvss_model.config import FRAME_SIZE, StreamConfig
+from mpvss_model.errors import CheckpointError, ConfigError, one_line
 from mpvss_model.segmentor.tensor_files import foreign_content
+from mpvss_model.settings import settings_of
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["check_location", "model_name", "read_config", "read_model_type"]
+__all__ = ["check_location", "model_name", "read_config", "recommended_inference_size"]
 
 FILE_NAME = "config.json"
 
@@ -39,17 +42,23 @@ def model_name(name_or_dir: str) -> str:
     return Path(name_or_dir).name if Path(name_or_dir).is_dir() else name_or_dir
 
 
-def read_model_type(name_or_dir: str) -> str:
-    """The ``model_type`` that a model's ``config.json`` names; nothing is guessed from the directory's name.
+def recommended_inference_size(config: dict[str, Any], name_or_dir: str) -> int:
+    """What a model recommends for `StreamConfig.inference_size`: the ``inference_size`` of its ``config.json``, or none, 0.
 
     Args:
-        name_or_dir: A model directory, or the id of a model of the hub.
+        config: Its contents.
+        name_or_dir: Where it comes from.
 
     Raises:
-        CheckpointError: If the file is missing, broken or names none.
+        CheckpointError: If it is no such size.
     """
-    check_location(name_or_dir)
-    return str(read_config(name_or_dir)["model_type"])
+    size = config.get("inference_size", FRAME_SIZE)
+    allowed = next(row for row in settings_of(StreamConfig) if row.name == "inference_size")
+    try:
+        replace(allowed, special=(FRAME_SIZE,)).check(size)
+    except ConfigError as error:
+        raise CheckpointError(f"config.json of model {name_or_dir!r}: {error}") from error
+    return int(size)
 
 
 def read_config(name_or_dir: str) -> dict[str, Any]:

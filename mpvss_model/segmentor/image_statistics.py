@@ -29,8 +29,9 @@ def image_statistics(name_or_dir: str) -> tuple[RGB, RGB]:
     They are those of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``, which takes
     precedence as it does in ``transformers``; ImageNet's where there is neither file or an entry is missing or null.
     ``transformers`` rescales pixels before it normalises them: mean and deviation are of rescaled pixels, and are brought to
-    the 0..1 scale here. Without normalisation the mean is 0. Entries on size and padding are not read, since frames are
-    segmented at their own size; ``do_reduce_labels`` is not either, since it concerns the labels of training alone.
+    the 0..1 scale here. Without normalisation the mean is 0. Entries on size and padding are not read, since
+    `mpvss_model.config.StreamConfig` says at which size frames are segmented; ``do_reduce_labels`` is not either, since it
+    concerns the labels of training alone.
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.

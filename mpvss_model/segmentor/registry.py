@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 import torch
 
 import mpvss_model.segmentor
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError, one_line
 from mpvss_model.runtime.flop_count import count_parameters
-from mpvss_model.segmentor.config_file import read_model_type
+from mpvss_model.segmentor.config_file import check_location, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
 __all__ = ["ENTRY_POINTS", "LoadedModel", "load_model"]
@@ -39,12 +40,14 @@ class LoadedModel:
         motion: For the frames in between, a `mpvss_model.motion.module.MotionModule`; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
         propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
+        inference_size: What its configuration recommends for `StreamConfig.inference_size`; 0 if it recommends none.
     """
 
     segmentor: KeyFrameSegmentor
     motion: Any = None  # a type of a room that this one must not import
     released_grid: bool = False
     propagation: str = "tracked"
+    inference_size: int = FRAME_SIZE
 
     @property
     def num_parameters(self) -> int:
@@ -67,12 +70,14 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     Raises:
         CheckpointError: If it is missing, incomplete, broken or of an unknown type.
     """
-    model_type = read_model_type(name_or_dir)
+    check_location(name_or_dir)
+    config = read_config(name_or_dir)
+    model_type, inference_size = str(config["model_type"]), recommended_inference_size(config, name_or_dir)
     loader = _own_loader(model_type) or _installed_loader(model_type)
     if loader is None:
         raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; known are {', '.join(_known_types())}")
     model = loader(name_or_dir, device=device)
-    return model if isinstance(model, LoadedModel) else LoadedModel(model)
+    return replace(model if isinstance(model, LoadedModel) else LoadedModel(model), inference_size=inference_size)
 
 
 def _own_loader(model_type: str) -> Loader | None:

@@ -43,7 +43,7 @@ def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segm
             f"the last key frame is {key_age_s:.2f} s old, older than max_key_age_s, {max_key_age_s:g}: "
             f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
         )
-    segments, labels = _labelled(reference, None if is_key_frame else seen)
+    segments, labels = _labelled(reference, seen, is_key_frame=is_key_frame)
     is_new, restart_reason = state.note_answer()
     return Segmentation(
         labels=labels,
@@ -56,17 +56,17 @@ def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segm
         segmentor_s=reference.segmentor_s,
         freshness=1.0 - key_age_s / max_key_age_s,
         fault=fault,
-        evidence=_key_frame_evidence(segments, reference) if is_key_frame else _evidence(segments, seen),
+        evidence=_evidence(segments, seen, reference=reference if is_key_frame else None),
     )
 
 
-def _labelled(reference: Reference, seen: SeenFrame | None) -> tuple[Segments, np.ndarray]:
-    """The masks of a frame, or of the key frame itself, and the class of each pixel that they give."""
+def _labelled(reference: Reference, seen: SeenFrame, *, is_key_frame: bool) -> tuple[Segments, np.ndarray]:
+    """The masks of a frame, which may be the key frame itself, and the class of each pixel that they give."""
     key_frame, queries = reference.key_frame, reference.queries
     try:
-        masks = key_frame.mask_logits[queries] if seen is None else seen.masks()
+        masks = key_frame.mask_logits[queries] if is_key_frame else seen.masks()
         segments = Segments(masks, key_frame.class_logits[queries], key_frame.padding)
-        return segments, _own_array(best_labels(masks, segments.class_logits, segments.padding))
+        return segments, _own_array(best_labels(masks, segments.class_logits, segments.padding, seen.size))
     except Exception as error:  # whatever the propagation does, the stream goes on
         raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
 
@@ -76,10 +76,10 @@ def _own_array(labels: torch.Tensor) -> np.ndarray:
     return labels.cpu().numpy().copy()
 
 
-def _evidence(segments: Segments, seen: SeenFrame) -> Evidence:
-    return Evidence(segments=segments, change=seen.comparison.change, thumbnails=seen.comparison.thumbnails)
-
-
-def _key_frame_evidence(segments: Segments, reference: Reference) -> Evidence:
-    """A key frame does not change against itself."""
-    return Evidence(segments=segments, change=partial(Change.none, reference.thumbnail.shape), thumbnails=None)
+def _evidence(segments: Segments, seen: SeenFrame, *, reference: Reference | None) -> Evidence:
+    """Of a frame, or of the key frame with this reference, which does not change against itself."""
+    if reference is not None:
+        no_change = partial(Change.none, reference.thumbnail.shape)
+        return Evidence(segments=segments, size=seen.size, change=no_change, thumbnails=None)
+    comparison = seen.comparison
+    return Evidence(segments=segments, size=seen.size, change=comparison.change, thumbnails=comparison.thumbnails)

@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from mpvss_model.image import FramePadding
 from mpvss_model.semantics import best_scores, confidence_map
@@ -26,7 +28,7 @@ FASTEST = 1
 
 @dataclass(frozen=True)
 class Segments:
-    """The masks that an answer was made of, see `mpvss_model.semantics.best_scores`."""
+    """The masks that an answer was made of, see `mpvss_model.semantics.best_scores`; scores are at the size of inference."""
 
     mask_logits: torch.Tensor
     class_logits: torch.Tensor
@@ -74,6 +76,8 @@ class Evidence:
 
     Args:
         segments: The masks that the labels were made of.
+        size: Height and width of the labels. Scores are interpolated to it from the size of inference, where they change too
+            little from pixel to pixel for more.
         change: Measures the frame against its key frame.
         thumbnails: What that takes, in place of the frame: of the key frame and of the frame, see
             `mpvss_model.stream.change`. None for a key frame, which does not change against itself.
@@ -83,20 +87,26 @@ class Evidence:
         self,
         *,
         segments: Segments,
+        size: tuple[int, int],
         change: Callable[[], Change],
         thumbnails: Callable[[], tuple[np.ndarray, np.ndarray]] | None,
     ) -> None:
         self._scores: Segments | PackedScores = segments
+        self._size = size
         self._change = change
         self._thumbnails = thumbnails
 
     def best_scores(self) -> torch.Tensor:
         """Score of each pixel's class, float32 ``[H, W]`` from 0 on; in steps of 1 / `SCORE_LEVELS` up to 1 once packed."""
-        return self._scores.best_scores()
+        scores = self._scores.best_scores()
+        if scores.shape == self._size:
+            return scores
+        return F.interpolate(scores[None, None], size=self._size, mode="bilinear", align_corners=False)[0, 0]
 
     def score_levels(self) -> np.ndarray:
         """The same as uint8 ``[H, W]`` in 0..`SCORE_LEVELS`, packed or not."""
-        return self._scores.levels
+        levels = self._scores.levels
+        return levels if levels.shape == self._size else cv2.resize(levels, self._size[::-1], interpolation=cv2.INTER_LINEAR)
 
     def change(self) -> Change:
         """What motion since the key frame does not explain."""
@@ -109,7 +119,10 @@ class Evidence:
             self._thumbnails = None
 
     def pack(self) -> None:
-        """Go on without the masks, in 1.5 bytes for each pixel or less; takes about as long as propagating to a frame."""
+        """Go on without the masks, in 1.5 bytes for each pixel that the network saw or less.
+
+        Takes about as long as propagating to a frame.
+        """
         if isinstance(self._scores, Segments):
             with suppress(Exception):  # such as a lack of memory: whoever asks for the scores will hear of it
                 self._scores = PackedScores.of(self._scores)

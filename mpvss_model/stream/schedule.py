@@ -27,6 +27,7 @@ class RestartReason(str, Enum):
     STAMP_WENT_BACK = "stamp went back"
     GAP = "gap"
     FRAME_SIZE = "frame size changed"
+    INFERENCE_SIZE = "inference size changed"
     RESET = "reset"
 
 

@@ -22,19 +22,30 @@ class SeenFrame:
     Without a key frame there is no `comparison`, no `key_age_s` and no `masks`.
 
     Attributes:
-        image: uint8 RGB ``[H, W, 3]``.
+        image: uint8 RGB ``[H, W, 3]``, at the size of inference.
         stamp_ns: Of the frame.
+        size: Height and width of the frame as it came, which are those of the answer.
 
     Args:
-        image: uint8 RGB ``[H, W, 3]``.
-        stamp_ns: Of the frame.
+        image: As the attribute.
+        stamp_ns: As the attribute.
+        size: As the attribute.
         reference: The last good key frame, if there is one.
         propagator: Carries its masks to the frame.
     """
 
-    def __init__(self, image: np.ndarray, stamp_ns: int, *, reference: Reference | None, propagator: Propagator) -> None:
+    def __init__(
+        self,
+        image: np.ndarray,
+        stamp_ns: int,
+        *,
+        size: tuple[int, int],
+        reference: Reference | None,
+        propagator: Propagator,
+    ) -> None:
         self.image = image
         self.stamp_ns = stamp_ns
+        self.size = size
         self._comparison = None if reference is None else Comparison(reference.thumbnail, image)
         self._reference = reference
         self._propagator = propagator

@@ -27,7 +27,8 @@ class StreamState:
         unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
         compared_frame: The last frame of which that was measured; the reference's own before.
         failure: Of the last key frame that was tried.
-        frame_shape: Of the last frame.
+        frame_shape: Of the last frame, as it came.
+        image_shape: Of the last frame, as the network saw it.
         last_stamp_ns: Of the last frame.
         elapsed_s: Between the last two frames.
         restart_reason: Why the stream began anew with this state; None for its very first one.
@@ -43,6 +44,7 @@ class StreamState:
     compared_frame: np.ndarray | None = None
     failure: Failure | None = None
     frame_shape: tuple[int, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
     last_stamp_ns: int | None = None
     elapsed_s: float = 0.0
     restart_reason: RestartReason | None = None
@@ -54,11 +56,12 @@ class StreamState:
         """Why the first key frame is one."""
         return KeyFrameReason.FIRST if self.restart_reason is None else KeyFrameReason.RESET
 
-    def break_before(self, frame: np.ndarray, stamp_ns: int, *, max_gap_s: float) -> RestartReason | None:
+    def break_before(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int, *, max_gap_s: float) -> RestartReason | None:
         """Why a frame does not go on with the stream, or None if it does.
 
         Args:
             frame: uint8 RGB ``[H, W, 3]``.
+            image: The same at the size of inference.
             stamp_ns: Of the frame.
             max_gap_s: The longest time since the last frame, in seconds, that does not break the stream.
 
@@ -72,15 +75,17 @@ class StreamState:
             raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_text(stamp_ns)}{cause}")
         if frame.shape != self.frame_shape:
             return RestartReason.FRAME_SIZE
+        if image.shape != self.image_shape:
+            return RestartReason.INFERENCE_SIZE
         if stamp_ns < self.last_stamp_ns:
             return RestartReason.STAMP_WENT_BACK
         return RestartReason.GAP if seconds(stamp_ns - self.last_stamp_ns) > max_gap_s else None
 
-    def note_frame(self, frame: np.ndarray, stamp_ns: int) -> None:
-        """The stream goes on with this frame, uint8 RGB ``[H, W, 3]``."""
+    def note_frame(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int) -> None:
+        """The stream goes on with this frame; arguments as in `break_before`."""
         if self.last_stamp_ns is not None:
             self.elapsed_s = seconds(stamp_ns - self.last_stamp_ns)
-        self.last_stamp_ns, self.frame_shape = stamp_ns, frame.shape
+        self.last_stamp_ns, self.frame_shape, self.image_shape = stamp_ns, frame.shape, image.shape
         self.frames_since_key += 1
 
     def note_key_frame(self, reference: Reference) -> None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mpvss_model.config import DEFAULT_MODEL, StreamConfig
-from mpvss_model.image import check_frame
+from mpvss_model.config import DEFAULT_MODEL, FRAME_SIZE, StreamConfig
+from mpvss_model.image import check_frame, resized
 from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.runtime.device import resolve_device
@@ -54,6 +54,7 @@ class VideoSegmentor:
         propagator: Carries their masks to other frames.
         config: Key-frame interval and limits.
         worker: Makes key frames in the background, one after the other; its own by default.
+        recommended_inference_size: What the configuration's ``inference_size`` of -1 stands for; 0 for the frame's own size.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class VideoSegmentor:
         propagator: Propagator,
         config: StreamConfig,
         worker: Executor | None = None,
+        recommended_inference_size: int = FRAME_SIZE,
     ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
+        self.recommended_inference_size = recommended_inference_size
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
         self._answered = RecentEvidence()
@@ -106,7 +109,12 @@ class VideoSegmentor:
         propagator = make_propagator(
             propagation, motion=loaded.motion, released_grid=loaded.released_grid, recommended=loaded.propagation
         )
-        return cls(segmentor=loaded.segmentor, propagator=propagator, config=config or StreamConfig())
+        return cls(
+            segmentor=loaded.segmentor,
+            propagator=propagator,
+            config=config or StreamConfig(),
+            recommended_inference_size=loaded.inference_size,
+        )
 
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
         """Another stream, of another camera, on the same model.
@@ -125,6 +133,7 @@ class VideoSegmentor:
             propagator=self.propagator.for_new_stream(),
             config=config or self.config,
             worker=self._worker,
+            recommended_inference_size=self.recommended_inference_size,
         )
 
     @property
@@ -142,13 +151,17 @@ class VideoSegmentor:
         """Names of the classes, by class index."""
         return self.segmentor.class_names
 
+    def inference_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which frames of some height and width are segmented; see `StreamConfig`."""
+        return self.config.inference_frame_size(frame_size, recommended=self.recommended_inference_size)
+
     @torch.inference_mode()
     def step(self, frame: np.ndarray, stamp_s: float | None = None, *, stamp_ns: int | None = None) -> Segmentation:
         """Label the next frame of the stream.
 
-        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new frame size start the stream anew. In ``async``
-        mode only the first frame of a stream waits for the segmentor. If the segmentor fails, frames are answered from the
-        last good key frame, `Segmentation.fault` says so, and a key frame is tried again later.
+        A stamp that goes back, a gap longer than ``max_key_age_s`` and a new size, of frames or of inference, start the stream
+        anew. In ``async`` mode only the first frame of a stream waits for the segmentor. If the segmentor fails, frames are
+        answered from the last good key frame, `Segmentation.fault` says so, and a key frame is tried again later.
 
         Args:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
@@ -163,9 +176,11 @@ class VideoSegmentor:
         """
         check_frame(frame)
         stamp_ns = checked_stamp_ns(stamp_s, stamp_ns)
-        state = self._continue_or_restart(frame, stamp_ns)
+        size: tuple[int, int] = frame.shape[:2]
+        image = resized(frame, self.inference_size(size))
+        state = self._continue_or_restart(frame, image, stamp_ns)
         self._adopt_finished_key_frame(state)
-        seen = SeenFrame(frame, stamp_ns, reference=state.reference, propagator=self.propagator)
+        seen = SeenFrame(image, stamp_ns, size=size, reference=state.reference, propagator=self.propagator)
         if (job := state.job) is not None:
             self._replace_waiting_frame(state, job, seen)
         elif (reason := key_frame_reason(state, seen, self._schedule)) is not None:
@@ -186,7 +201,13 @@ class VideoSegmentor:
         """
         # With this stream's propagator, which has costs of its own to pay.
         config = replace(self.config, max_interval_frames=2, min_interval_s=0.0)
-        stream = VideoSegmentor(segmentor=self.segmentor, propagator=self.propagator, config=config, worker=self._worker)
+        stream = VideoSegmentor(
+            segmentor=self.segmentor,
+            propagator=self.propagator,
+            config=config,
+            worker=self._worker,
+            recommended_inference_size=self.recommended_inference_size,
+        )
         frame = np.zeros((*size, 3), np.uint8)
         for i in range(WARM_UP_FRAMES_WITH_HISTORY if self.config.history_weight else WARM_UP_FRAMES):
             stream.step(frame, stamp_ns=i * WARM_UP_PERIOD_NS).change()
@@ -222,11 +243,11 @@ class VideoSegmentor:
         self._state = StreamState(restart_reason=reason)
         return self._state
 
-    def _continue_or_restart(self, frame: np.ndarray, stamp_ns: int) -> StreamState:
-        """The state that fits the frame: the current one, or an empty one where the stream breaks."""
-        reason = self._state.break_before(frame, stamp_ns, max_gap_s=self.config.max_key_age_s)
+    def _continue_or_restart(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int) -> StreamState:
+        """The state that fits the frame, of this image: the current one, or an empty one where the stream breaks."""
+        reason = self._state.break_before(frame, image, stamp_ns, max_gap_s=self.config.max_key_age_s)
         state = self._state if reason is None else self._restart(reason)
-        state.note_frame(frame, stamp_ns)
+        state.note_frame(frame, image, stamp_ns)
         return state
 
     def _adopt_finished_key_frame(self, state: StreamState) -> None:

@@ -128,9 +128,10 @@ def _parameter_of(setting: Setting) -> Parameter:
     )
     if setting.choices:
         return row
-    if setting.special is None:
+    if not setting.special:
         return replace(row, minimum=smallest, maximum=largest)
-    return replace(row, accepts=setting.allows, requirement=f"{setting.special} or in {smallest} .. {largest}")
+    special = ", ".join(map(str, setting.special))
+    return replace(row, accepts=setting.allows, requirement=f"{special} or in {smallest} .. {largest}")
 
 
 def _with_auto(row: Parameter) -> Parameter:

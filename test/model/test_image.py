@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mpvss_model import FrameError
-from mpvss_model.image import FramePadding, check_frame, motion_blurred, normalized
+from mpvss_model.image import FramePadding, check_frame, motion_blurred, normalized, resized
 
 
 @pytest.mark.parametrize("size", [(32, 64), (33, 64), (240, 320), (31, 1)])
@@ -54,3 +54,37 @@ def test_motion_blur_makes_a_point_a_streak(angle, rows, columns):
 def test_motion_blur_of_a_pixel_changes_nothing(length_px):
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     np.testing.assert_array_equal(motion_blurred(image, length_px, 1.0), image)
+
+
+def test_an_image_that_has_the_size_is_not_copied():
+    image = np.zeros((20, 30, 3), np.uint8)
+    assert resized(image, (20, 30)) is image
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ((1080, 1920), (240, 427)),
+        ((1080, 1920), (480, 853)),
+        ((480, 640), (240, 320)),
+        ((460, 620), (240, 323)),
+        ((1079, 1921), (240, 427)),
+        ((640, 360), (427, 240)),
+        ((48, 64), (96, 128)),
+    ],
+)
+def test_an_image_keeps_its_brightness_and_its_places_when_it_is_resized(before, after):
+    ramp = np.linspace(0, 255, before[1])[:, None].repeat(3, axis=1)
+    made = resized(np.broadcast_to(np.rint(ramp), (before[0], before[1], 3)).astype(np.uint8), after)
+    assert made.shape == (*after, 3)
+    expected = ((np.arange(after[1]) + 0.5) * before[1] / after[1] - 0.5) / (before[1] - 1) * 255
+    np.testing.assert_allclose(made[after[0] // 2, :, 1], expected.clip(0, 255), atol=1.6)
+
+
+def test_nothing_of_an_image_is_left_out_of_a_smaller_one():
+    """Lines one pixel wide darken it, wherever they are, about as much as they darken the image."""
+    for x in range(100, 116):
+        image = np.full((270, 480, 3), 255, np.uint8)
+        image[:, x] = 0
+        lost = 255.0 - resized(image, (60, 107))
+        assert lost.sum() == pytest.approx(60 * 3 * 255 * 107 / 480, rel=0.4)

@@ -1,10 +1,20 @@
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpvss_model import semantics
 from mpvss_model.image import FramePadding
-from mpvss_model.semantics import best_labels, best_scores, class_scores, confidence_map, label_map, relevant_queries
+from mpvss_model.semantics import (
+    best_labels,
+    best_scores,
+    class_probabilities,
+    class_scores,
+    confidence_map,
+    label_map,
+    relevant_queries,
+)
 
 PADDING = FramePadding(20, 30)
 
@@ -96,3 +106,46 @@ def smooth_masks(seed, padding, queries, smoothness):
     height, width = (side // 4 for side in padding.padded_size)
     coarse = torch.randn(1, queries, -(-height // smoothness) + 1, -(-width // smoothness) + 1, generator=generator) * 8
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")[0]
+
+
+@given(
+    seed=st.integers(0, 200), frame=st.tuples(st.integers(16, 120), st.integers(16, 120)),
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300)), smoothness=st.sampled_from([1, 4, 16]),
+)  # fmt: skip
+def test_labels_of_another_size_are_those_of_all_upsampled_masks(seed, frame, size, smoothness):
+    padding = FramePadding(*frame)
+    masks = smooth_masks(seed, padding, 9, smoothness)
+    classes = torch.randn(9, 6, generator=torch.Generator().manual_seed(seed)) * 4
+    labels = best_labels(masks, classes, padding, size)
+    assert labels.shape == size
+    np.testing.assert_array_equal(labels, label_map(class_scores(masks, classes, padding, size)))
+
+
+@pytest.mark.parametrize("numbers", [2**24, 5 * 432 * 7])
+def test_masks_are_upsampled_as_torch_does(numbers, monkeypatch):
+    """At once, or seven rows at a time."""
+    monkeypatch.setattr(semantics, "STRIP_NUMBERS", numbers)
+    padding = FramePadding(64, 96)
+    masks, classes = smooth_masks(3, padding, 5, 4), random_logits(3, queries=5)[1]
+    expected = torch.nn.functional.interpolate(masks[None], size=(288, 432), mode="bilinear")[0]
+    expected = torch.einsum("qc,qhw->chw", class_probabilities(classes), expected.sigmoid())
+    torch.testing.assert_close(class_scores(masks, classes, padding, (288, 432)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_masks_of_a_padded_frame_are_upsampled_to_the_place_they_had_in_it():
+    """Logits that rise evenly from left to right rise from the same value to the same value, whatever the number of pixels."""
+    padding = FramePadding(40, 75)
+    masks = torch.arange(24.0).expand(1, 16, 24) * 4 + 1.5  # the x coordinate of the middle of each value, in pixels
+    upsampled = class_scores(masks / 100, torch.tensor([[40.0, -40.0]]), padding, (80, 225))[0].logit() * 100
+    positions = (torch.arange(225) + 0.5) / 3 - 0.5
+    torch.testing.assert_close(upsampled[:, 6:], positions[6:].expand(80, -1), atol=1e-2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("border", [60, 101, 333])
+def test_a_border_between_two_halves_is_found_at_the_right_pixel_after_upsampling(border):
+    padding = FramePadding(30, 40)
+    signed_px = (torch.arange(16.0) + 0.5) * 4 * 9 - border  # of 40 pixels to 360
+    masks = torch.stack([-signed_px, signed_px])[:, None, :].expand(-1, 8, -1) / 10
+    classes = torch.tensor([[9.0, -9.0, -9.0], [-9.0, 9.0, -9.0]])
+    labels = best_labels(masks, classes, padding, (270, 360)).numpy()
+    assert (labels == (np.arange(360) >= border)).all()

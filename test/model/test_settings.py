@@ -17,7 +17,7 @@ class Camera:
     mode: str = setting("day", "When it sees", choices=("day", "night"), live=True)
     rows: int = setting(4, "Rows of pixels", details="Not more than ten.", unit="PIXELS", minimum=1, maximum=10)
     gain: float = setting(1.0, "Brightness", minimum=0.0, above=True)
-    bits: int = setting(0, "Bits; 0: unknown", minimum=8, maximum=16, special=0)
+    bits: int = setting(0, "Bits; 0: unknown", minimum=8, maximum=16, special=(0,))
 
     def __post_init__(self):
         check_settings(self)

@@ -19,6 +19,7 @@ CHANGED = {
     "max_interval_frames": 7,
     "max_interval_s": 1.5,
     "min_interval_s": 0.25,
+    "inference_size": 240,
     "motion_threshold": 0.03,
     "history_weight": 0.5,
     "max_key_age_s": 2.0,

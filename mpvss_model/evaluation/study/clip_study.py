@@ -63,8 +63,15 @@ class ClipStudy:
                 max_interval_frames=run.interval,
                 motion_threshold=run.motion_threshold,
                 history_weight=run.history_weight,
+                inference_size=self.config.inference_size,
             ),
+            recommended_inference_size=self.model.inference_size,
         )
+
+    def inference_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which frames of some height and width are segmented."""
+        config = StreamConfig(inference_size=self.config.inference_size)
+        return config.inference_frame_size(frame_size, recommended=self.model.inference_size)
 
     def cost(self, method: str, frame_size: tuple[int, int]) -> Cost | None:
         """Cost of a method for frames of some height and width; None where the segmentor's cost cannot be counted."""
@@ -72,7 +79,8 @@ class ClipStudy:
         # Methods that run no module, or the same one, cost the same.
         key = propagator.module, frame_size
         if key not in self._costs:
-            self._costs[key] = stream_cost(self.model.segmentor, propagator, frame_size=frame_size)
+            size = self.inference_size(frame_size)
+            self._costs[key] = stream_cost(self.model.segmentor, propagator, frame_size=size)
         return self._costs[key]
 
     def _propagator(self, method: str) -> Propagator:

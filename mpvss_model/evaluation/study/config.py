@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mpvss_model.config import MAX_HISTORY_WEIGHT, PER_FRAME
+from mpvss_model.config import AUTO_INFERENCE_SIZE, MAX_HISTORY_WEIGHT, PER_FRAME, StreamConfig
 from mpvss_model.errors import ConfigError
 
 __all__ = ["PER_FRAME", "Run", "StudyConfig"]
@@ -45,6 +45,7 @@ class StudyConfig:
         corruption_every_frames: Robustness is measured on every so many frames, since each takes a key frame per corruption.
         corruption_repeats: Corruptions that are random, the only random part of a study, are measured so many times.
         seed: Of the corruptions; the second repeat has the next one, and so on.
+        inference_size: See `StreamConfig`.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -56,6 +57,7 @@ class StudyConfig:
     corruption_every_frames: int = 5
     corruption_repeats: int = 1
     seed: int = 0
+    inference_size: int = AUTO_INFERENCE_SIZE
 
     def __post_init__(self) -> None:
         if not self.intervals or min(self.intervals) < 1 or list(self.intervals) != sorted(set(self.intervals)):
@@ -70,6 +72,7 @@ class StudyConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, got {self.seed!r}")
+        StreamConfig(inference_size=self.inference_size)  # checks it
 
     def runs(self, methods: tuple[str, ...], preferred: str) -> tuple[Run, ...]:
         """Per frame first, then each method at each interval, then those with a history, those by motion last.

@@ -65,7 +65,8 @@ def study_digest(model: LoadedModel, config: StudyConfig) -> bytes:
     segmentor = model.segmentor
     digest = hashlib.sha256(code_digest())
     digest.update(repr((asdict(config), segmentor.device.type, segmentor.dtype)).encode())
-    digest.update(repr((model.released_grid, model.propagation, model.motion and model.motion.config)).encode())
+    digest.update(repr((model.released_grid, model.propagation, model.inference_size)).encode())
+    digest.update(repr(model.motion and model.motion.config).encode())
     digest.update(segmentor.digest())
     if model.motion is not None:
         digest.update(content_digest(model.motion))

@@ -12,6 +12,8 @@ __all__ = ["SharedSegmentor"]
 class SharedSegmentor:
     """A `KeyFrameSegmentor` that segments each frame once, however many streams ask for it before the next frame.
 
+    Streams that resize the frame ask for images of their own, which look the same.
+
     Args:
         segmentor: Does the work.
     """
@@ -27,7 +29,10 @@ class SharedSegmentor:
 
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
         """Segment a uint8 RGB frame ``[H, W, 3]``, or answer with what the last call found if it was for the same frame."""
-        if self._frame is not frame or self._key_frame.stamp_s != stamp_s:
+        if self._key_frame is None or self._key_frame.stamp_s != stamp_s or not self._is_seen(frame):
             self._key_frame = self._segmentor.segment(frame, stamp_s)
             self._frame = frame
         return self._key_frame
+
+    def _is_seen(self, frame: np.ndarray) -> bool:
+        return self._frame is frame or np.array_equal(self._frame, frame)

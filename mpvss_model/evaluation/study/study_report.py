@@ -52,6 +52,7 @@ class SourceFigures:
         frames: Of all clips.
         labelled_frames: Those of them that have ground truth.
         frame_sizes: Height and width, in pixels.
+        inference_sizes: At which frames of these sizes were segmented.
         key_ms: Median time of a key frame, by `Run.way`.
         propagated_ms: Median time of a propagated frame, by `Run.way`.
         key_ms_deviation: Standard deviation of the times of key frames, by `Run.way`.
@@ -66,6 +67,7 @@ class SourceFigures:
     frames: int
     labelled_frames: int
     frame_sizes: list[list[int]]
+    inference_sizes: list[list[int]]
     key_ms: dict[str, float]
     propagated_ms: dict[str, float]
     key_ms_deviation: dict[str, float]

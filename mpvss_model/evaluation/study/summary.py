@@ -61,11 +61,13 @@ def source_summary(study: ClipStudy, results: Sequence[ClipResult], latency: Lat
         for name, repeats in zip((NO_CORRUPTION, *CORRUPTIONS), corrupted.swapaxes(0, 1), strict=True)
     }
     methods = (PER_FRAME, *study.methods)
+    frame_sizes = sorted({tuple(result.frame_size.tolist()) for result in results})
     return SourceFigures(
         clips=len(results),
         frames=frames,
         labelled_frames=sum(int(np.isfinite(result.agreement[0]).sum()) for result in results),
-        frame_sizes=[list(size) for size in sorted({tuple(result.frame_size.tolist()) for result in results})],
+        frame_sizes=[list(size) for size in frame_sizes],
+        inference_sizes=[list(study.inference_size(size)) for size in frame_sizes],
         key_ms=latency.key_ms,
         propagated_ms=latency.propagated_ms,
         key_ms_deviation=latency.key_ms_deviation,

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.propagation.registry import propagation_choices
-from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, PrecisionOption, ThreadsOption
+from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, InferenceSizeOption, PrecisionOption, ThreadsOption
 
 __all__ = ["benchmark"]
 
@@ -17,10 +18,13 @@ BENCHMARK_FRAMES = 10
 
 
 def benchmark(
-    preset: Annotated[str, typer.Option(help="r50, swin-t, default-320x240, default-640x480, or all.")] = "default-320x240",
+    preset: Annotated[
+        str, typer.Option(help="r50, swin-t, default-320x240, default-640x480, default-1920x1080, or all.")
+    ] = "default-320x240",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     propagation: Annotated[str, typer.Option(help=f"{', '.join(propagation_choices())}.")] = "auto",
+    inference_size: InferenceSizeOption = FRAME_SIZE,
     threads: ThreadsOption = 0,
     rounds: Annotated[int, typer.Option(help="How often each variant has its turn.", min=1)] = 3,
     compiled: Annotated[bool, typer.Option(help="Also transformers with torch.compile, which takes minutes.")] = True,
@@ -57,6 +61,7 @@ def benchmark(
                 device=device,
                 precision=precision,
                 propagation=propagation,
+                inference_size=inference_size,
                 rounds=rounds,
                 compiled=compiled,
                 on_round=lambda done, total, task=task: progress.update(task, completed=done, total=total),

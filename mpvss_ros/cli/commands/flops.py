@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from mpvss_model.config import FRAME_SIZE, StreamConfig
 from mpvss_model.propagation.registry import propagation_choices
-from mpvss_ros.cli.common.options import IntervalOption, JsonOption
+from mpvss_ros.cli.common.options import InferenceSizeOption, IntervalOption, JsonOption
 
 __all__ = ["flops"]
 
@@ -23,6 +24,7 @@ def flops(
         str | None, typer.Option(help="Published network: r50, r101, swin-t, swin-s, swin-b or swin-l.", show_default="r50")
     ] = None,
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT in pixels.")] = "853x480",
+    inference_size: InferenceSizeOption = FRAME_SIZE,
     interval: IntervalOption = 5,
     classes: Annotated[
         int | None, typer.Option(help="Of the published network: 124 for VSPW, 19 for Cityscapes.", show_default="124")
@@ -47,7 +49,7 @@ def flops(
         costs = list(track(all_paper_costs(), total=PAPER_TABLE_SIZE, console=console, transient=True, disable=json))
         print_json([cost.as_dict() for cost in costs]) if json else console.print(costs_table(costs))
         return
-    frame_size = parse_frame_size(size)
+    frame_size = StreamConfig(inference_size=inference_size).inference_frame_size(parse_frame_size(size))
     if model is not None:
         cost = loaded_cost(model, propagation=propagation, frame_size=frame_size, interval=interval)
     else:

@@ -8,8 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mpvss_model.config import DecodingConfig
-from mpvss_ros.cli.common.options import DeviceOption, ModelOption, SplitOption, TopicOption, with_settings
+from mpvss_model.config import AUTO_INFERENCE_SIZE, DecodingConfig
+from mpvss_ros.cli.common.options import (
+    DeviceOption,
+    InferenceSizeOption,
+    ModelOption,
+    SplitOption,
+    TopicOption,
+    with_settings,
+)
 
 __all__ = ["study"]
 
@@ -30,6 +37,7 @@ def study(
     topic: TopicOption = None,
     split: SplitOption = None,
     device: DeviceOption = "auto",
+    inference_size: InferenceSizeOption = AUTO_INFERENCE_SIZE,
     workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="Of random corruptions, for mean and standard deviation.", min=1)] = 1,
@@ -56,7 +64,7 @@ def study(
         device=device,
         threads=threads,
         workers=workers,
-        config=StudyConfig(corruption_repeats=repeats, seed=seed),
+        config=StudyConfig(corruption_repeats=repeats, seed=seed, inference_size=inference_size),
         command=shlex.join(["mpvss", *sys.argv[1:]]),
         overwrite=overwrite,
         console=new_console(),

@@ -10,11 +10,13 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from mpvss_model.config import StreamConfig
 from mpvss_model.settings import Setting, is_table, settings_of
 
 __all__ = [
     "SAMPLE_BAG",
     "DeviceOption",
+    "InferenceSizeOption",
     "IntervalOption",
     "JsonOption",
     "ModelOption",
@@ -113,3 +115,9 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(dict.fromkeys(int(number) for number in str(text).split(",")))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number, nor several separated by commas") from None
+
+
+# For commands that take no other setting of a stream.
+InferenceSizeOption = Annotated[
+    int, next(_option(row, is_listed=False) for row in settings_of(StreamConfig) if row.name == "inference_size")
+]

@@ -223,7 +223,7 @@ def benchmark_table(report: BenchmarkReport) -> Table:
     table = Table(
         title=(
             f"{report.preset}, {width}x{height}, {report.device}, {report.threads} threads, {report.precision}, "
-            f"{report.propagation}"
+            f"{report.propagation}" + f", inference size {report.inference_size}" * (report.inference_size > 0)
         ),
         caption=(
             f"{report.relevant_queries[0]} of {report.relevant_queries[1]} queries matter; this machine multiplies matrices "

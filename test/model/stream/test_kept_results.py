@@ -121,7 +121,7 @@ def test_a_result_can_be_copied():
 
 def test_scores_that_cannot_be_packed_stay_as_they_are():
     segments = Segments(torch.zeros(2, 4, 4), torch.zeros(3, 2), FramePadding(16, 16))
-    evidence = Evidence(segments=segments, change=partial(Change.none, (32, 32)), thumbnails=None)
+    evidence = Evidence(segments=segments, size=(16, 16), change=partial(Change.none, (32, 32)), thumbnails=None)
     evidence.pack()
     with pytest.raises(RuntimeError):
         evidence.best_scores()

@@ -76,6 +76,22 @@ def test_propagation_saves_computation(small_bag):
     assert costs["copy"] < 0.5 * costs["per-frame"]
 
 
+def test_frames_are_segmented_at_the_size_asked_for_and_compared_at_their_own(small_bag):
+    config = StreamConfig(max_interval_frames=3, inference_size=64)
+    clips = open_labelled_source(small_bag)
+    small, per_frame = (
+        evaluate_clips(clips, source="", model="rooms-lite", propagation=name, config=config)
+        for name in ("tracked", "per-frame")
+    )
+    assert small.settings == {"max_interval_frames": 3, "inference_size": 64} and per_frame.key_frames == FRAMES
+    for report in (small, per_frame):
+        assert report.labelled_frames == FRAMES and report.iou_per_class["floor"] > 0.5
+        assert "frames of 160 x 120 pixels were segmented at 85 x 64" in report.notes
+    own_size = evaluate_source(small_bag, model="rooms-lite", propagation="tracked", interval=3)
+    assert small.gflops_per_frame < 0.5 * own_size.gflops_per_frame
+    assert not any("were segmented at" in note for note in own_size.notes)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """One clip of the folder layout with three classes."""

@@ -39,6 +39,8 @@ WRONG = [
     ("max_interval_s", float("inf"), "3600.0"),
     ("min_interval_s", -1.0, "0.0"),
     ("min_interval_s", 10.0, "at most"),
+    ("inference_size", 31, "-1, 0 or in 32 .. 4320"),
+    ("inference_size", 240.5, "a whole number"),
     ("motion_threshold", 1.01, "1.0"),
     ("motion_threshold", "0.5", "a number"),
     ("history_weight", -0.5, "10.0"),

@@ -7,7 +7,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 
-from mpvss_ros.messages.conversions import image_message, stamp_ns
+from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_ros.messages.conversions import image_message, labels_from_message, rgb_from_message, stamp_ns
 from mpvss_ros.node.outputs import time_message
 
 KEY_FRAME = "/mpvss/key_frame"
@@ -55,6 +56,24 @@ def test_a_break_in_the_stream_starts_it_anew(start_node, peer, messages, key_fr
     peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == str(len(messages)))
     values = peer.diagnostics()["segmentation: key frames"]
     assert (values["last_reason"], values["restarts_by_reason"]) == (last_reason, restarts)
+
+
+def test_the_size_of_inference_changes_live_and_labels_are_those_of_the_model_alone(start_node, peer, tiny_checkpoint):
+    peer.listen(TimeReference, KEY_FRAME)
+    start_node(max_interval_frames=100, inference_size=32)
+    camera = peer.connect(Image, "/camera/image_raw")
+    answers = peer.send(camera, [image(100.0), image(100.1)])
+    assert peer.set_parameters(inference_size=0).successful
+    answers += peer.send(camera, [image(100.2), image(100.3)])
+    stream = VideoSegmentor.from_pretrained(tiny_checkpoint, device="cpu")
+    for i, answer in enumerate(answers):
+        stream.config = StreamConfig(max_interval_frames=100, inference_size=32 if i < 2 else 0)
+        expected = stream.step(rgb_from_message(image(100.0 + i / 10)), stamp_ns=stamp_ns(answer))
+        np.testing.assert_array_equal(labels_from_message(answer), expected.labels)
+    peer.spin_until(lambda: len(peer.received[KEY_FRAME]) == 4)
+    assert [reference.source for reference in peer.received[KEY_FRAME]] == ["key", "propagated"] * 2
+    peer.spin_until_diagnostics(lambda d: d["segmentation: output"]["published"] == "4")
+    assert peer.diagnostics()["segmentation: key frames"]["restarts_by_reason"] == "inference size changed: 1"
 
 
 @pytest.mark.parametrize(

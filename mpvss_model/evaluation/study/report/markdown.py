@@ -95,11 +95,17 @@ def _machine(report: StudyReport) -> str:
 
 
 def _size(source: SourceReport) -> str:
-    sizes = ", ".join(f"{width} x {height}" for height, width in source.figures.frame_sizes)
+    figures, notes = source.figures, tuple(source.notes)
+    sizes = _sizes(figures.frame_sizes)
+    if figures.inference_sizes != figures.frame_sizes:
+        notes = (f"Segmented at {_sizes(figures.inference_sizes)}", *notes)
     clips = f"{source.figures.clips} clip{'s' * (source.figures.clips > 1)}"
     frames = f"{source.figures.frames} frames of {sizes} pixels, {source.figures.labelled_frames} labelled"
-    notes = "".join(f" {note}." for note in source.notes)
-    return f"`{source.location}`: {clips}, {frames}.{notes}"
+    return f"`{source.location}`: {clips}, {frames}.{''.join(f' {note}.' for note in notes)}"
+
+
+def _sizes(sizes: Iterable[Sequence[int]]) -> str:
+    return ", ".join(f"{width} x {height}" for height, width in sizes)
 
 
 def _grid_table(source: SourceReport) -> str:

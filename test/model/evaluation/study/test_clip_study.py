@@ -258,3 +258,28 @@ def test_a_history_of_no_weight_is_refused(weight):
 def test_intervals_that_make_no_grid_are_refused(intervals):
     with pytest.raises(ConfigError, match="intervals must be increasing"):
         StudyConfig(intervals=intervals)
+
+
+def test_frames_are_resized_for_all_ways_and_segmented_once(tiny_checkpoint, small_clips, clips):
+    """Small clips, enlarged; the labels that are compared with have the clips' size."""
+    model = load_model(tiny_checkpoint, device=torch.device("cpu"))
+    config = StudyConfig(intervals=(2,), motion_thresholds=(), corruption_every_frames=1000, inference_size=64)
+    study = ClipStudy(model=model, config=config)
+    segment, seen = model.segmentor.segment, []
+    model.segmentor.segment = lambda frame, stamp_s: seen.append(frame.shape) or segment(frame, stamp_s)
+    clip = replace(clips[0], frames=[clips[0].frames[i] for i in range(4)])
+    found = study.measure(clip)
+    # One frame, the first, is segmented again for each corruption.
+    assert seen == [(64, 96, 3)] * (4 + 1 + len(CORRUPTIONS))
+    labelled = [frame.read_label() for frame in clip.frames]
+    assert (found.confusion.sum(axis=(1, 2)) == sum(label.size for label in labelled)).all()
+    figures = source_summary(study, [found], measure_latency(study, clip.frames, pairs=1))
+    assert (figures.frame_sizes, figures.inference_sizes) == ([[32, 48]], [[64, 96]])
+    at_own_size = ClipStudy(model=model, config=replace(config, inference_size=0))
+    assert figures.grid[0].gflops_per_frame > 2 * at_own_size.cost(PER_FRAME, (32, 48)).key_frame_gflops
+    assert study.digest != at_own_size.digest
+
+
+def test_a_study_of_an_impossible_size_is_refused():
+    with pytest.raises(ConfigError, match="inference_size must be -1, 0 or a whole number of at least 32 .*, got 5"):
+        StudyConfig(inference_size=5)
