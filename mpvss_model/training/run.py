@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mpvss_model.checkpoints.starting_model import (
     save_model,
     set_losses,
 )
-from mpvss_model.data import ClipSet, open_clips
+from mpvss_model.data import ClipSet, in_classes_of, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.segmentor.shipped_models import model_location
@@ -29,7 +30,7 @@ from mpvss_model.training.registry import STAGES
 from mpvss_model.training.reporting import CLASS_PREFIX, data_summary, new_console
 from mpvss_model.training.run_folder import RunFolder
 from mpvss_model.training.stages import Stage
-from mpvss_model.training.trainer import Trainer, new_accelerator
+from mpvss_model.training.trainer import Trainer, Validate, new_accelerator
 
 __all__ = ["train", "train_from_yaml"]
 
@@ -78,8 +79,9 @@ def train(
 
     Args:
         config: The recipe.
-        training: Clips to train on, with class names.
-        validation: Clips to validate on, if any.
+        training: Clips to train on, with class names: those of the starting model in any order, unless it gets a new class
+            head.
+        validation: Clips to validate on, if any, with the same classes.
         out_dir: The model is written here when training is done. Its folder ``training`` holds checkpoints, TensorBoard logs
             and the configuration; ``best`` is the model that was best on the validation clips. Each checkpoint is a model
             directory, too.
@@ -99,7 +101,11 @@ def train(
     folder = RunFolder(Path(out_dir))
     class_names = _class_names(training, validation)
     torch.manual_seed(config.seed)
-    stage = _stage(config, class_names, training)
+    start = _start(config.model, class_names)
+    training = _in_classes_of(start, training, config.model.start)
+    if validation is not None:
+        validation = _in_classes_of(start, validation, config.model.start)
+    stage = _stage(config, start)
     dataset = stage.dataset(training, config)
     accelerator = new_accelerator(config, folder.path)
     if accelerator.is_main_process:
@@ -139,11 +145,29 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
     return training.class_names
 
 
-def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:
-    start = _start(config.model, class_names)
-    if config.model.replace_classes:
+def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
+    if not config.start:
+        return new_start(
+            backbone=config.backbone,
+            class_names=class_names,
+            settings=config.settings,
+            backbone_weights=config.backbone_weights,
+        )
+    start = load_start(model_location(config.start))
+    if config.replace_classes:
         replace_classes(start.network, class_names)
-    clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
+    return start
+
+
+def _in_classes_of(start: StartingModel, clips: ClipSet, name: str) -> ClipSet:
+    """Clips with labels that are a starting model's class indices."""
+    try:
+        return in_classes_of(clips, tuple(start.network.config.id2label.values()), name)
+    except DataError as error:
+        raise DataError(f"{error}; or set model.replace_classes: true for a new class head with the data's classes") from None
+
+
+def _stage(config: TrainingConfig, start: StartingModel) -> Stage:
     if config.stage not in IMITATION_STAGES:  # those have losses of their own
         mask2former_losses = asdict(config.loss)
         del mask2former_losses["flow_weight"]
@@ -151,43 +175,33 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     return STAGES[config.stage].from_config(config, start)
 
 
-def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
-    if config.start:
-        return load_start(model_location(config.start))
-    return new_start(
-        backbone=config.backbone,
-        class_names=class_names,
-        settings=config.settings,
-        backbone_weights=config.backbone_weights,
-    )
-
-
-def _validation(
-    config: TrainingConfig, clips: ClipSet | None, accelerator: Accelerator
-) -> Callable[[Stage], dict[str, float]]:
+def _validation(config: TrainingConfig, clips: ClipSet | None, accelerator: Accelerator) -> Validate:
     """A function that measures a stage on the validation clips, which the processes divide among themselves."""
     if clips is None:
-        return lambda stage: {}
+        return lambda stage, is_interrupted: {}
     chosen = np.linspace(0, len(clips.clips) - 1, config.validation_clips or len(clips.clips)).round().astype(int)
     chosen = [clips.clips[i] for i in np.unique(chosen)]
 
     def summed(values: np.ndarray) -> np.ndarray:
         return accelerator.reduce(torch.from_numpy(values).to(accelerator.device), "sum").cpu().numpy()
 
-    def measured(segmentor: VideoSegmentor) -> ClipEvaluation:
+    def measured(segmentor: VideoSegmentor, is_interrupted: Callable[[], bool]) -> ClipEvaluation:
         evaluation = ClipEvaluation(segmentor)
-        evaluation.run(chosen[accelerator.process_index :: accelerator.num_processes])
+        for clip in chosen[accelerator.process_index :: accelerator.num_processes]:
+            evaluation.add_video(takewhile(lambda _: not is_interrupted(), clip.frames))
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
         for consistency in evaluation.consistency.values():
             consistency.accuracy_sum, consistency.windows = summed(np.array([consistency.accuracy_sum, consistency.windows]))
         return evaluation
 
-    def validate(stage: Stage) -> dict[str, float]:
-        evaluation = measured(stage.video_segmentor(config.key_frame_interval))
+    def validate(stage: Stage, is_interrupted: Callable[[], bool]) -> dict[str, float] | None:
+        evaluation = measured(stage.video_segmentor(config.key_frame_interval), is_interrupted)
         classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
         metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
         for rival, segmentor in stage.rivals(config.key_frame_interval).items():
-            metrics[f"{rival}/miou"] = measured(segmentor).confusion.miou
+            metrics[f"{rival}/miou"] = measured(segmentor, is_interrupted).confusion.miou
+        if summed(np.array([is_interrupted()], np.int64))[0]:
+            return None
         stage.heed(metrics)
         return metrics
 
