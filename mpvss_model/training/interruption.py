@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 from mpvss_model.errors import MPVSSError
 
-__all__ = ["StopSignals", "TrainingInterrupted"]
+__all__ = ["SIGNALS", "StopSignals", "TrainingInterrupted"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
 from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.interruption import SIGNALS, StopSignals, TrainingInterrupted
 from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder
@@ -175,7 +175,7 @@ class Trainer:
             batch_size=items // config.accumulation_steps,
             sampler=range(first_step * items, config.steps * items),
             num_workers=config.workers,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_prepare_worker,
             pin_memory=self._accelerator.device.type == "cuda",
         )
         try:
@@ -351,9 +351,14 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
     return warmup * (1 - min(step, config.steps) / config.steps) ** config.poly_power
 
 
-def _use_one_thread(worker: int) -> None:
-    """In a loading process: there is one for each core already."""
+def _prepare_worker(worker: int) -> None:
+    """A loading process uses one thread, since there is one for each core already, and leaves signals to the training process.
+
+    Ctrl-C and ``timeout`` send them to all processes; without its workers, training could not finish its step.
+    """
     cv2.setNumThreads(0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _seed(*numbers: int) -> int:

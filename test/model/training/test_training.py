@@ -292,6 +292,14 @@ def test_signal_stops_a_run_with_a_checkpoint_that_it_goes_on_from(shapes_clips,
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_loading_processes_too_stops_a_run_with_a_checkpoint(shapes_clips, tiny_checkpoint, tmp_path, number):
+    config = recipe(model={"start": tiny_checkpoint}, steps=100, workers=1)
+    with pytest.raises(TrainingInterrupted, match=rf"stopped by {number.name} at step \d+ of 100"):
+        train(config, InterruptedClips(shapes_clips, number).clips, None, tmp_path)
+    assert list(tmp_path.glob("training/checkpoint-*"))
+
+
 @pytest.fixture(scope="module")
 def validated_run(shapes_clips, tiny_checkpoint, tmp_path_factory) -> tuple[TrainingConfig, Path, dict[str, float]]:
     config = recipe(model={"start": tiny_checkpoint}, steps=4, validation_interval=2, learning_rate=1e-3)
@@ -324,7 +332,7 @@ def test_finished_validation_is_not_repeated_by_a_run_that_goes_on(shapes_clips,
 
 
 class InterruptedClips:
-    """Clips whose n-th frame to be read comes with a signal to this process.
+    """Clips whose n-th frame to be read comes with a signal to this process, and to the one that it loads frames for, if any.
 
     The sixth one is read before the second step of two samples ends.
     """
@@ -332,6 +340,7 @@ class InterruptedClips:
     def __init__(self, clips: ClipSet, number: signal.Signals, frame: int = 6) -> None:
         self.handler = signal.getsignal(number)
         self.reads = 0
+        self._process = os.getpid()
         self._number = number
         self._frame = frame
         frames = [dataclasses.replace(frame, read_image=self._interrupting(frame)) for frame in clips.clips[0].frames]
@@ -341,7 +350,8 @@ class InterruptedClips:
         def read():
             self.reads += 1
             if self.reads == self._frame:
-                os.kill(os.getpid(), self._number)
+                for process in {self._process, os.getpid()}:
+                    os.kill(process, self._number)
             return frame.read_image()
 
         return read
