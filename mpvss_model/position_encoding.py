@@ -18,10 +18,11 @@ def sine_position_encoding(height: int, width: int, *, like: torch.Tensor) -> to
     ``d``, dtype and device are those of ``like``, ``[..., d]``.
     """
     channels = like.shape[-1] // 2
-    wavelengths = TEMPERATURE ** (torch.arange(0, channels, 2, device=like.device) / channels)
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    wavelengths = TEMPERATURE ** (torch.arange(0, channels, 2, dtype=dtype, device=like.device) / channels)
 
     def encode(size: int) -> torch.Tensor:
-        positions = torch.arange(1, size + 1, device=like.device) / (size + EPSILON) * (2 * math.pi)
+        positions = torch.arange(1, size + 1, dtype=dtype, device=like.device) / (size + EPSILON) * (2 * math.pi)
         angles = positions[:, None] / wavelengths
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # [size, channels]
 

@@ -15,7 +15,7 @@ from mpvss_model.motion.pixel_flow import PixelFlowHead
 from mpvss_model.motion.segment_flow import SegmentFlowHead
 from mpvss_model.warp import backward_warp
 
-__all__ = ["Motion", "MotionModule", "propagate_masks"]
+__all__ = ["Motion", "MotionModule", "flow_of_masks", "propagate_masks"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,17 @@ def propagate_masks(mask_logits: torch.Tensor, flow_px: torch.Tensor, *, release
             f"flow_px must have half the resolution of mask_logits and one field per query or frame, got "
             f"{tuple(flow_px.shape)} for mask_logits of {tuple(mask_logits.shape)}"
         )
+    flow = flow_of_masks(flow_px, height, width)
+    warped = backward_warp(mask_logits.reshape(len(flow), -1, height, width), flow, released_grid=released_grid)
+    return warped.view(mask_logits.shape)
+
+
+def flow_of_masks(flow_px: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Flow fields at half the resolution of masks, ``[B, Q, 2, H/2, W/2]`` or ``[B, 2, H/2, W/2]``, at theirs.
+
+    Both are in pixels of their own grid. The result is ``[B * Q, 2, H, W]``, or ``[B, 2, H, W]``.
+    """
     # Upsampling is many times faster with all fields as channels of one image, side by side in memory.
     channels = flow_px.flatten(1, -3).contiguous(memory_format=torch.channels_last)
     finer = F.interpolate(channels, size=(height, width), mode="bilinear", align_corners=False)
-    flow = 2 * finer.unflatten(1, (-1, 2)).flatten(0, 1)  # [fields, 2, H, W]
-    warped = backward_warp(mask_logits.reshape(len(flow), -1, height, width), flow, released_grid=released_grid)
-    return warped.view(mask_logits.shape)
+    return 2 * finer.unflatten(1, (-1, 2)).flatten(0, 1)

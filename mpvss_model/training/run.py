@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from mpvss_model.training.samples.datasets import ClipDataset
 from mpvss_model.training.samples.mixture import MixedDataset
 from mpvss_model.training.samples.style import RandomStyle
 from mpvss_model.training.stages import Stage
-from mpvss_model.training.trainer import Trainer, new_accelerator
+from mpvss_model.training.trainer import Trainer, Validate, new_accelerator
 
 __all__ = ["train", "train_from_yaml"]
 
@@ -82,8 +83,9 @@ def train(
 
     Args:
         config: The recipe.
-        training: Clips to train on, with class names.
-        validation: Clips to validate on, if any.
+        training: Clips to train on, with class names: those of the starting model in any order, unless it gets a new class
+            head.
+        validation: Clips to validate on, if any, with the same classes.
         out_dir: The model is written here when training is done. Its folder ``training`` holds checkpoints, TensorBoard logs
             and the configuration; ``best`` is the model that was best on the validation clips. Each checkpoint is a model
             directory, too.
@@ -104,7 +106,12 @@ def train(
     class_names = _class_names(training, validation)
     mixed = [_MixedClips.opened(source, class_names) for source in config.data.mixed_with]
     torch.manual_seed(config.seed)
-    stage = _stage(config, class_names, training)
+    start = _start(config.model, class_names)
+    training = _in_classes_of(start, training, config.model.start)
+    if validation is not None:
+        validation = _in_classes_of(start, validation, config.model.start)
+    mixed = [_MixedClips.opened(source, training) for source in config.data.mixed_with]
+    stage = _stage(config, start)
     dataset = _dataset(stage, training, mixed, config)
     accelerator = new_accelerator(config, folder.path)
     if accelerator.is_main_process:
@@ -143,12 +150,12 @@ class _MixedClips:
     source: MixedDataConfig
 
     @classmethod
-    def opened(cls, source: MixedDataConfig, class_names: tuple[str, ...]) -> _MixedClips:
+    def opened(cls, source: MixedDataConfig, main: ClipSet) -> _MixedClips:
         """With labels in the order of the main data's classes."""
 
         def part(split: str) -> ClipSet:
             clips = open_clips(source.root, layout=source.layout, split=split or None)
-            return in_classes_of(clips, class_names, "the main data")
+            return in_classes_of(clips, main.class_names, main.name)
 
         return cls(part(source.train_split), part(source.validation_split) if source.validation_split else None, source)
 
@@ -176,11 +183,30 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
     return training.class_names
 
 
-def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet) -> Stage:
-    start = _start(config.model, class_names)
-    if config.model.replace_classes:
+def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
+    if not config.start:
+        return new_start(
+            backbone=config.backbone,
+            class_names=class_names,
+            settings=config.settings,
+            backbone_weights=config.backbone_weights,
+            others_from=config.others_from and model_location(config.others_from),
+        )
+    start = load_start(model_location(config.start))
+    if config.replace_classes:
         replace_classes(start.network, class_names)
-    clips.check_classes(tuple(start.network.config.id2label.values()), config.model.start)
+    return start
+
+
+def _in_classes_of(start: StartingModel, clips: ClipSet, name: str) -> ClipSet:
+    """Clips with labels that are a starting model's class indices."""
+    try:
+        return in_classes_of(clips, tuple(start.network.config.id2label.values()), name)
+    except DataError as error:
+        raise DataError(f"{error}; or set model.replace_classes: true for a new class head with the data's classes") from None
+
+
+def _stage(config: TrainingConfig, start: StartingModel) -> Stage:
     if config.stage not in IMITATION_STAGES:  # those have losses of their own
         mask2former_losses = asdict(config.loss)
         del mask2former_losses["flow_weight"]
@@ -188,21 +214,7 @@ def _stage(config: TrainingConfig, class_names: tuple[str, ...], clips: ClipSet)
     return STAGES[config.stage].from_config(config, start)
 
 
-def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
-    if config.start:
-        return load_start(model_location(config.start))
-    return new_start(
-        backbone=config.backbone,
-        class_names=class_names,
-        settings=config.settings,
-        backbone_weights=config.backbone_weights,
-        others_from=config.others_from and model_location(config.others_from),
-    )
-
-
-def _validation(
-    config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Accelerator
-) -> Callable[[Stage], dict[str, float]]:
+def _validation(config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Accelerator) -> Validate:
     """A function that measures a stage on validation clips, which the processes divide among themselves.
 
     Args:
@@ -211,31 +223,34 @@ def _validation(
         accelerator: Of the run.
     """
     if not sets:
-        return lambda stage: {}
+        return lambda stage, is_interrupted: {}
 
     def summed(values: np.ndarray) -> np.ndarray:
         return accelerator.reduce(torch.from_numpy(values).to(accelerator.device), "sum").cpu().numpy()
 
-    def measured(segmentor: VideoSegmentor, clips: ClipSet) -> ClipEvaluation:
+    def measured(segmentor: VideoSegmentor, clips: ClipSet, is_interrupted: Callable[[], bool]) -> ClipEvaluation:
         chosen = np.linspace(0, len(clips.clips) - 1, config.validation_clips or len(clips.clips)).round().astype(int)
         chosen = [clips.clips[i] for i in np.unique(chosen)]
         evaluation = ClipEvaluation(segmentor)
-        evaluation.run(chosen[accelerator.process_index :: accelerator.num_processes])
+        for clip in chosen[accelerator.process_index :: accelerator.num_processes]:
+            evaluation.add_video(takewhile(lambda _: not is_interrupted(), clip.frames))
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
         for consistency in evaluation.consistency.values():
             consistency.accuracy_sum, consistency.windows = summed(np.array([consistency.accuracy_sum, consistency.windows]))
         return evaluation
 
-    def validate(stage: Stage) -> dict[str, float]:
+    def validate(stage: Stage, is_interrupted: Callable[[], bool]) -> dict[str, float] | None:
         clips, *others = sets
-        evaluation = measured(stage.video_segmentor(config.key_frame_interval), clips)
+        evaluation = measured(stage.video_segmentor(config.key_frame_interval), clips, is_interrupted)
         classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
         metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
         for rival, segmentor in stage.rivals(config.key_frame_interval).items():
-            metrics[f"{rival}/miou"] = measured(segmentor, clips).confusion.miou
+            metrics[f"{rival}/miou"] = measured(segmentor, clips, is_interrupted).confusion.miou
         for other in others:
             segmentor = stage.video_segmentor(config.key_frame_interval)
-            metrics[f"{other.name}/miou"] = measured(segmentor, other).confusion.miou
+            metrics[f"{other.name}/miou"] = measured(segmentor, other, is_interrupted).confusion.miou
+        if summed(np.array([is_interrupted()], np.int64))[0]:
+            return None
         stage.heed(metrics)
         return metrics
 

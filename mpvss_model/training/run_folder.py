@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,12 @@ class Progress:
     Attributes:
         step: Optimizer steps taken.
         minutes: That they took, validations and earlier parts of the run included.
+        is_validated: Whether the validation that is due after the last of them, if one is, is done.
     """
 
     step: int = 0
     minutes: float = 0.0
+    is_validated: bool = False
 
 
 class RunFolder:
@@ -127,6 +129,12 @@ class RunFolder:
         partial.rename(self.path / f"{CHECKPOINT_PREFIX}{progress.step:08d}")
         for checkpoint in older:
             shutil.rmtree(checkpoint)
+
+    def note_validation(self, step: int) -> None:
+        """Say in the newest checkpoint, if it is that of ``step``, that a run that goes on from it need not validate again."""
+        progress = self.progress()
+        if self.checkpoints() and progress.step == step:
+            _write_json(self.checkpoints()[-1] / STATE_DIR / PROGRESS_FILE, asdict(replace(progress, is_validated=True)))
 
     def best_metrics(self) -> Mapping[str, float]:
         """What the best model so far was validated with, and its ``step``; empty if there is none."""

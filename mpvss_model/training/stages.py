@@ -17,7 +17,7 @@ from mpvss_model.checkpoints.starting_model import StartingModel, load_start, wi
 from mpvss_model.config import StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
-from mpvss_model.motion.module import propagate_masks
+from mpvss_model.motion.module import flow_of_masks
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
@@ -295,7 +295,8 @@ class MotionStage(Stage):
 
     def _warped(self, mask_logits: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[B, Q, L, h, w]`` of all layers, each query's by the flow that they share, ``[B, Q, 2, h/2, w/2]``."""
-        warped = propagate_masks(mask_logits.flatten(0, 1), flow.flatten(0, 1), released_grid=self.model.config.released_grid)
+        flow = flow_of_masks(flow, *mask_logits.shape[-2:])
+        warped = backward_warp(mask_logits.flatten(0, 1), flow, released_grid=self.model.config.released_grid)
         return warped.view_as(mask_logits)
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:

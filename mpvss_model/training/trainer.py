@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
-from mpvss_model.runtime.interruption import StopSignals
+from mpvss_model.runtime.interruption import SIGNALS, StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.averaging import WeightAverage
 from mpvss_model.training.interruption import TrainingInterrupted
@@ -33,13 +34,16 @@ from mpvss_model.training.samples.datasets import ClipDataset, Sample
 from mpvss_model.training.samples.mixture import MixedDataset
 from mpvss_model.training.stages import parameter_groups
 
-__all__ = ["Trainer", "learning_rate_factor", "new_accelerator"]
+__all__ = ["Trainer", "Validate", "learning_rate_factor", "new_accelerator"]
 
 # By which models are compared.
 BEST_METRIC = "miou"
 
 Losses = dict[str, torch.Tensor]
 Metrics = dict[str, float]
+# Of a stage; asked before each frame whether to stop. Returns metrics by name, none without validation data, or None if any
+# process was to stop.
+Validate = Callable[[nn.Module, Callable[[], bool]], Metrics | None]
 
 
 class Trainer:
@@ -51,7 +55,7 @@ class Trainer:
     Args:
         stage: Module that turns a batch into losses, by name.
         dataset: Endless samples, indexed by their number.
-        validate: Called now and then, in every process, with the stage; returns metrics by name, none without validation data.
+        validate: Called now and then, in every process.
         save_model: Writes a stage's model into a folder.
         config: The recipe.
         accelerator: As `new_accelerator` makes it.
@@ -67,7 +71,7 @@ class Trainer:
         *,
         stage: nn.Module,
         dataset: ClipDataset | MixedDataset,
-        validate: Callable[[nn.Module], Metrics],
+        validate: Validate,
         save_model: Callable[[nn.Module, Path], None],
         config: TrainingConfig,
         accelerator: Accelerator,
@@ -119,22 +123,23 @@ class Trainer:
         config = self._config
         done = self._restore()
         self._clock = _Clock(done.minutes)
-        self._saved_step = done.step
+        self._saved_step = done.step if self._folder.checkpoints() else None
         self._accelerator.init_trackers("logs", init_kwargs={"tensorboard": {"purge_step": done.step + 1}})
         reporter = Reporter(self._console, title=config.stage, total=config.steps, done=done.step)
         with reporter, StopSignals() as signals:
-            if done.step == 0:
-                self._measure(0, reporter)
-            metrics = self._train(done.step, reporter, signals)
+            metrics = self._train(done, reporter, signals)
         self._accelerator.end_training()
         return metrics
 
-    def _train(self, first_step: int, reporter: Reporter, signals: StopSignals) -> Metrics | None:
+    def _train(self, done: Progress, reporter: Reporter, signals: StopSignals) -> Metrics | None:
         config = self._config
         metrics: Metrics = {}
+        first_step = done.step
         if 0 < first_step < config.steps and self._is_over():
             self._say_over(first_step, reporter)
             return None
+        if self._is_validation_due(first_step) and not done.is_validated:
+            metrics = self._measure(first_step, reporter, signals)
         recent: list[Losses] = []
         for step, losses in self._steps(first_step):
             recent.append(losses)
@@ -144,18 +149,17 @@ class Trainer:
                 recent = []
                 is_over = not is_last and self._is_over()
             interrupted = self._agreed(signals.received or 0)
-            if is_last or is_over or interrupted or self._is_checkpoint_due(step):
-                self._save(step)
             if interrupted:
-                self._accelerator.end_training()
-                raise TrainingInterrupted(self._interruption(step, interrupted), interrupted)
+                self._stop(step, interrupted)
+            if is_last or is_over or self._is_checkpoint_due(step):
+                self._save(step)
             if is_over:
                 self._say_over(step, reporter)
                 return None
-            if step % config.validation_interval == 0 or is_last:
-                metrics = self._measure(step, reporter)
+            if self._is_validation_due(step):
+                metrics = self._measure(step, reporter, signals)
             reporter.advance(step)
-        return metrics or self._validate(self.result)
+        return metrics or self._validated(first_step, signals)
 
     def _steps(self, first_step: int) -> Iterator[tuple[int, Losses]]:
         """Take the remaining steps; yields each step's number, counted from 1, and the losses of its last backward pass."""
@@ -185,7 +189,7 @@ class Trainer:
             batch_size=items // config.accumulation_steps,
             sampler=range(first_step * items, config.steps * items),
             num_workers=config.workers,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_prepare_worker,
             pin_memory=self._accelerator.device.type == "cuda",
         )
         try:
@@ -219,10 +223,17 @@ class Trainer:
             "goes on there"
         )
 
-    def _interruption(self, step: int, number: int) -> str:
-        return (
-            f"stopped by {signal.Signals(number).name} at step {step} of {self._config.steps}, with a checkpoint in "
-            f"{self._folder.path}: the same command goes on from there"
+    def _is_validation_due(self, step: int) -> bool:
+        return step % self._config.validation_interval == 0 or step == self._config.steps
+
+    def _stop(self, step: int, signal_number: int) -> NoReturn:
+        """Leave a checkpoint because of a signal."""
+        self._save(step)
+        self._accelerator.end_training()
+        raise TrainingInterrupted(
+            f"stopped by {signal.Signals(signal_number).name} at step {step} of {self._config.steps}, with a checkpoint in "
+            f"{self._folder.path}: the same command goes on from there",
+            signal_number,
         )
 
     def _log(self, step: int, recent: list[Losses], reporter: Reporter) -> None:
@@ -238,15 +249,24 @@ class Trainer:
         self._accelerator.log({**entries, "learning_rate": learning_rate, "steps_per_s": steps_per_s}, step)
         reporter.losses(step, means, learning_rate=learning_rate, steps_per_s=steps_per_s)
 
-    def _measure(self, step: int, reporter: Reporter) -> Metrics:
+    def _measure(self, step: int, reporter: Reporter, signals: StopSignals) -> Metrics:
         """Validate, tell the metrics that the validation clips can tell, and keep the model if it is the best so far."""
         with self._clock.paused_rate():
-            metrics = self._validate(self.result)
+            metrics = self._validated(step, signals)
         known = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._accelerator.log({f"validation/{name}": value for name, value in known.items()}, step)
         reporter.validation(step, metrics)
         if self._accelerator.is_main_process and step and BEST_METRIC in known:
             self._keep_if_best(step, known)
+        if self._accelerator.is_main_process:
+            self._folder.note_validation(step)
+        return metrics
+
+    def _validated(self, step: int, signals: StopSignals) -> Metrics:
+        """The metrics of the model after a step; a signal ends the validation at once, not after what may be minutes."""
+        metrics = self._validate(self.result, lambda: signals.received is not None)
+        if metrics is None:
+            self._stop(step, self._agreed(signals.received or 0))
         return metrics
 
     def _keep_if_best(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -346,9 +366,14 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
     return warmup * (1 - min(step, config.steps) / config.steps) ** config.poly_power
 
 
-def _use_one_thread(worker: int) -> None:
-    """In a loading process: there is one for each core already."""
+def _prepare_worker(worker: int) -> None:
+    """A loading process uses one thread, since there is one for each core already, and leaves signals to the training process.
+
+    Ctrl-C and ``timeout`` send them to all processes; without its workers, training could not finish its step.
+    """
     cv2.setNumThreads(0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _seed(*numbers: int) -> int:

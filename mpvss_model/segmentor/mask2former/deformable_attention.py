@@ -22,9 +22,17 @@ class SamplingGrid:
         num_heads: Of the attention.
         num_points: That each head reads in each level.
         device: Where the attention runs.
+        dtype: Of positions; half precision is too coarse for them.
     """
 
-    def __init__(self, sizes: tuple[tuple[int, int], ...], num_heads: int, num_points: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        sizes: tuple[tuple[int, int], ...],
+        num_heads: int,
+        num_points: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.sizes = sizes
         self.num_heads = num_heads
         starts, self.num_rows = [], 0
@@ -33,8 +41,8 @@ class SamplingGrid:
             self.num_rows += (height + 2) * (width + 2)
         # A position on the far border has a right and a lower neighbour beyond it, which count for nothing.
         self.num_rows += sizes[-1][1] + 3
-        extent = torch.tensor([[w for _, w in sizes], [h for h, _ in sizes]], dtype=torch.float32, device=device)
-        centres = torch.cat([_relative_centres(*size, device) for size in sizes])  # [S, 2] in 0..1
+        extent = torch.tensor([[w for _, w in sizes], [h for h, _ in sizes]], dtype=dtype, device=device)
+        centres = torch.cat([_relative_centres(*size, extent) for size in sizes])  # [S, 2] in 0..1
 
         # Operations on tensors that broadcast along their last dimensions run several times slower: so all are spelled out.
         def per_sample(values: torch.Tensor) -> torch.Tensor:
@@ -46,7 +54,7 @@ class SamplingGrid:
         row_step = ((extent[0] + 2) * num_heads)[None, :, None]
         self.row_step = per_sample(row_step)
         heads = torch.arange(num_heads, device=device)[:, None, None]
-        self.start = per_sample(torch.tensor(starts, device=device)[None, :, None] * num_heads + heads).float()
+        self.start = per_sample(torch.tensor(starts, device=device)[None, :, None] * num_heads + heads).to(dtype)
         down = row_step.expand(1, len(sizes), num_points).flatten().to(torch.int32)
         self.corners = torch.stack([down * 0, down * 0 + num_heads, down, down + num_heads])  # [4, L * points]
 
@@ -121,8 +129,9 @@ class DeformableAttention(nn.Module):
         return self.output_proj(summed.view(values.shape))
 
 
-def _relative_centres(height: int, width: int, device: torch.device) -> torch.Tensor:
+def _relative_centres(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     """Pixel centres, x then y, in 0..1: ``[height * width, 2]``."""
-    ys = (torch.arange(height, device=device) + 0.5) / height
-    xs = (torch.arange(width, device=device) + 0.5) / width
+    kind = {"dtype": like.dtype, "device": like.device}
+    ys = (torch.arange(height, **kind) + 0.5) / height
+    xs = (torch.arange(width, **kind) + 0.5) / width
     return torch.stack(torch.meshgrid(ys, xs, indexing="ij")[::-1], dim=-1).flatten(0, 1)

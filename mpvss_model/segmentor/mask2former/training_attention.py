@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from torch import nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mpvss_model.runtime.precision import at_least_float32
 from mpvss_model.segmentor.mask2former.deformable_attention import SamplingGrid
 from mpvss_model.segmentor.mask2former.training_convolutions import TrainedLinear
 
@@ -47,9 +48,9 @@ class TrainedDeformableAttention(nn.Module):
         # One product for all that a query decides: x offsets, y offsets, attention.
         weight = torch.cat([offsets.weight[0::2], offsets.weight[1::2], logits.weight])
         bias = torch.cat([offsets.bias[0::2], offsets.bias[1::2], logits.bias])
-        decided = F.linear(queries, weight, bias).float().unflatten(2, (3, -1))
-        weights = decided[:, :, 2].unflatten(2, (self.num_heads, -1)).softmax(dim=-1)
-        read = _SampledSum.apply(self.value_proj(values).float(), decided[:, :, :2], weights, grid)
+        decided = at_least_float32(F.linear(queries, weight, bias)).unflatten(2, (3, -1))
+        attention = decided[:, :, 2].unflatten(2, (self.num_heads, -1))
+        read = _SampledSum.apply(at_least_float32(self.value_proj(values)), decided[:, :, :2], attention, grid)
         return self.output_proj(read)
 
 
@@ -70,12 +71,13 @@ class _Samples(NamedTuple):
 
 
 class _SampledSum(torch.autograd.Function):
-    """Sums of values at sampled positions, weighted by attention."""
+    """Sums of values at sampled positions, weighted by the softmax of attention ``[B, S, heads, samples]``."""
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, values: torch.Tensor, offsets_px: torch.Tensor, weights: torch.Tensor, grid: SamplingGrid
+        ctx: FunctionCtx, values: torch.Tensor, offsets_px: torch.Tensor, attention: torch.Tensor, grid: SamplingGrid
     ) -> torch.Tensor:
+        weights = _softmax(attention)
         samples = _samples(offsets_px, weights, grid)
         rows = _table(values, grid)
         ctx.save_for_backward(rows, weights, *samples)
@@ -88,10 +90,18 @@ class _SampledSum(torch.autograd.Function):
     def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, weights, *saved = ctx.saved_tensors
         samples = _Samples(*saved)
-        bags = gradient.float().reshape(len(samples.indices), -1)
+        bags = at_least_float32(gradient).reshape(len(samples.indices), -1)
         to_values = _from_table(_scattered(samples, bags, len(rows)), gradient.shape, ctx.grid)
         to_offsets, to_weights = _position_gradients(_products(samples.indices, rows, bags), samples, weights)
-        return to_values, to_offsets, to_weights, None
+        to_weights.mul_(weights)
+        to_attention = to_weights.addcmul_(weights, to_weights.sum(-1, keepdim=True), value=-1)
+        return to_values, to_offsets, to_attention, None
+
+
+def _softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Along the last dimension: torch takes four times as long where that has but few numbers."""
+    weights = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return weights.div_(weights.sum(-1, keepdim=True))
 
 
 def _samples(offsets_px: torch.Tensor, weights: torch.Tensor, grid: SamplingGrid) -> _Samples:
@@ -108,8 +118,11 @@ def _samples(offsets_px: torch.Tensor, weights: torch.Tensor, grid: SamplingGrid
     images = torch.arange(len(first), dtype=torch.int32, device=first.device) * (grid.num_rows * grid.num_heads)
     indices = first.add_(images[:, None, None, None]).unsqueeze(3) + grid.corners
     right, below = fractions.unbind(2)
-    lower, upper = weights * below, weights * (1 - below)
-    shares = torch.stack([upper * (1 - right), upper * right, lower * (1 - right), lower * right], dim=3)
+    shares = weights.new_empty(indices.shape)
+    lower = weights * below
+    for side, (left_share, right_share) in ((weights - lower, (0, 1)), (lower, (2, 3))):
+        at_right = torch.mul(side, right, out=shares[:, :, :, right_share])
+        torch.sub(side, at_right, out=shares[:, :, :, left_share])
     bags = weights.shape[:3].numel(), -1
     return _Samples(indices.view(bags), shares.view(bags), fractions, is_inside.unflatten(3, weights.shape[2:]))
 

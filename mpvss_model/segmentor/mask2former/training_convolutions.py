@@ -111,6 +111,7 @@ class _Geometry(NamedTuple):
 POINTWISE = _Geometry((1, 1), (0, 0), (1, 1), 1)
 # By the names that torch.ops.mkldnn has for them, with their arguments.
 ACTIVATIONS = {"": ("none", []), "relu": ("relu", []), "relu6": ("hardtanh", [0.0, 6.0])}
+FLOAT64_ACTIVATIONS = {"": nn.Identity(), "relu": F.relu, "relu6": F.relu6}
 
 
 class _Convolution(torch.autograd.Function):
@@ -208,8 +209,11 @@ def _convolved(
 ) -> torch.Tensor:
     """A convolution and perhaps an activation, in one pass over memory."""
     stride, padding, dilation, groups, (top, left), size = geometry
-    after = ACTIVATIONS[activation]
-    y = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *after, "")
+    if x.dtype == torch.float64:  # which oneDNN does not have
+        y = FLOAT64_ACTIVATIONS[activation](F.conv2d(x, weight, bias, stride, padding, dilation, groups))
+    else:
+        after = ACTIVATIONS[activation]
+        y = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *after, "")
     if size is None:
         return y
     return y[..., top : top + size[0], left : left + size[1]].contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model.position_encoding import sine_position_encoding
+from mpvss_model.runtime.precision import at_least_float32
 from mpvss_model.segmentor.mask2former.deformable_attention import SamplingGrid
 from mpvss_model.segmentor.mask2former.training_attention import TrainedDeformableAttention
 from mpvss_model.segmentor.mask2former.training_convolutions import TrainedLinear, prepare_trained_convolutions
@@ -80,11 +81,10 @@ class TrainedMask2Former:
             pixel_values: float32.
             only_heads: Whether gradients are for the class and mask heads alone.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not only_heads):
+        heads_learn = torch.is_grad_enabled()
+        with torch.set_grad_enabled(heads_learn and not only_heads):
             maps, mask_features = self._pixel_decoder(self.feature_maps(pixel_values))
-            queries, masks = self._decoder.layer_results(maps, mask_features)
-        if only_heads:
-            masks = [self._decoder.masks(layer, mask_features) for layer in queries]
+            queries, masks = self._decoder.layer_results(maps, mask_features, heads_learn=heads_learn)
         return Predictions(masks, [self._decoder.classes(layer) for layer in queries], queries[-1])
 
 
@@ -123,8 +123,9 @@ class _PixelDecoder:
     def _grid(self, sizes: tuple[tuple[int, int], ...], like: torch.Tensor) -> tuple[SamplingGrid, list[torch.Tensor]]:
         if sizes not in self._kept:
             attention = self._attentions[0]
-            grid = SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device)
-            _keep(self._kept, sizes, (grid, [sine_position_encoding(*size, like=like.float()) for size in sizes]))
+            like = at_least_float32(like)
+            grid = SamplingGrid(sizes, attention.num_heads, attention.num_points, like.device, like.dtype)
+            _keep(self._kept, sizes, (grid, [sine_position_encoding(*size, like=like) for size in sizes]))
         return self._kept[sizes]
 
 
@@ -147,9 +148,12 @@ class _MaskDecoder:
         return self._class_predictor(queries)
 
     def layer_results(
-        self, maps: list[torch.Tensor], mask_features: torch.Tensor
+        self, maps: list[torch.Tensor], mask_features: torch.Tensor, *, heads_learn: bool
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Normed queries ``[B, Q, d]``, and their masks, before the first layer and after each."""
+        """Normed queries ``[B, Q, d]``, and their masks, before the first layer and after each.
+
+        With ``heads_learn``, masks have gradients for the mask head even where nothing else has.
+        """
         module = self._module
         values, keys = [], []
         for feature, project, embed in zip(maps, module.input_projections, module.level_embed.weight, strict=True):
@@ -157,19 +161,20 @@ class _MaskDecoder:
             keys.append(values[-1] + self._encoding(tuple(feature.shape[-2:]), values[-1]))
         x = module.queries_features.weight.expand(len(mask_features), -1, -1)
         embed, norm = module.queries_embedder.weight, module.decoder.layernorm
-        queries = [norm(x)]
-        masks = [self.masks(queries[-1], mask_features)]
-        for i, layer in enumerate(module.decoder.layers):
-            level = i % len(maps)
-            visible = _visible(masks[-1], maps[level].shape[-2:])
-            x = _decoder_layer(layer, x, embed, keys[level], values[level], visible)
+        queries, masks = [], []
+        for i in range(len(module.decoder.layers) + 1):
             queries.append(norm(x))
-            masks.append(self.masks(queries[-1], mask_features))
+            with torch.set_grad_enabled(heads_learn):
+                masks.append(self.masks(queries[-1], mask_features))
+            if i < len(module.decoder.layers):
+                level = i % len(maps)
+                visible = _visible(masks[-1], maps[level].shape[-2:])
+                x = _decoder_layer(module.decoder.layers[i], x, embed, keys[level], values[level], visible)
         return queries, masks
 
     def _encoding(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
         if size not in self._encodings:
-            _keep(self._encodings, size, sine_position_encoding(*size, like=like.float()), limit=3 * KEPT_SIZES)
+            _keep(self._encodings, size, sine_position_encoding(*size, like=at_least_float32(like)), limit=3 * KEPT_SIZES)
         return self._encodings[size]
 
 

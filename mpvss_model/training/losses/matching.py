@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
+from mpvss_model.runtime.precision import at_least_float32
 from mpvss_model.training.losses.points import labels_at, logits_at
 from mpvss_model.training.recipe.config import LossConfig
 
@@ -45,9 +46,12 @@ def matched(
         there are not enough queries.
     """
     points = torch.rand(len(labels), config.train_num_points, 2, device=labels.device)
+    points = points.to(at_least_float32(mask_logits[0]).dtype)
     targets = _targets_at(labels, points, present.shape[1])
     layers = zip(mask_logits, class_logits, strict=True)
-    costs = torch.stack([_costs(masks.float(), classes.float(), points, targets, config) for masks, classes in layers])
+    costs = torch.stack(
+        [_costs(at_least_float32(masks), at_least_float32(classes), points, targets, config) for masks, classes in layers]
+    )
     worst = torch.finfo(torch.float32).max
     costs = costs.nan_to_num(nan=worst, posinf=worst, neginf=worst)  # a diverging network must not end in scipy
     costs = costs.masked_fill(~present[:, None], torch.inf).cpu().numpy()  # [L, B, Q, C]
@@ -58,7 +62,9 @@ def matched(
 def _targets_at(labels: torch.Tensor, points: torch.Tensor, num_classes: int) -> torch.Tensor:
     """The binary masks of all classes at points ``[B, P, 2]``: ``[B, P, C]``."""
     around, weights = labels_at(labels, torch.arange(len(labels), device=labels.device), points)
-    targets = torch.zeros(*points.shape[:2], num_classes + 1, device=labels.device)  # the last one collects unlabeled pixels
+    targets = torch.zeros(
+        *points.shape[:2], num_classes + 1, dtype=points.dtype, device=labels.device
+    )  # the last one collects unlabeled pixels
     for corner, weight in zip(around.long().clamp_(max=num_classes), weights, strict=True):
         targets.scatter_add_(2, corner[..., None], weight[..., None])
     return targets[..., :num_classes]

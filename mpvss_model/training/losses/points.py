@@ -15,7 +15,7 @@ __all__ = ["labels_at", "logits_at", "uncertain_points"]
 
 
 def logits_at(mask_logits: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Float32 mask logits ``[N, C, h, w]`` at points ``[N, P, 2]`` -> ``[N, C, P]``."""
+    """Mask logits ``[N, C, h, w]`` at points ``[N, P, 2]`` -> ``[N, C, P]``."""
     return F.grid_sample(mask_logits, 2 * points[:, None] - 1, align_corners=False)[:, :, 0]
 
 
@@ -48,7 +48,7 @@ def uncertain_points(
     """Random points, most of them where masks are undecided (Mask2Former, section 3.3).
 
     Args:
-        mask_logits: float32 ``[N, 1, h, w]``.
+        mask_logits: ``[N, 1, h, w]``, float32 or float64.
         count: Points ``P`` for each mask.
         oversample_ratio: So many times ``P`` points are drawn, ...
         importance_sample_ratio: ... and of them the most uncertain make up this part of ``P``. The rest is drawn anew.
@@ -56,13 +56,17 @@ def uncertain_points(
     Returns:
         ``[N, P, 2]``.
     """
-    device = mask_logits.device
-    candidates = torch.rand(len(mask_logits), int(count * oversample_ratio), 2, device=device)
+    candidates = _random_points(mask_logits, int(count * oversample_ratio))
     certainty = logits_at(mask_logits, candidates)[:, 0].abs()
     num_uncertain = int(count * importance_sample_ratio)
     chosen = certainty.topk(num_uncertain, dim=1, largest=False, sorted=False).indices
     uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    return torch.cat([uncertain, torch.rand(len(mask_logits), count - num_uncertain, 2, device=device)], dim=1)
+    return torch.cat([uncertain, _random_points(mask_logits, count - num_uncertain)], dim=1)
+
+
+def _random_points(mask_logits: torch.Tensor, count: int) -> torch.Tensor:
+    """For each mask, ``[N, count, 2]``."""
+    return torch.rand(len(mask_logits), count, 2, device=mask_logits.device).to(mask_logits.dtype)
 
 
 class _Neighbour(NamedTuple):

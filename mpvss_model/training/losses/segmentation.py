@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import distributed
 
+from mpvss_model.runtime.precision import at_least_float32
 from mpvss_model.training.losses.matching import matched, present_classes
 from mpvss_model.training.losses.points import labels_at, logits_at, uncertain_points
 from mpvss_model.training.recipe.config import LossConfig
@@ -40,7 +41,7 @@ def segmentation_losses(
     with torch.autocast(labels.device.type, enabled=False):
         present = present_classes(labels, class_logits[-1].shape[2] - 1)
         pairs = matched(mask_logits, class_logits, labels, present, config)
-        cross_entropy = config.class_weight * _class_losses(torch.stack(list(class_logits)).float(), pairs, config)
+        cross_entropy = config.class_weight * _class_losses(at_least_float32(torch.stack(list(class_logits))), pairs, config)
         mask, dice = _mask_losses(mask_logits, labels, pairs, config) / _mean_over_processes(present.sum()).clamp(min=1)
         mask, dice = config.mask_weight * mask, config.dice_weight * dice
         earlier_layers = (cross_entropy + mask + dice)[:-1].sum()
@@ -63,7 +64,8 @@ def _mask_losses(
 ) -> torch.Tensor:
     """Sums of binary cross entropy and dice loss over the pairs of each layer, ``[2, L]``."""
     chosen = zip(mask_logits, pairs[..., 0], pairs[..., 1], strict=True)
-    masks = torch.cat([layer[images, queries] for layer, images, queries in chosen]).float()[:, None]  # [L * M, 1, h, w]
+    masks = torch.cat([layer[images, queries] for layer, images, queries in chosen])
+    masks = at_least_float32(masks)[:, None]  # [L * M, 1, h, w]
     images, _, classes = pairs.flatten(0, 1).unbind(1)
     with torch.no_grad():
         points = uncertain_points(

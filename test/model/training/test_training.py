@@ -57,7 +57,7 @@ def shapes_root(tmp_path_factory) -> Path:
         for folder, pixels in (("images", cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), ("labels", label)):
             (root / "clip" / folder).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / "clip" / folder / f"{i}.png"), pixels)
-    (root / "classes.txt").write_text("background\nbox\nball\n")
+    (root / "classes.txt").write_text("background\nrobot\nwall\n")
     return root
 
 
@@ -134,7 +134,7 @@ def test_segmentor_stage_learns_a_clip_by_heart(overfit_segmentor, shapes_clips)
     out, metrics = overfit_segmentor
     assert metrics["miou"] > 0.9
     segmentor = VideoSegmentor.from_pretrained(str(out), device="cpu", config=StreamConfig(max_interval_frames=1))
-    assert segmentor.class_names == ("background", "box", "ball")
+    assert segmentor.class_names == ("background", "robot", "wall")
     evaluation = ClipEvaluation(segmentor)
     evaluation.run(shapes_clips.clips)
     assert evaluation.confusion.miou == pytest.approx(metrics["miou"], abs=1e-3)
@@ -258,11 +258,11 @@ def test_checkpoints_are_models_and_the_best_one_by_validation_is_kept(shapes_cl
     config = recipe(model={"start": tiny_checkpoint}, steps=6, validation_interval=1, log_interval=2, learning_rate=1e-3)
     train(config, shapes_clips, shapes_clips, tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("training on") and "12 of 12 frames labelled, 3 classes (background, box, ball)" in lines[0]
+    assert lines[0].startswith("training on") and "12 of 12 frames labelled, 3 classes (background, robot, wall)" in lines[0]
     assert lines[1].startswith("validating on")
     measured = [float(re.search(r"miou ([\d.]+)", line)[1]) for line in lines if " miou " in line]
     assert len(measured) == 7  # before the first step, too
-    assert any(re.match(r"  IoU: background [\d.]+, box [\d.]+, ball [\d.]+", line) for line in lines)
+    assert any(re.match(r"  IoU: background [\d.]+, robot [\d.]+, wall [\d.]+", line) for line in lines)
     losses = [line for line in lines if "steps/s" in line]
     assert [line.split(":")[0] for line in losses] == ["step 2/6", "step 4/6", "step 6/6"]
     assert all(re.search(r"loss [\d.]+ \(cross_entropy [\d.]+, .*learning rate .* left$", line) for line in losses)
@@ -292,21 +292,66 @@ def test_signal_stops_a_run_with_a_checkpoint_that_it_goes_on_from(shapes_clips,
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
-class InterruptedClips:
-    """Clips whose sixth frame to be read comes with a signal to this process: before the second step of two samples ends."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_loading_processes_too_stops_a_run_with_a_checkpoint(shapes_clips, tiny_checkpoint, tmp_path, number):
+    config = recipe(model={"start": tiny_checkpoint}, steps=100, workers=1)
+    with pytest.raises(TrainingInterrupted, match=rf"stopped by {number.name} at step \d+ of 100"):
+        train(config, InterruptedClips(shapes_clips, number).clips, None, tmp_path)
+    assert list(tmp_path.glob("training/checkpoint-*"))
 
-    def __init__(self, clips: ClipSet, number: signal.Signals) -> None:
+
+@pytest.fixture(scope="module")
+def validated_run(shapes_clips, tiny_checkpoint, tmp_path_factory) -> tuple[TrainingConfig, Path, dict[str, float]]:
+    config = recipe(model={"start": tiny_checkpoint}, steps=4, validation_interval=2, learning_rate=1e-3)
+    out = tmp_path_factory.mktemp("validated")
+    return config, out, train(config, shapes_clips, shapes_clips, out)
+
+
+@pytest.mark.parametrize("validation", [0, 1, 2], ids=["before the first step", "in between", "after the last step"])
+def test_signal_ends_a_validation_at_once_and_the_run_goes_on_with_it(shapes_clips, validated_run, tmp_path, validation):
+    config, whole, expected_metrics = validated_run
+    frame = NUM_FRAMES * validation + 3
+    interrupting = InterruptedClips(shapes_clips, signal.SIGTERM, frame)
+    with pytest.raises(TrainingInterrupted, match=rf"stopped by SIGTERM at step {2 * validation} of 4.* goes on from there"):
+        train(config, shapes_clips, interrupting.clips, tmp_path)
+    assert interrupting.reads == frame
+    assert not (tmp_path / "config.json").exists()
+    assert train(config, shapes_clips, shapes_clips, tmp_path) == pytest.approx(expected_metrics, nan_ok=True)
+    weights, expected = (load_file(out / "model.safetensors") for out in (tmp_path, whole))
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    best, expected = (json.loads((out / "best" / "validation.json").read_text()) for out in (tmp_path, whole))
+    assert best == expected
+
+
+def test_finished_validation_is_not_repeated_by_a_run_that_goes_on(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint}, steps=2, validation_interval=2)
+    train(config, shapes_clips, shapes_clips, tmp_path)
+    counting = InterruptedClips(shapes_clips, signal.SIGINT, frame=0)
+    train(dataclasses.replace(config, steps=4), shapes_clips, counting.clips, tmp_path)
+    assert counting.reads == NUM_FRAMES  # after the last step only
+
+
+class InterruptedClips:
+    """Clips whose n-th frame to be read comes with a signal to this process, and to the one that it loads frames for, if any.
+
+    The sixth one is read before the second step of two samples ends.
+    """
+
+    def __init__(self, clips: ClipSet, number: signal.Signals, frame: int = 6) -> None:
         self.handler = signal.getsignal(number)
+        self.reads = 0
+        self._process = os.getpid()
         self._number = number
-        self._reads = 0
+        self._frame = frame
         frames = [dataclasses.replace(frame, read_image=self._interrupting(frame)) for frame in clips.clips[0].frames]
         self.clips = dataclasses.replace(clips, clips=(dataclasses.replace(clips.clips[0], frames=frames),))
 
     def _interrupting(self, frame):
         def read():
-            self._reads += 1
-            if self._reads == 6:
-                os.kill(os.getpid(), self._number)
+            self.reads += 1
+            if self.reads == self._frame:
+                for process in {self._process, os.getpid()}:
+                    os.kill(process, self._number)
             return frame.read_image()
 
         return read
@@ -315,7 +360,7 @@ class InterruptedClips:
 def test_shipped_model_is_started_from_by_its_name(shapes_clips, tmp_path):
     config = recipe(model={"start": "rooms-lite", "replace_classes": True}, steps=1)
     train(config, shapes_clips, None, tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "background", "1": "box", "2": "ball"}
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "background", "1": "robot", "2": "wall"}
 
 
 def test_output_directory_with_other_things_in_it_is_left_alone(shapes_clips, tiny_checkpoint, tmp_path):
@@ -374,6 +419,11 @@ def _raise_data_error():
     [
         ({"class_names": None}, DataError, "does not say which classes it has; a plain folder needs a classes.txt"),
         ({"class_names": ("a", "b")}, DataError, r"has 2 classes \(a, b\) but model '.*' has 3 \(background, robot, wall\)"),
+        (
+            {"class_names": ("background", "car", "wall")},
+            DataError,
+            r"\(background, car, wall\) and \(background, robot, wall\).*; or set model.replace_classes: true",
+        ),
         ({"clips": ()}, DataError, "has nothing to train on: none of its 0 clips has a labelled frame"),
     ],
 )
@@ -383,6 +433,21 @@ def test_data_that_cannot_be_trained_on_is_refused_before_training(
     with pytest.raises(error, match=message):
         train(recipe(model={"start": tiny_checkpoint}), dataclasses.replace(shapes_clips, **changes), None, tmp_path)
     assert not list(tmp_path.glob("training/checkpoint*"))
+
+
+def test_classes_in_another_order_are_trained_and_validated_as_the_models(shapes_clips, tiny_checkpoint, tmp_path):
+    config = recipe(model={"start": tiny_checkpoint}, steps=2)
+    expected = train(config, shapes_clips, shapes_clips, tmp_path / "same")
+    new_index = np.array([2, 0, 1], np.uint8)  # of background, robot, wall
+    frames = [
+        dataclasses.replace(frame, read_label=lambda read=frame.read_label: new_index[read()])
+        for frame in shapes_clips.clips[0].frames
+    ]
+    clips = (dataclasses.replace(shapes_clips.clips[0], frames=frames),)
+    reordered = dataclasses.replace(shapes_clips, class_names=("robot", "wall", "background"), clips=clips)
+    assert train(config, reordered, reordered, tmp_path / "reordered") == pytest.approx(expected, nan_ok=True)
+    weights, same = (load_file(tmp_path / out / "model.safetensors") for out in ("reordered", "same"))
+    assert all(torch.equal(weights[name], value) for name, value in same.items())
 
 
 def test_validation_data_with_other_classes_or_without_labels_is_refused(shapes_clips, tiny_checkpoint, tmp_path):
