@@ -104,7 +104,6 @@ def train(
     """
     folder = RunFolder(Path(out_dir))
     class_names = _class_names(training, validation)
-    mixed = [_MixedClips.opened(source, class_names) for source in config.data.mixed_with]
     torch.manual_seed(config.seed)
     start = _start(config.model, class_names)
     training = _in_classes_of(start, training, config.model.start)
