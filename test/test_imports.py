@@ -25,6 +25,7 @@ ROWS = (
     ("mpvss_model.checkpoints",),
     ("mpvss_model.data",),
     ("mpvss_model.evaluation",),
+    ("mpvss_model.labelling",),
     ("mpvss_model.training",),
     ("mpvss_ros.process",),
     ("mpvss_ros.messages",),

@@ -71,6 +71,7 @@ class FileFrames(Sequence[Frame]):
             stamp_ns=nanoseconds(index / self._rate_hz),
             read_image=partial(self._read_image, self._images[index]),
             read_label=None if label is None else partial(self._read_label, label),
+            image_file=self._images[index],
         )
 
     def _read_image(self, path: Path) -> np.ndarray:

@@ -1,56 +1,13 @@
-"""SIGINT and SIGTERM as a wish that training can fulfil when it is safe to."""
+"""A training run that a signal stopped."""
 
-from __future__ import annotations
+from mpvss_model.runtime.interruption import Interrupted
 
-import signal
-import threading
-from types import FrameType, TracebackType
-
-from mpvss_model.errors import MPVSSError
-
-__all__ = ["StopSignals", "TrainingInterrupted"]
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["TrainingInterrupted"]
 
 
-class TrainingInterrupted(MPVSSError):
+class TrainingInterrupted(Interrupted):
     """Training was stopped by a signal and left a checkpoint.
 
     Attributes:
         signal_number: 2 for SIGINT, 15 for SIGTERM.
     """
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.signal_number = signal_number
-
-
-class StopSignals:
-    """Remembers the first SIGINT or SIGTERM; a second one does what it always did.
-
-    A context manager. Outside the main thread, where Python handles no signals, it never hears of one.
-
-    Attributes:
-        received: The signal's number, or None so far.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._previous: dict[int, object] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._remember) for number in SIGNALS}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._restore()
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}

@@ -22,9 +22,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
+from mpvss_model.runtime.interruption import StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.averaging import WeightAverage
-from mpvss_model.training.interruption import StopSignals, TrainingInterrupted
+from mpvss_model.training.interruption import TrainingInterrupted
 from mpvss_model.training.recipe.config import TrainingConfig
 from mpvss_model.training.reporting import Reporter
 from mpvss_model.training.run_folder import STATE_DIR, Progress, RunFolder

@@ -9,6 +9,7 @@ from pathlib import Path
 from mpvss_model import ConfigError
 from mpvss_model.config import DecodingConfig
 from mpvss_model.data import Clip, ClipSet, Frame, open_clips
+from mpvss_model.data.plain_images import holds_images, open_images
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.study.source import Source
 from mpvss_ros.bags.bag import Bag
@@ -49,7 +50,7 @@ def open_labelled_source(
     """The clips of a source; a bag is a single clip of `BagFrames`, whose labels have no names.
 
     Args:
-        path: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`.
+        path: A rosbag2 recording, a folder in one of the layouts of `mpvss_model.data`, or one that holds images itself.
         split: Which part of a data set.
         topic: Of a bag's camera, if it has several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
@@ -57,12 +58,14 @@ def open_labelled_source(
     Raises:
         DataError: If the source is missing or broken.
     """
+    if not is_bag(path) and split is None and holds_images(path):
+        return open_images(path, decoding=decoding)
     if not is_bag(path):
         return open_clips(path, split=split, decoding=decoding)
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
         frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig())
-    return ClipSet(str(path), None, (Clip(path.name, frames),))
+    return ClipSet(str(path), None, (Clip(path.resolve().name, frames),))
 
 
 def open_sources(

@@ -14,6 +14,7 @@ with name_missing_packages("mpvss"):
     from mpvss_ros.cli.commands.evaluate import evaluate
     from mpvss_ros.cli.commands.flops import flops
     from mpvss_ros.cli.commands.import_video import import_video
+    from mpvss_ros.cli.commands.label import label
     from mpvss_ros.cli.commands.parity import parity
     from mpvss_ros.cli.commands.rooms import rooms
     from mpvss_ros.cli.commands.run import run
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, evaluate, study, convert, parity, flops, benchmark, train, import_video, rooms):
+for command in (run, evaluate, study, convert, parity, flops, benchmark, train, label, import_video, rooms):
     app.command()(command)
 
 
