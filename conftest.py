@@ -3,7 +3,13 @@
 from importlib.util import find_spec
 
 NEEDED = {
-    "accelerate": ("mpvss_model/training/*", "test/model/training/*"),
+    "accelerate": (
+        "mpvss_model/training/*",
+        "test/model/training/*",
+        "mpvss_model/adaptation/*",
+        "test/model/adaptation/*",
+        "test/ros/cli/test_adapt.py",
+    ),
     "moderngl": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
     "trimesh": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
 }

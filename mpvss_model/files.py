@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mpvss_model.errors import DataError
+from mpvss_model.errors import DataError, MPVSSError
 
 __all__ = ["full_disk_named", "write_whole"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LEAST_FREE_BYTES = 2**20
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -41,9 +43,14 @@ def full_disk_named(folder: Path, way_out: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # libraries that write files wrap the system's error in their own
-        if not _is_of_full_disk(error):
+        if not (_is_of_full_disk(error) or _is_full(folder, error)):
             raise
         raise DataError(f"no space is left on the disk of {str(folder)!r}: {way_out}") from error
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether a foreign error came while there was no space: some libraries do not say why writing failed."""
+    return not isinstance(error, MPVSSError) and folder.is_dir() and shutil.disk_usage(folder).free < LEAST_FREE_BYTES
 
 
 def _is_of_full_disk(error: BaseException | None) -> bool:

@@ -29,7 +29,7 @@ from mpvss_model.errors import ConfigError, DataError
 from mpvss_model.images.jpeg import JPEG_START
 from mpvss_model.text_files import read_json_object, read_text
 
-__all__ = ["ClipLabels", "FrameRow", "LabelFolder"]
+__all__ = ["CONFIDENCE_LEVELS", "ClipLabels", "FrameRow", "LabelFolder"]
 
 SETTINGS_FILE, CLASSES_FILE, FRAMES_FILE, UNFINISHED = "labelling.json", "classes.txt", "frames.csv", ".unfinished"
 COLUMNS = ("frame", "stamp_ns", "key_stamp_ns")
@@ -95,6 +95,10 @@ class LabelFolder:
     def clip(self, name: str, *, with_images: bool = True) -> ClipLabels:
         """The part for a clip."""
         return ClipLabels(self, self.root / name.replace("/", "_"), with_images=with_images)
+
+    def list_clips(self, split: str, names: Sequence[str]) -> None:
+        """Say which clips make a split of the data set."""
+        self._write(self.root / f"{split}.txt", "".join(f"{name}\n" for name in names).encode())
 
     def _check_unchanged(self, settings: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
         changed = [

@@ -9,6 +9,7 @@ from mpvss_ros.process.missing_packages import name_missing_packages
 with name_missing_packages("mpvss"):
     import typer
 
+    from mpvss_ros.cli.commands.adapt import adapt
     from mpvss_ros.cli.commands.benchmark import benchmark
     from mpvss_ros.cli.commands.convert import convert
     from mpvss_ros.cli.commands.evaluate import evaluate
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, evaluate, study, convert, parity, flops, benchmark, train, label, import_video, rooms):
+for command in (run, evaluate, study, convert, parity, flops, benchmark, train, label, adapt, import_video, rooms):
     app.command()(command)
 
 
