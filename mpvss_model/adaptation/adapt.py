@@ -19,7 +19,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ from mpvss_model.adaptation.recipe import adaptation_recipe, write_recipe
 from mpvss_model.adaptation.report import AdaptationReport, write_report
 from mpvss_model.adaptation.split import HELD_BACK
 from mpvss_model.adaptation.teaching_set import LabelledClip, TeachingSet, write_teaching_set
+from mpvss_model.adaptation.thinning import thinned
 from mpvss_model.adaptation.verdict import Verdict, measured
 from mpvss_model.checkpoints.starting_model import StartingModel, load_start
 from mpvss_model.data import Clip, ClipSet, Frame, in_classes_of, open_clips
 from mpvss_model.data.class_order import comparable_name
-from mpvss_model.data.source_counts import CountedFrames, SourceCounts
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.study.source import Source, check_names
 from mpvss_model.files import full_disk_named
@@ -124,7 +123,7 @@ def _labelled(
     on_progress: OnProgress,
 ) -> Iterator[LabelledClip]:
     """The clips of a source as the teacher labels them."""
-    clips = replace(source.clip_set, clips=tuple(_thinned(clip, config.every) for clip in source.clip_set.clips))
+    clips = replace(source.clip_set, clips=tuple(thinned(clip, config.every) for clip in source.clip_set.clips))
     given = {"source": str(Path(source.location).resolve()), "every": config.every}
 
     def label(some: ClipSet, kind: str, labelling: LabellingConfig) -> ClipSet:
@@ -159,30 +158,6 @@ def _is_video(clip: Clip) -> bool:
         return False
     starts = sorted({round(i * (last - 1) / max(1, TRIED_PAIRS - 1)) for i in range(TRIED_PAIRS)})
     return is_video([clip.frames[i + j].read_image() for i in starts for j in (0, 1)])
-
-
-class _EveryNth:
-    """Each n-th frame of a recording that is read anew at each iteration."""
-
-    def __init__(self, frames: CountedFrames, every: int) -> None:
-        self._frames = frames
-        self._every = every
-        self.listed = -(-frames.listed // every)
-
-    @property
-    def counts(self) -> SourceCounts:
-        return self._frames.counts
-
-    def __iter__(self) -> Iterator[Frame]:
-        return islice(iter(self._frames), 0, None, self._every)
-
-
-def _thinned(clip: Clip, every: int) -> Clip:
-    if every == 1:
-        return clip
-    if isinstance(clip.frames, CountedFrames):
-        return replace(clip, frames=_EveryNth(clip.frames, every))
-    return replace(clip, frames=[clip.frames[i] for i in range(0, len(clip.frames), every)])
 
 
 def _teach(

@@ -87,10 +87,10 @@ class LabelFolder:
                     f"{str(self.root)!r} holds something else than labels of an earlier start: choose another folder"
                 )
             self.root.mkdir(parents=True, exist_ok=True)
+            self._write(self.root / CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
+            self._write(record, (json.dumps(settings, indent=2) + "\n").encode())
         except OSError as error:
             raise DataError(f"cannot write labels to {str(self.root)!r}: {error.strerror}") from error
-        self._write(self.root / CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
-        self._write(record, (json.dumps(settings, indent=2) + "\n").encode())
 
     def clip(self, name: str, *, with_images: bool = True) -> ClipLabels:
         """The part for a clip."""

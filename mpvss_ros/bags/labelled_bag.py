@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpvss_model.config import DecodingConfig, StreamConfig
 from mpvss_model.errors import DataError
+from mpvss_model.files import full_disk_named
 from mpvss_model.labelling import ClassMapping, Labelling, LabellingConfig, label_clips
 from mpvss_model.labelling.label_folder import ClipLabels
 from mpvss_model.settings import changed_settings
@@ -89,7 +90,8 @@ def label_source(
     )
     if as_bag:
         camera_topic = clips.clips[0].frames.topic
-        with Bag(source) as bag:
+        way_out = "free some, and the same command goes on; what is labelled stays"
+        with Bag(source) as bag, full_disk_named(out.parent, way_out):
             write_labelled_bag(
                 bag,
                 camera_topic,

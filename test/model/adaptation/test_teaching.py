@@ -10,8 +10,10 @@ from mpvss_model import DataError
 from mpvss_model.adaptation.agreement import agrees, carried_labels, is_video
 from mpvss_model.adaptation.mixed_folder import check_mixed, write_mixed_folder
 from mpvss_model.adaptation.split import split_frames, split_names
+from mpvss_model.adaptation.thinning import thinned
 from mpvss_model.adaptation.verdict import Measured, Verdict
-from mpvss_model.data import open_clips
+from mpvss_model.data import Clip, Frame, open_clips
+from mpvss_model.data.source_counts import CountedFrames, SourceCounts
 
 
 def scene(shift_px, size=(96, 128)):
@@ -129,3 +131,27 @@ def test_the_result_is_taken_if_it_is_better_and_has_not_forgotten(held_back, mi
     found = verdict(held_back, mixed)
     assert found.is_taken is is_taken
     assert why in found.reason
+
+
+class Recorded:
+    """Seven frames that are read anew at each iteration, of which one more is listed."""
+
+    listed = 8
+
+    def __init__(self):
+        self.counts = SourceCounts()
+
+    def __iter__(self):
+        self.counts = SourceCounts()
+        yield from (Frame(stamp_ns=i, read_image=lambda: np.zeros((32, 32, 3), np.uint8)) for i in range(7))
+        self.counts.left_out["broken message"] += 1
+
+
+def test_each_third_frame_of_a_recording_is_read_as_it_is_asked_for():
+    frames = thinned(Clip("drive", Recorded()), 3).frames
+    assert isinstance(frames, CountedFrames)
+    for _ in range(2):
+        assert [frame.stamp_ns for frame in frames] == [0, 3, 6]
+        assert frames.counts.left_out == {"broken message": 1}
+    assert frames.listed == 3
+    assert [frame.stamp_ns for frame in thinned(Clip("files", list(Recorded())), 2).frames] == [0, 2, 4, 6]
