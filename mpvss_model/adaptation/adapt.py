@@ -20,7 +20,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mpvss_model.adaptation.agreement import is_video
 from mpvss_model.adaptation.config import AdaptationConfig
@@ -32,6 +31,7 @@ from mpvss_model.adaptation.teaching_set import LabelledClip, TeachingSet, write
 from mpvss_model.adaptation.thinning import thinned
 from mpvss_model.adaptation.verdict import Verdict, measured
 from mpvss_model.checkpoints.starting_model import StartingModel, load_start
+from mpvss_model.config import StreamConfig
 from mpvss_model.data import Clip, ClipSet, Frame, in_classes_of, open_clips
 from mpvss_model.data.class_order import comparable_name
 from mpvss_model.errors import ConfigError
@@ -43,6 +43,7 @@ from mpvss_model.labelling.labeller import labelled_class_names
 from mpvss_model.segmentor.config_file import model_name
 from mpvss_model.segmentor.network_files import class_names_of
 from mpvss_model.segmentor.shipped_models import model_location
+from mpvss_model.stream.video_segmentor import VideoSegmentor
 from mpvss_model.training import TrainingConfig, train_from_yaml
 from mpvss_model.training.run_folder import RunFolder
 
@@ -219,23 +220,26 @@ def _judge(
     device: str,
     precision: str,
 ) -> AdaptationReport:
-    before, after = config.student, str(out / "run")
-    settings: dict[str, Any] = {"device": device, "precision": precision}
+    per_frame = StreamConfig(max_interval_frames=1)
+    before, after = (
+        VideoSegmentor.from_pretrained(model, device=device, precision=precision, config=per_frame)
+        for model in (config.student, str(out / "run"))
+    )
     held_back = open_clips(out / "teaching", layout="folder", split=HELD_BACK)
     mixed = None
     if config.mix is not None:
         of_mix = in_classes_of(open_clips(out / "mix", layout="folder", split=HELD_BACK), class_names, config.student)
-        mixed = measured(before, after, of_mix, **settings)
+        mixed = measured(before, after, of_mix)
     report = AdaptationReport(
         teacher=model_name(model_location(config.teacher)),
         student=model_name(model_location(config.student)),
         sources=[source.location for source in sources],
         teaching=teaching,
         steps=steps,
-        verdict=Verdict(measured(before, after, held_back, **settings), mixed, config.min_gain, config.max_loss),
+        verdict=Verdict(measured(before, after, held_back), mixed, config.min_gain, config.max_loss),
         photographs=[clip.name for clip in clips if clip.others is not None],
     )
-    write_report(report, out, held_back, before=before, after=after, **settings)
+    write_report(report, out, held_back, before=before, after=after)
     _put_model(out, is_taken=report.verdict.is_taken)
     return report
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from mpvss_model.adaptation.teaching_set import TeachingSet
 from mpvss_model.adaptation.verdict import Measured, Verdict
-from mpvss_model.config import StreamConfig
 from mpvss_model.data import ClipSet, Frame
 from mpvss_model.evaluation.study.report.pictures import Tile, tile_figure
 from mpvss_model.evaluation.study.report.plots import save_figure
@@ -102,7 +101,7 @@ class AdaptationReport:
 
 
 def write_report(
-    report: AdaptationReport, out: Path, held_back: ClipSet, *, before: str, after: str, device: str, precision: str
+    report: AdaptationReport, out: Path, held_back: ClipSet, *, before: VideoSegmentor, after: VideoSegmentor
 ) -> None:
     """Write ``report.md``, ``report.json`` and a picture, each whole or not at all.
 
@@ -110,22 +109,18 @@ def write_report(
         report: What to tell.
         out: Folder.
         held_back: The clips that ``report.verdict.held_back`` is about.
-        before: Model, see `VideoSegmentor.from_pretrained`.
-        after: Likewise.
-        device: See `VideoSegmentor.from_pretrained`.
-        precision: See `VideoSegmentor.from_pretrained`.
+        before: The model before.
+        after: The model after.
     """
-    _write_picture(report.verdict.held_back, out / PICTURE, held_back, (before, after), device=device, precision=precision)
+    _write_picture(report.verdict.held_back, out / PICTURE, held_back, (before, after))
     write_whole(out / "report.json", lambda path: path.write_text(json.dumps(report.as_dict(), indent=1) + "\n"))
     write_whole(out / "report.md", lambda path: path.write_text(report.markdown(), encoding="utf-8"))
 
 
-def _write_picture(
-    result: Measured, path: Path, held_back: ClipSet, models: tuple[str, str], *, device: str, precision: str
-) -> None:
+def _write_picture(result: Measured, path: Path, held_back: ClipSet, models: tuple[VideoSegmentor, VideoSegmentor]) -> None:
     frames = [(clip.name, frame) for clip in held_back.clips for frame in clip.frames if frame.is_labelled]
     chosen = _most_changed(result)
-    labels = [_labels([frames[i][1] for i in chosen], model, device=device, precision=precision) for model in models]
+    labels = [_labels([frames[i][1] for i in chosen], model) for model in models]
     rows = {}
     for place, i in enumerate(chosen):
         name, frame = frames[i]
@@ -146,9 +141,7 @@ def _most_changed(result: Measured) -> list[int]:
     return list(dict.fromkeys([*order[:PICTURED_EACH], *order[-PICTURED_EACH:]]))
 
 
-def _labels(frames: Sequence[Frame], model: str, *, device: str, precision: str) -> list[np.ndarray]:
-    config = StreamConfig(max_interval_frames=1)
-    segmentor = VideoSegmentor.from_pretrained(model, device=device, precision=precision, config=config)
+def _labels(frames: Sequence[Frame], segmentor: VideoSegmentor) -> list[np.ndarray]:
     found = []
     for frame in frames:
         segmentor.reset()

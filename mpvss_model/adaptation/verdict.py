@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpvss_model.config import StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
+from mpvss_model.semantics import UNLABELED
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
 __all__ = ["Measured", "Verdict", "measured"]
@@ -81,23 +81,19 @@ class Verdict:
         return self.mixed is not None and not -self.mixed.gain <= self.max_loss
 
 
-def measured(before: str, after: str, clips: ClipSet, *, device: str, precision: str) -> Measured:
+def measured(before: VideoSegmentor, after: VideoSegmentor, clips: ClipSet) -> Measured:
     """Compare two models of the same classes on labelled clips, whose class indices are theirs.
 
     Args:
-        before: See `VideoSegmentor.from_pretrained`.
+        before: Segments every frame.
         after: Likewise.
-        clips: With labels.
-        device: See `VideoSegmentor.from_pretrained`.
-        precision: See `VideoSegmentor.from_pretrained`.
+        clips: With labels; frames without are left out.
 
     Raises:
-        MPVSSError: If a model or a frame cannot be used.
+        MPVSSError: If a frame cannot be used.
     """
-    config = StreamConfig(max_interval_frames=1)
     evaluations, agreement = [], []
-    for model in (before, after):
-        segmentor = VideoSegmentor.from_pretrained(model, device=device, precision=precision, config=config)
+    for segmentor in (before, after):
         evaluation, right = ClipEvaluation(segmentor), []
         for clip in clips.clips:
             evaluation.start_video()
@@ -106,7 +102,7 @@ def measured(before: str, after: str, clips: ClipSet, *, device: str, precision:
                     continue
                 truth = frame.read_label()
                 labels = evaluation.add_frame(frame.read_image(), frame.stamp_ns, truth).labels
-                is_labelled = truth != 255
+                is_labelled = truth != UNLABELED
                 right.append(float((labels == truth)[is_labelled].mean()) if is_labelled.any() else math.nan)
         evaluations.append(evaluation.confusion)
         agreement.append(right)

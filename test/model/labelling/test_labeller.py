@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import ConfigError, DataError, StreamConfig, VideoSegmentor
-from mpvss_model.data import open_clips
+from mpvss_model.data import Clip, open_clips
 from mpvss_model.data.plain_images import holds_images, open_images
 from mpvss_model.labelling import ClassMapping, LabellingConfig, label_clips
 from mpvss_model.labelling.config import View
@@ -19,7 +20,10 @@ from mpvss_model.runtime.interruption import Interrupted
 
 @pytest.fixture(scope="module")
 def clips(small_clips):
-    return open_clips(small_clips)
+    """Two clips of eight and seven frames."""
+    clips = open_clips(small_clips)
+    first, second = ([clip.frames[i] for i in range(count)] for clip, count in zip(clips.clips, (8, 7), strict=True))
+    return replace(clips, clips=(Clip("a", first), Clip("b", second)))
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def stop_at(frame, number=signal.SIGINT):
 
 def test_every_frame_gets_the_labels_of_the_model_itself(label, clips, tmp_path, tiny_motion_checkpoint):
     labelling = label()
-    assert (labelling.frames, labelling.labelled_now, labelling.class_names) == (35, 35, ("background", "robot", "wall"))
+    assert (labelling.frames, labelling.labelled_now, labelling.class_names) == (15, 15, ("background", "robot", "wall"))
     model = VideoSegmentor.from_pretrained(tiny_motion_checkpoint, config=StreamConfig(max_interval_frames=1))
     found = open_clips(tmp_path / "labels")
     assert found.class_names == labelling.class_names
@@ -73,17 +77,17 @@ def test_images_are_linked(label, clips, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "number", "stopped"),
     [
-        ({"views": (View(), View(1.5, True))}, signal.SIGTERM, 20),
-        ({"interval": 5, "propagation": "segment"}, signal.SIGINT, 8),
-        ({"interval": 5, "propagation": "tracked", "views": (View(), View(1.0, True))}, signal.SIGTERM, 8),
+        ({"views": (View(), View(1.5, True))}, signal.SIGTERM, 11),
+        ({"interval": 5, "propagation": "segment"}, signal.SIGINT, 7),
+        ({"interval": 5, "propagation": "tracked", "views": (View(), View(1.0, True))}, signal.SIGTERM, 7),
     ],
 )
 def test_what_was_stopped_goes_on_as_if_it_had_not_been(label, tmp_path, settings, number, stopped):
     label("whole", **settings)
-    with pytest.raises(Interrupted, match=f"stopped by {number.name} after {stopped} of 35 frames, which stay") as caught:
+    with pytest.raises(Interrupted, match=f"stopped by {number.name} after {stopped} of 15 frames, which stay") as caught:
         label("stopped", on_frame=stop_at(stopped, number), **settings)
     assert caught.value.signal_number == number
-    assert label("stopped", **settings).labelled_now == 35 - stopped
+    assert label("stopped", **settings).labelled_now == 15 - stopped
     assert_same(tmp_path / "stopped", tmp_path / "whole")
     assert label("stopped", **settings).labelled_now == 0
 
@@ -123,7 +127,7 @@ def test_a_full_disk_is_one_line_and_what_was_labelled_stays(label, tmp_path):
         label(on_frame=fill)
     (tmp_path / "labels/.unfinished").unlink()
     assert len(list((tmp_path / "labels").rglob("labels/*.png"))) == 4
-    assert label().labelled_now == 31
+    assert label().labelled_now == 11
 
 
 def test_pixels_of_low_confidence_become_unlabeled(label, tmp_path):
