@@ -3,7 +3,14 @@
 from importlib.util import find_spec
 
 NEEDED = {
-    "accelerate": ("mpvss_model/training/*", "test/model/training/*", "test/ros/cli/test_training.py"),
+    "accelerate": (
+        "mpvss_model/training/*",
+        "test/model/training/*",
+        "mpvss_model/adaptation/*",
+        "test/model/adaptation/*",
+        "test/ros/cli/test_adapt.py",
+        "test/ros/cli/test_training.py",
+    ),
     "moderngl": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
     "trimesh": ("mpvss_model/data/rooms/*", "test/model/data/rooms/*"),
 }

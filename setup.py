@@ -25,7 +25,10 @@ setup(
     license_files=["LICENSE", "ATTRIBUTION.md"],
     python_requires=">=3.10",
     packages=find_packages(include=["mpvss_ros*", "mpvss_model*"]),
-    package_data={"mpvss_model": ["weights/*/*", "data/rooms/classes.csv"], "mpvss_ros": ["samples/*/*"]},
+    package_data={
+        "mpvss_model": ["weights/*/*", "data/rooms/classes.csv", "labelling/class_maps/*.yaml"],
+        "mpvss_ros": ["samples/*/*"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

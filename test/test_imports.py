@@ -25,7 +25,9 @@ ROWS = (
     ("mpvss_model.checkpoints",),
     ("mpvss_model.data",),
     ("mpvss_model.evaluation",),
+    ("mpvss_model.labelling",),
     ("mpvss_model.training",),
+    ("mpvss_model.adaptation",),
     ("mpvss_ros.process",),
     ("mpvss_ros.messages",),
     ("mpvss_ros.bags",),
@@ -179,7 +181,8 @@ MESSAGE_FREE = [
     "mpvss_model.checkpoints.convert",
     "mpvss_model.evaluation.flops",
     "mpvss_model.checkpoints.parity",
-    *(["mpvss_model.training"] if find_spec("accelerate") else []),
+    "mpvss_model.labelling",
+    *(["mpvss_model.training", "mpvss_model.adaptation"] if find_spec("accelerate") else []),
     *(["mpvss_ros.bags.rooms_bag"] if find_spec("moderngl") and find_spec("trimesh") else []),
 ]
 

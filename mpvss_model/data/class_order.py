@@ -15,7 +15,7 @@ from mpvss_model.data.clip import Clip, ClipSet, Frame
 from mpvss_model.errors import DataError
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["in_classes_of", "indices_by_name"]
+__all__ = ["comparable_name", "in_classes_of", "indices_by_name"]
 
 SHOWN_CHARACTERS = 300
 # What transformers calls a class that has no name.
@@ -86,7 +86,7 @@ def indices_by_name(class_names: Sequence[str], model_class_names: Sequence[str]
     """
     if len(class_names) != len(model_class_names):
         return None
-    ours, theirs = ([_key(name) for name in names] for names in (class_names, model_class_names))
+    ours, theirs = ([comparable_name(name) for name in names] for names in (class_names, model_class_names))
     if ours == theirs or all(NO_NAME.fullmatch(name) for name in model_class_names):
         return [*range(len(ours))]
     if set(ours) != set(theirs) or len(set(ours)) < len(ours):
@@ -98,7 +98,8 @@ def _translated(read_label: Callable[[], np.ndarray], index_of: np.ndarray) -> n
     return index_of[read_label()]
 
 
-def _key(name: str) -> str:
+def comparable_name(name: str) -> str:
+    """A class name without what makes no difference: upper and lower case, spaces, ``_`` and ``-``."""
     return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold())).strip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -27,12 +28,17 @@ class Frame:
         read_label: Returns uint8 ``[H, W]``, class indices and 255 for unlabeled, or raises `DataError`; None if the frame
             has no ground truth.
         name: Of its file, without suffix; empty where it has none.
+        image_file: Where the image lies, if it is a file.
+        read_encoded: Returns a JPEG or PNG file's content that is decoded to the very image, or None if the source stores it
+            in another way; None if the source stores no encoded images.
     """
 
     stamp_ns: int
     read_image: Callable[[], np.ndarray]
     read_label: Callable[[], np.ndarray] | None = None
     name: str = ""
+    image_file: Path | None = None
+    read_encoded: Callable[[], bytes | None] | None = None
 
     @property
     def stamp_s(self) -> float:

@@ -72,6 +72,7 @@ class FileFrames(Sequence[Frame]):
             read_image=partial(self._read_image, self._images[index]),
             read_label=None if label is None else partial(self._read_label, label),
             name=self._images[index].stem,
+            image_file=self._images[index],
         )
 
     def _read_image(self, path: Path) -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mpvss_model.data.clip import Frame
+from mpvss_model.data.clip import Clip, Frame
 from mpvss_model.errors import FrameError, MPVSSError
 
-__all__ = ["CountedFrames", "SourceCounts"]
+__all__ = ["CountedFrames", "SourceCounts", "listed_frames"]
 
 
 @dataclass
@@ -121,3 +121,8 @@ class CountedFrames(Protocol):
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames that can be used, in order of their stamps."""
+
+
+def listed_frames(clip: Clip) -> int:
+    """How many frames a clip has, or says that it has."""
+    return clip.frames.listed if isinstance(clip.frames, CountedFrames) else len(clip.frames)

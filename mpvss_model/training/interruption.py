@@ -1,7 +1,5 @@
 """What training raises when a signal stopped it."""
 
-from __future__ import annotations
-
 from mpvss_model.runtime.interruption import Interrupted
 
 __all__ = ["TrainingInterrupted"]

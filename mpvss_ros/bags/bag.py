@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mpvss_model import DataError
 from mpvss_model.errors import first_line
@@ -20,11 +21,34 @@ from mpvss_ros.bags.bag_storage import Channel, Storage, open_storage
 from mpvss_ros.bags.offered_qos import OfferedQos, parse_offered_qos
 from mpvss_ros.bags.zstd import ZSTD_MAGIC, decompress
 
-__all__ = ["GROUND_TRUTH_TOPIC", "Bag", "BagWriter", "RawMessage", "RecordedTopic"]
+__all__ = [
+    "CONFIDENCE_TOPIC",
+    "GROUND_TRUTH_TOPIC",
+    "LABELS_TOPIC",
+    "Bag",
+    "BagWriter",
+    "RawMessage",
+    "RecordedTopic",
+]
 
 GROUND_TRUTH_TOPIC = "/ground_truth/labels"
+# Of the node, as `image_transport` names what it compresses.
+LABELS_TOPIC, CONFIDENCE_TOPIC = "/mpvss/labels/compressed", "/mpvss/confidence/compressed"
+NO_CAMERAS = (GROUND_TRUTH_TOPIC, LABELS_TOPIC, CONFIDENCE_TOPIC)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 BAG_VERSION = 9
+NEVER = QosTime(0, 0)
+LATCHED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=NEVER,
+    lifespan=NEVER,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=NEVER,
+    avoid_ros_namespace_conventions=False,
+)
 MAX_TOPICS = 10
 
 
@@ -116,7 +140,7 @@ class Bag:
         return self.topics[topic].count if topic in self.topics else 0
 
     def image_topic(self, requested: str | None = None, *, option: str = "--topic") -> str:
-        """The topic of the camera's images: the requested one, or the only one there is beside the ground truth.
+        """The topic of the camera's images: the requested one, or the only one there is beside labels and their confidence.
 
         Args:
             requested: None to choose.
@@ -126,7 +150,7 @@ class Bag:
             DataError: If it is missing, not an image topic, or there are several to choose from.
         """
         images = {t: r for t, r in self.topics.items() if r.type_name in IMAGE_TYPES and r.is_ros2}
-        cameras = sorted(t for t in images if t != GROUND_TRUTH_TOPIC)
+        cameras = sorted(t for t in images if t not in NO_CAMERAS)
         if requested is not None:
             if requested not in images:
                 found = f"it is of type {self.topics[requested]}" if requested in self.topics else "the bag does not have it"
@@ -292,14 +316,64 @@ class BagWriter:
             data=np.ascontiguousarray(image).reshape(-1),
         )
 
+    def define(self, type_name: str, definition: str) -> None:
+        """Make a message type known that is none of ROS 2's own; bags hold the definitions of what is in them.
+
+        Args:
+            type_name: Such as ``vision_msgs/msg/LabelInfo``.
+            definition: As in its ``.msg`` file.
+        """
+        self._typestore.register(get_types_from_msg(definition, type_name))
+
+    def copy(self, message: RawMessage) -> None:
+        """Append a message of one of ROS 2's own types as it is in another bag, recorded at the same time."""
+        connection = self._connection(message.topic, message.type_name)
+        with _errors_named(f"cannot write bag {str(self.path)!r}"):
+            self._writer.write(connection, message.time_ns, message.data)
+
+    def write_under_header(self, topic: str, header: Any, *, time_ns: int, file_format: str, data: bytes) -> None:
+        """Append a ``sensor_msgs/CompressedImage`` under another message's header.
+
+        Args:
+            topic: Of the image.
+            header: Of a message that `Bag` read.
+            time_ns: When it is said to have been recorded.
+            file_format: ``png`` or ``jpeg``.
+            data: The file's content.
+        """
+        values = {"header": header, "format": file_format, "data": np.frombuffer(data, np.uint8)}
+        self._write(topic, "sensor_msgs/msg/CompressedImage", time_ns, **values)
+
+    def write_latched(self, topic: str, type_name: str, *, time_ns: int, **values: Any) -> None:
+        """Append a message that late subscribers of a replay get, too.
+
+        Args:
+            topic: That holds nothing else.
+            type_name: Of the message and, in ``values``, of its parts as `message` makes them.
+            time_ns: When it is said to have been recorded.
+            values: Of the message's fields.
+        """
+        self._connection(topic, type_name, qos=[LATCHED])
+        self._write(topic, type_name, time_ns, **values)
+
+    def message(self, type_name: str, **values: Any) -> Any:
+        """A message, or a part of one."""
+        return self._typestore.types[type_name](**values)
+
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
         time_type = self._typestore.types["builtin_interfaces/msg/Time"]
         sec, nanosec = divmod(stamp_ns, 1_000_000_000)
         return self._typestore.types["std_msgs/msg/Header"](stamp=time_type(sec=sec, nanosec=nanosec), frame_id=frame_id)
 
     def _write(self, topic: str, type_name: str, time_ns: int, **values) -> None:
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(topic, type_name, typestore=self._typestore)
+        connection = self._connection(topic, type_name)
         message = self._typestore.types[type_name](**values)
         with _errors_named(f"cannot write bag {str(self.path)!r}"):
-            self._writer.write(self._connections[topic], time_ns, self._typestore.serialize_cdr(message, type_name))
+            self._writer.write(connection, time_ns, self._typestore.serialize_cdr(message, type_name))
+
+    def _connection(self, topic: str, type_name: str, qos: Collection[Qos] = ()) -> Any:
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic, type_name, typestore=self._typestore, offered_qos_profiles=list(qos)
+            )
+        return self._connections[topic]

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mpvss_model import DataError, FrameError
 from mpvss_model.config import DecodingConfig
 from mpvss_model.data import Frame
 from mpvss_model.data.source_counts import SourceCounts
+from mpvss_model.images.encoded_image import decoded_image
+from mpvss_model.images.jpeg import JPEG_START
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
@@ -24,6 +27,7 @@ __all__ = ["BROKEN_MESSAGE", "GroundTruth", "bag_frames", "counted_ground_truth"
 BROKEN_MESSAGE = "broken message"
 # Why a label image is: it is broken, of another size than its frame, or none.
 UNUSABLE = "unusable"
+PNG_START = b"\x89PNG"
 
 
 class GroundTruth:
@@ -87,6 +91,7 @@ def bag_frames(
             stamp_ns=stamp,
             read_image=partial(_identity, image),
             read_label=None if label is None else partial(_identity, label),
+            read_encoded=partial(_encoded, message, image),
         )
     missing = bag.count(topic) - read - counts.left_out[BROKEN_MESSAGE]
     if missing > 0:
@@ -96,6 +101,17 @@ def bag_frames(
 
 def _identity(image: np.ndarray) -> np.ndarray:
     return image
+
+
+def _encoded(message, image: np.ndarray) -> bytes | None:
+    """What a compressed message holds, if a file of it shows the same image: messages may hold mosaics and swapped colours."""
+    data = bytes(getattr(message, "data", b"")) if hasattr(message, "format") else b""
+    if not data.startswith((JPEG_START, PNG_START)):
+        return None
+    pixels = decoded_image(data, image.shape[0] * image.shape[1])
+    if pixels.ndim == 2 and pixels.dtype == np.uint8:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return data if np.array_equal(pixels, image) else None
 
 
 def _check_new(stamp: int, last_stamp: int | None) -> None:

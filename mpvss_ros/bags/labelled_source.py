@@ -9,6 +9,7 @@ from pathlib import Path
 from mpvss_model import ConfigError
 from mpvss_model.config import DecodingConfig
 from mpvss_model.data import Clip, ClipSet, Frame, evaluated_split, open_clips, path_and_split
+from mpvss_model.data.plain_images import holds_images, open_images
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.study.source import Source
 from mpvss_ros.bags.bag import Bag
@@ -44,15 +45,21 @@ class BagFrames:
 
 
 def open_labelled_source(
-    location: str | Path, *, split: str | None = None, topic: str | None = None, decoding: DecodingConfig | None = None
+    location: str | Path,
+    *,
+    split: str | None = None,
+    whole: bool = False,
+    topic: str | None = None,
+    decoding: DecodingConfig | None = None,
 ) -> ClipSet:
     """The clips of a source; a bag is a single clip of `BagFrames`, whose labels have no names.
 
     Args:
-        location: A rosbag2 recording, or a folder in one of the layouts of `mpvss_model.data`; ``FOLDER:SPLIT`` is a part of
-            one.
+        location: A rosbag2 recording, a folder in one of the layouts of `mpvss_model.data`, of which ``FOLDER:SPLIT`` is a
+            part, or a folder that holds images itself.
         split: Which part of a data set, unless the location says so; by default ``val``, or ``test`` where there is no such
             part, and everything where there is neither.
+        whole: Take everything of a plain folder where no split is named.
         topic: Of a bag's camera, if it has several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
@@ -61,14 +68,16 @@ def open_labelled_source(
         ConfigError: If two splits are named, or one of a bag.
     """
     path, split = path_and_split(str(location), split)
+    if not is_bag(path) and split is None and holds_images(path):
+        return open_images(path, decoding=decoding)
     if not is_bag(path):
-        return open_clips(path, split=split or evaluated_split(path), decoding=decoding)
+        return open_clips(path, split=split or (None if whole else evaluated_split(path)), decoding=decoding)
     if split and path.exists():
         raise ConfigError(f"bag {str(path)!r} has no splits, got {split!r}")
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
         frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig())
-    return ClipSet(str(path), None, (Clip(path.name, frames),))
+    return ClipSet(str(path), None, (Clip(path.resolve().name, frames),))
 
 
 def open_sources(
@@ -76,6 +85,7 @@ def open_sources(
     *,
     names: Sequence[str] = (),
     split: str | None = None,
+    whole: bool = False,
     topic: str | None = None,
     decoding: DecodingConfig | None = None,
 ) -> list[Source]:
@@ -85,6 +95,7 @@ def open_sources(
         locations: Bags, folders and data sets, as `open_labelled_source` takes them; ``FOLDER:SPLIT`` is a part of one.
         names: As many, or none to call them what their paths or splits are called.
         split: Of all of them, see `open_labelled_source`.
+        whole: Likewise.
         topic: Of the bags' camera, if they have several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
 
@@ -96,7 +107,7 @@ def open_sources(
         raise ConfigError(f"got {len(names)} names ({', '.join(names)}) for {len(locations)} sources")
     sources = []
     for location, name in zip(locations, names or [""] * len(locations), strict=True):
-        clips = open_labelled_source(location, split=split, topic=topic, decoding=decoding)
+        clips = open_labelled_source(location, split=split, whole=whole, topic=topic, decoding=decoding)
         path, named = path_and_split(location)
         plain_name = named or (path.stem if path.is_file() else path.resolve().name)
         measured = f"{path}:{clips.split}" if clips.split else location

@@ -9,14 +9,16 @@ from mpvss_ros.process.missing_packages import name_missing_packages
 with name_missing_packages("mpvss"):
     import typer
 
+    from mpvss_ros.cli.commands.adapt import adapt
     from mpvss_ros.cli.commands.benchmark import benchmark
     from mpvss_ros.cli.commands.convert import convert
+    from mpvss_ros.cli.commands.data.import_labels import import_labels
+    from mpvss_ros.cli.commands.data.import_video import import_video
+    from mpvss_ros.cli.commands.data.label import label
+    from mpvss_ros.cli.commands.data.rooms import rooms
     from mpvss_ros.cli.commands.evaluate import evaluate
     from mpvss_ros.cli.commands.flops import flops
-    from mpvss_ros.cli.commands.import_labels import import_labels
-    from mpvss_ros.cli.commands.import_video import import_video
     from mpvss_ros.cli.commands.parity import parity
-    from mpvss_ros.cli.commands.rooms import rooms
     from mpvss_ros.cli.commands.run import run
     from mpvss_ros.cli.commands.study import study
     from mpvss_ros.cli.commands.train import train
@@ -30,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, evaluate, study, convert, parity, flops, benchmark, train, import_video, import_labels, rooms):
+for command in (
+    run,
+    evaluate,
+    study,
+    convert,
+    parity,
+    flops,
+    benchmark,
+    train,
+    label,
+    adapt,
+    import_video,
+    import_labels,
+    rooms,
+):
     app.command()(command)
 
 

@@ -21,7 +21,7 @@ from mpvss_model.evaluation.study.source import Source
 from mpvss_model.overlay import PALETTE
 from mpvss_model.semantics import UNLABELED
 
-__all__ = ["worst_frames", "write_pictures"]
+__all__ = ["Tile", "tile_figure", "worst_frames", "write_pictures"]
 
 FRAMES_PER_PICTURE = 3
 # Frames that are closer look alike.
@@ -74,8 +74,8 @@ def write_pictures(out_dir: Path, study: ClipStudy, source: Source, results: Seq
                 for clip, index in frames
             }
             files[kind] = f"worst-{kind}-{source.slug}.png"
-            seen = _classes_in(itertools.chain(*rows.values()))
-            figure = _figure(rows, runs, _legend(seen, study.model.segmentor.class_names))
+            columns = ["image", "ground truth", *(method_named(run.method).label for run in runs)]
+            figure, seen = tile_figure(rows, columns, study.model.segmentor.class_names)
             save_figure(figure, out_dir / files[kind], kept_colors=PALETTE[seen])
     return files
 
@@ -138,8 +138,18 @@ def _frame_at(clip: Clip, index: int) -> Frame:
     return next(itertools.islice(clip.frames, index, None))
 
 
-def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch]) -> Figure:
-    columns = ["image", "ground truth", *(method_named(run.method).label for run in runs)]
+def tile_figure(rows: dict[str, list[Tile]], columns: Sequence[str], class_names: Sequence[str]) -> tuple[Figure, list[int]]:
+    """Pictures side by side, with a legend of the classes in them.
+
+    Args:
+        rows: By title, as many tiles as there are columns.
+        columns: Their titles.
+        class_names: By class index.
+
+    Returns:
+        The figure, and the class indices that are to be seen in it.
+    """
+    seen = _classes_in(itertools.chain(*rows.values()))
     height, width = next(iter(rows.values()))[0].pixels.shape[:2]
     row_height_in = TILE_WIDTH_IN * height / width + 0.25
     figure, axes = pyplot.subplots(
@@ -157,8 +167,9 @@ def _figure(rows: dict[str, list[Tile]], runs: Sequence[Run], legend: list[Patch
             axis.set_xlabel(tile.caption, fontsize=8)
     for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(column, fontsize=9)
+    legend = _legend(seen, class_names)
     add_legend(figure, legend, [str(patch.get_label()) for patch in legend], columns=6, fontsize=8)
-    return figure
+    return figure, seen
 
 
 def _classes_in(tiles: Iterable[Tile]) -> list[int]:

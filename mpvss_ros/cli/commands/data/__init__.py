@@ -1,0 +1,1 @@
+"""Commands that make, read or write data sets and bags, one in each file."""
