@@ -16,6 +16,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from mpvss_model.checkpoints.convert import PREPROCESSOR_CONFIG, read_released
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError, ConfigError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
@@ -43,7 +44,7 @@ class StartingModel:
     """What training starts from, on the CPU.
 
     Attributes:
-        network: The segmentor.
+        network: The segmentor. Its configuration's ``inference_size`` is what `StreamConfig` calls the model's recommendation.
         motion: Its motion module, if it has one already.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
         propagation: What ``auto`` stands for with ``motion``, see `MPVSSConfig`.
@@ -117,6 +118,7 @@ def load_start(name_or_dir: str) -> StartingModel:
             module.requires_grad_(True)
     mean, std = image_statistics(name_or_dir)
     network = loaded.segmentor.model
+    network.config.inference_size = loaded.inference_size
     if loaded.motion is None:
         return StartingModel(network, image_mean=mean, image_std=std)
     return StartingModel(network, loaded.motion, loaded.released_grid, loaded.propagation, mean, std)
@@ -172,6 +174,7 @@ def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel
             motion=motion,
             released_grid=start.released_grid,
             propagation=start.propagation,
+            inference_size=getattr(start.network.config, "inference_size", FRAME_SIZE),
         )
         model = MPVSSModel(config)
     model.segmentor = start.network

@@ -183,17 +183,20 @@ def _class_names(training: ClipSet, validation: ClipSet | None) -> tuple[str, ..
 
 
 def _start(config: ModelConfig, class_names: tuple[str, ...]) -> StartingModel:
-    if not config.start:
-        return new_start(
+    if config.start:
+        start = load_start(model_location(config.start))
+        if config.replace_classes:
+            replace_classes(start.network, class_names)
+    else:
+        start = new_start(
             backbone=config.backbone,
             class_names=class_names,
             settings=config.settings,
             backbone_weights=config.backbone_weights,
             others_from=config.others_from and model_location(config.others_from),
         )
-    start = load_start(model_location(config.start))
-    if config.replace_classes:
-        replace_classes(start.network, class_names)
+    if config.inference_size >= 0:
+        start.network.config.inference_size = config.inference_size
     return start
 
 

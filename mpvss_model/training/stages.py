@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpvss_model.checkpoints.starting_model import StartingModel, load_start, with_motion
-from mpvss_model.config import StreamConfig
+from mpvss_model.config import FRAME_SIZE, StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.module import flow_of_masks
@@ -71,6 +71,11 @@ class Stage(nn.Module, ABC):
         self.register_buffer("_mean", torch.tensor(image_mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("_std", torch.tensor(image_std).view(1, 3, 1, 1) * 255, persistent=False)
 
+    @property
+    def inference_size(self) -> int:
+        """What the model recommends, see `StreamConfig`; it is validated at that size."""
+        return getattr(self.model.config, "inference_size", FRAME_SIZE)
+
     @classmethod
     @abstractmethod
     def from_config(cls, config: TrainingConfig, start: StartingModel) -> Stage:
@@ -121,8 +126,12 @@ class Stage(nn.Module, ABC):
     def _every_frame_segmentor(self, network: nn.Module) -> VideoSegmentor:
         """Segments every frame with a Mask2Former, which cannot be trained any more."""
         segmentor = self._inference_segmentor(network)
-        config = StreamConfig(max_interval_frames=1)
-        return VideoSegmentor(segmentor=segmentor, propagator=CopyPropagator(), config=config)
+        return VideoSegmentor(
+            segmentor=segmentor,
+            propagator=CopyPropagator(),
+            config=StreamConfig(max_interval_frames=1),
+            recommended_inference_size=self.inference_size,
+        )
 
     def _inference_segmentor(self, model: nn.Module) -> Mask2FormerSegmentor:
         segmentor = Mask2FormerSegmentor(
@@ -321,6 +330,7 @@ class MotionStage(Stage):
             segmentor=self._inference_segmentor(model.segmentor),
             propagator=make_propagator(propagation, motion=model.motion, released_grid=model.config.released_grid),
             config=StreamConfig(max_interval_frames=key_frame_interval),
+            recommended_inference_size=self.inference_size,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
+from mpvss_model.config import AUTO_INFERENCE_SIZE, StreamConfig
 from mpvss_model.errors import ConfigError
 
 __all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "MixedDataConfig", "ModelConfig", "TrainingConfig"]
@@ -125,6 +126,8 @@ class ModelConfig(_Settings):
         motion_from: A model, such as that of ``start``, whose motion module the result gets: in the stage ``segmentor`` it is
             written beside the trained segmentor as it is, in the stage ``motion`` it is trained further. If empty, there is
             none after the stage ``segmentor``, and the stage ``motion`` trains that of ``start``, or else a new one.
+        inference_size: The size of inference, as `StreamConfig` has it, that the model is validated at and recommends; 0 for
+            the frames' own, -1 for that of the starting model.
         motion: Arguments of `MotionConfig` other than those that follow from the segmentor; they may not change the sizes of
             a motion module that the starting model has.
     """
@@ -137,7 +140,12 @@ class ModelConfig(_Settings):
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_weights: str = ""
     motion_from: str = ""
+    inference_size: int = _setting(AUTO_INFERENCE_SIZE)
     motion: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        StreamConfig(inference_size=self.inference_size)  # checks it
 
 
 @dataclass(frozen=True, kw_only=True)

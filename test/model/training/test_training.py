@@ -363,6 +363,21 @@ def test_shipped_model_is_started_from_by_its_name(shapes_clips, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "background", "1": "robot", "2": "wall"}
 
 
+def test_size_of_inference_is_recommended_kept_and_validated_at(overfit_segmentor, shapes_clips, tmp_path):
+    model = {"start": str(overfit_segmentor[0])}
+    small = recipe(model={**model, "inference_size": SIZE_PX * 3 // 4}, steps=1, learning_rate=0.0)
+    coarse = train(small, shapes_clips, shapes_clips, tmp_path / "small")
+    segmentor = VideoSegmentor.from_pretrained(str(tmp_path / "small"))
+    assert segmentor.recommended_inference_size == SIZE_PX * 3 // 4
+    assert coarse["miou"] < overfit_segmentor[1]["miou"]
+    # A second stage takes it over, unless it says otherwise.
+    kept = {"stage": "motion", "steps": 1, "learning_rate": 0.0}
+    for changes, expected in (({}, SIZE_PX * 3 // 4), ({"inference_size": 0}, 0)):
+        out = tmp_path / f"motion-{expected}"
+        train(recipe(**kept, model={"start": str(tmp_path / "small"), **changes}), shapes_clips, None, out)
+        assert VideoSegmentor.from_pretrained(str(out)).recommended_inference_size == expected
+
+
 def test_output_directory_with_other_things_in_it_is_left_alone(shapes_clips, tiny_checkpoint, tmp_path):
     config = recipe(model={"start": tiny_checkpoint}, steps=1)
     with pytest.raises(ConfigError, match="holds a model that was not trained there"):

@@ -112,6 +112,10 @@ def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
             r"augmentation.sensor_probability must be above 0 for the stage 'decoder', which learns from flaws",
         ),
         ("data: {root: 3}", r"data.root must be a text, got 3"),
+        (
+            "data: {root: a}\nmodel: {inference_size: 20}",
+            r"model.inference_size must be -1, 0 or a whole number",
+        ),
         ("data: {root: a}\nmodel: {replace_classes: 1}", r"model.replace_classes must be true or false, got 1"),
         ("data: {root: a}\nmodel: {settings: [1]}", r"model.settings must be a mapping of settings, got \(1,\)"),
         (
