@@ -8,8 +8,8 @@ import numpy as np
 
 from mpvss_model.class_names import distinct_names
 from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
-from mpvss_model.data import Clip, ClipSet, Frame, in_classes_of
-from mpvss_model.data.source_counts import CountedFrames, SourceCounts
+from mpvss_model.data import ClipSet, Frame, in_classes_of
+from mpvss_model.data.source_counts import CountedFrames, SourceCounts, listed_frames
 from mpvss_model.errors import UNANSWERED_REASONS, ConfigError, DataError, FrameError, MPVSSError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
@@ -93,7 +93,7 @@ def evaluate_clips(
     clips = in_classes_of(clips, segmentor.class_names, name)
     if export is not None:
         export.use_classes(segmentor.class_names, name)
-    counter = FrameCounter(sum(_listed(clip) for clip in clips.clips), on_frame)
+    counter = FrameCounter(sum(listed_frames(clip) for clip in clips.clips), on_frame)
     counts = SourceCounts()
 
     def export_answer(frame: Frame, segmentation: Segmentation) -> None:
@@ -191,10 +191,6 @@ def _ground_truth_notes(clips: ClipSet, frames: int, labelled_frames: int) -> li
     if clips.class_names is None:
         notes.append("the ground truth has no class names: its values are taken for the model's class indices")
     return notes
-
-
-def _listed(clip: Clip) -> int:
-    return clip.frames.listed if isinstance(clip.frames, CountedFrames) else len(clip.frames)
 
 
 def _reason(error: MPVSSError) -> str:

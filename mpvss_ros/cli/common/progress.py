@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mpvss_model.runtime.progress import new_console
+
 __all__ = ["shown_progress"]
 
 LINES = 10
@@ -26,7 +28,7 @@ def shown_stages() -> Iterator[Callable[[str, int, int], None]]:
 
     It writes to the standard error stream. Without a terminal, a line comes whenever another tenth is done.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = new_console()
     stages = _Bars(console) if console.is_terminal else _Lines(console)
     try:
         yield stages
