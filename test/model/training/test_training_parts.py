@@ -113,6 +113,10 @@ def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
         ),
         ("data: {root: 3}", r"data.root must be a text, got 3"),
         ("data: {root: a}\nmodel: {replace_classes: 1}", r"model.replace_classes must be true or false, got 1"),
+        (
+            "data: {root: a}\nstage: motion\nmodel: {start: b, replace_classes: true}",
+            r"model.replace_classes must be false for the stage 'motion', which goes on from the trained class head",
+        ),
         ("data: {root: a}\nmodel: {settings: [1]}", r"model.settings must be a mapping of settings, got \(1,\)"),
         (
             "data: {root: a}\naugmentation: {crop_width_px: 100}",
