@@ -475,6 +475,7 @@ def test_model_with_replaced_classes_can_be_written_and_loaded(tiny_checkpoint, 
     replace_classes(start.network, ("a", "b", "c", "d", "e"))
     save_model(start.network, tmp_path, image_mean=start.image_mean, image_std=start.image_std)
     assert tuple(load_start(str(tmp_path)).network.config.id2label.values()) == ("a", "b", "c", "d", "e")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
 
 
 @pytest.mark.parametrize("frozen", [False, True])
