@@ -20,7 +20,7 @@ from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.motion.module import MotionModule
 from mpvss_model.segmentor.mask2former.backbones import backbone_name
-from mpvss_model.segmentor.network_files import listed, quiet
+from mpvss_model.segmentor.network_files import listed, quiet, write_network
 from mpvss_model.segmentor.tensor_files import read_released
 
 __all__ = [
@@ -187,8 +187,7 @@ def _write_directory(model: MPVSSModel, out_dir: Path) -> None:
     partial = out_dir.absolute().parent / f".{out_dir.absolute().name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
-        with quiet():
-            model.save_pretrained(partial)
+        write_network(model, partial)
         (partial / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR_CONFIG, indent=2) + "\n")
         os.rename(partial, out_dir)
     except OSError as error:

@@ -26,7 +26,7 @@ from mpvss_model.segmentor.mask2former.backbones import BACKBONES, FEATURE_STAGE
 from mpvss_model.segmentor.mask2former.efficientnet_lite import VARIANTS, EfficientNetLiteConfig, imagenet_state_dict
 from mpvss_model.segmentor.mask2former.initial_weights import draw_published_weights
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
-from mpvss_model.segmentor.network_files import quiet
+from mpvss_model.segmentor.network_files import quiet, write_network
 from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["StartingModel", "load_start", "new_start", "replace_classes", "save_model", "set_losses", "with_motion"]
@@ -126,8 +126,7 @@ def load_start(name_or_dir: str) -> StartingModel:
 
 def save_model(model: nn.Module, folder: Path, *, image_mean: RGB, image_std: RGB) -> None:
     """Write a model directory that `load_start` and `VideoSegmentor.from_pretrained` load."""
-    with quiet():
-        model.save_pretrained(folder)
+    write_network(model, folder)
     settings = PREPROCESSOR_CONFIG | {"image_mean": list(image_mean), "image_std": list(image_std)}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

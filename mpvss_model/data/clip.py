@@ -85,7 +85,7 @@ class ClipSet:
         if self.class_names is not None and len(self.class_names) != len(model_class_names):
             raise DataError(
                 f"{self.name} has {len(self.class_names)} classes ({_first_names(self.class_names)}) but model {model_name!r} "
-                f"has {len(model_class_names)} ({_first_names(model_class_names)})"
+                f"has {len(model_class_names)} ({_first_names(model_class_names)}); choose a model that has these classes"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import torch
 
 from mpvss_model.class_names import distinct_names
 from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
@@ -16,12 +17,14 @@ from mpvss_model.evaluation.evaluation_report import EvaluationReport
 from mpvss_model.evaluation.flops import stream_cost
 from mpvss_model.evaluation.label_export import LabelExport
 from mpvss_model.evaluation.timing import Stopwatch
-from mpvss_model.propagation.registry import AUTO, propagation_choices
+from mpvss_model.propagation.registry import AUTO, make_propagator, propagation_choices
+from mpvss_model.segmentor.registry import load_model
+from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.settings import changed_settings
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
-__all__ = ["check_way", "evaluate_clips"]
+__all__ = ["check_way", "check_ways_of", "evaluate_clips"]
 
 
 class FrameCounter:
@@ -45,6 +48,23 @@ def check_way(propagation: str) -> None:
     """Raise `ConfigError` unless it is ``per-frame`` or a way of propagation."""
     if propagation not in (choices := (PER_FRAME, *propagation_choices())):
         raise ConfigError(f"propagation must be one of {', '.join(choices)}, got {propagation!r}")
+
+
+def check_ways_of(model: str, ways: Iterable[str]) -> None:
+    """Raise before anything is segmented if a model cannot propagate in one of several ways.
+
+    Args:
+        model: See `VideoSegmentor.from_pretrained`.
+        ways: Each as `evaluate_clips` takes it.
+
+    Raises:
+        CheckpointError: If the model cannot be loaded.
+        ConfigError: If a way needs a motion module and the model has none.
+    """
+    loaded = load_model(model_location(model), device=torch.device("cpu"))
+    for way in ways:
+        if way != PER_FRAME:
+            make_propagator(way, motion=loaded.motion, recommended=loaded.propagation)
 
 
 def evaluate_clips(

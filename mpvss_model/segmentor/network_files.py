@@ -20,7 +20,7 @@ from mpvss_model.segmentor.config_file import read_config
 from mpvss_model.segmentor.tensor_files import check_tensor_file
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["class_names_of", "few", "listed", "load_config", "load_network", "quiet"]
+__all__ = ["class_names_of", "few", "listed", "load_config", "load_network", "quiet", "write_network"]
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CLASS_HEAD = "class_predictor."
@@ -105,6 +105,18 @@ def load_network(network_class: type[Network], name_or_dir: str, *, surplus: boo
     if any(problems.values()):
         raise CheckpointError(f"model {name_or_dir!r} does not fit its config.json: {listed(problems)}{hint}")
     return network.eval()
+
+
+def write_network(network: PreTrainedModel, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` into a folder, for all users who may read the one to read the other.
+
+    Some versions of safetensors leave their file to the user who trains, and a robot's node is often another one.
+    """
+    with quiet():
+        network.save_pretrained(folder)
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
 
 
 def class_names_of(config, name: str) -> tuple[str, ...]:

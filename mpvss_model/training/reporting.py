@@ -20,7 +20,7 @@ class Reporter(ProgressReporter):
     def losses(self, step: int, losses: Mapping[str, float], *, learning_rate: float, steps_per_s: float) -> None:
         """Say how it goes, with the mean losses of the last steps."""
         parts = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        left = duration((self._total - step) / steps_per_s) if steps_per_s else "unknown"
+        left = duration((self._total - step) / steps_per_s)
         self.say(
             f"step {step}/{self._total}: loss {sum(losses.values()):.3f} ({parts}), learning rate {learning_rate:.2e}, "
             f"{steps_per_s:.2f} steps/s, {left} left"

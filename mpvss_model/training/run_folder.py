@@ -94,7 +94,7 @@ class RunFolder:
         if changed:
             raise ConfigError(
                 f"{self.path} holds a run with other settings ({', '.join(changed)}): continue it with its own, choose "
-                "another output directory, or start over without resuming"
+                "another output directory, or start over (--restart)"
             )
         done = self.progress().step
         if settings["steps"] < done:

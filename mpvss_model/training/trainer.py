@@ -141,6 +141,7 @@ class Trainer:
         if self._is_validation_due(first_step) and not done.is_validated:
             metrics = self._measure(first_step, reporter, signals)
         recent: list[Losses] = []
+        self._clock.start_rate(first_step)
         for step, losses in self._steps(first_step):
             recent.append(losses)
             is_last, is_over = step == config.steps, False
@@ -306,7 +307,7 @@ class _Clock:
     def __init__(self, earlier_minutes: float) -> None:
         self._start_s = time.monotonic() - 60 * earlier_minutes
         self._mark_s = time.monotonic()
-        self._rate_start: tuple[int, float] | None = None
+        self._rate_start = (0, self._mark_s)
 
     @property
     def minutes(self) -> float:
@@ -319,20 +320,23 @@ class _Clock:
     def mark(self) -> None:
         self._mark_s = time.monotonic()
 
+    def start_rate(self, step: int) -> None:
+        """Count steps and their time from here on."""
+        self._rate_start = step, time.monotonic()
+
     def rate(self, step: int) -> float:
-        """Steps per second since this was asked last; 0 if it was not."""
-        now_s, start = time.monotonic(), self._rate_start
-        self._rate_start = step, now_s
-        return 0.0 if start is None else (step - start[0]) / max(now_s - start[1], 1e-9)
+        """Steps per second since this was asked last, or since the start; above 0 after a step."""
+        start_step, start_s = self._rate_start
+        self.start_rate(step)
+        return (step - start_step) / max(time.monotonic() - start_s, 1e-9)
 
     @contextmanager
     def paused_rate(self) -> Iterator[None]:
         """Let what happens inside not count as time of steps."""
         start_s = time.monotonic()
         yield
-        if self._rate_start is not None:
-            step, rate_start_s = self._rate_start
-            self._rate_start = step, rate_start_s + time.monotonic() - start_s
+        step, rate_start_s = self._rate_start
+        self._rate_start = step, rate_start_s + time.monotonic() - start_s
 
 
 def new_accelerator(config: TrainingConfig, run_dir: Path) -> Accelerator:

@@ -69,9 +69,14 @@ def write_report(
         source = SourceCounts()
         frames = evaluated_frames(bag, topic, answers, confusion, source, decoding=decoding)
         timeline = _write_video(folder / "overlay.mp4", frames, class_names)
+        notes = source.ground_truth_lines()
         if confusion.counts[len(class_names) :].any():
             confusion = ConfusionMatrix(len(class_names))
             timeline = [replace(moment, miou=float("nan")) for moment in timeline]
+            notes.append(
+                "the ground truth has labels beyond the model's classes, so it belongs to other classes: nothing "
+                "was compared with it"
+            )
         dropped = bag.count(topic) - len(answers)
         latencies_ms = [moment.latency_ms for moment in timeline if moment.is_answered]
         counts = counts or FrameCounts()
@@ -87,7 +92,7 @@ def write_report(
             weighted_iou=_number(confusion.weighted_iou),
             iou_per_class={name: _number(iou) for name, iou in iou_per_class},
             ground_truth_left_out=dict(source.ground_truth_left_out),
-            notes=source.ground_truth_lines(),
+            notes=notes,
             latency_p50_ms=_number(percentile(latencies_ms, 50)),
             latency_p99_ms=_number(percentile(latencies_ms, 99)),
             settings=settings,

@@ -116,7 +116,7 @@ class ModelConfig(_Settings):
     Attributes:
         start: Name of a shipped model, checkpoint directory or hub id to start from; empty for random weights.
         teacher: In the stages ``backbone`` and ``decoder``: the model to imitate, of the same sizes; empty for ``start``.
-        replace_classes: Give the starting model a new class head for the data's classes.
+        replace_classes: Give the starting model a new class head for the data's classes; in the stage ``segmentor`` alone.
         backbone: For random weights: ``r50`` .. ``swin-l`` or ``lite0`` .. ``lite4``.
         others_from: For random weights: a model that everything but the backbone is taken from where it has the same sizes, so
             that only a new backbone has to be got used to; empty for none.
@@ -310,6 +310,11 @@ class TrainingConfig(_Settings):
         if self.stage != "segmentor" and not self.model.start:
             raise ConfigError(
                 f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
+            )
+        if self.stage != "segmentor" and self.model.replace_classes:
+            raise ConfigError(
+                f"model.replace_classes must be false for the stage {self.stage!r}, which goes on from the trained class "
+                "head of model.start"
             )
         if self.repeat_threshold and self.sampling == "clips":
             raise ConfigError(

@@ -86,6 +86,7 @@ def evaluate(
     from mpvss_model.data import path_and_split
     from mpvss_model.evaluation.label_export import LabelExport
     from mpvss_model.evaluation.repeats import evaluate_repeatedly
+    from mpvss_model.evaluation.source_evaluation import check_ways_of
     from mpvss_model.runtime.threads import use_threads
     from mpvss_ros.bags.labelled_source import open_labelled_source
 
@@ -93,6 +94,8 @@ def evaluate(
     runs = _runs(propagation, streams)
     _check_files(confusion, export, several_runs=len(runs) > 1, several_repeats=repeats > 1)
     use_threads(threads)
+    if len(runs) > 1:  # the first ones may take hours
+        check_ways_of(model, [way for way, _ in runs])
     console = Console()
     with Progress(console=console, transient=True) as progress, ExitStack() as exports:
         target = None if export is None else exports.enter_context(LabelExport(export, ids))

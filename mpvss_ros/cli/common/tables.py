@@ -61,6 +61,8 @@ EVALUATED = {
     "gflops_per_frame": ("{:.2f}", "GFLOPs"),
     "fps": ("{:.1f}", "fps"),
 }
+# Characters of a class's name that stand in one line, however many columns there are.
+LONGEST_CLASS = 16
 
 
 def evaluation_table(report: EvaluationReport) -> Table:
@@ -95,7 +97,7 @@ def classes_table(reports: Sequence[EvaluationReport]) -> Table:
     if others:
         columns = {f"{report.propagation} {report.interval}": report.iou_per_class for report in reports}
     table = Table(title="IoU" if others else None)
-    table.add_column("class")
+    table.add_column("class", min_width=min(max(map(len, first.pixel_share_per_class)), LONGEST_CLASS), overflow="fold")
     for column in (*columns, "share of pixels"):
         table.add_column(column, justify="right")
     for name, share in first.pixel_share_per_class.items():

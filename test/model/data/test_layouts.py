@@ -258,7 +258,7 @@ def test_class_lists_that_cannot_be_used(folder, content, message):
 def test_class_counts_that_differ_from_the_model_are_named(folder):
     clips = open_clips(folder)
     clips.check_classes(("a", "b"), "m")
-    with pytest.raises(DataError, match=r"has 2 classes \(floor, wall\) but model 'm' has 4 \(a, b, c, ...\)"):
+    with pytest.raises(DataError, match=r"has 2 classes \(floor, wall\) but model 'm' has 4 \(a, b, c, ...\); choose a model"):
         clips.check_classes(("a", "b", "c", "d"), "m")
 
 

@@ -266,6 +266,7 @@ def test_checkpoints_are_models_and_the_best_one_by_validation_is_kept(shapes_cl
     losses = [line for line in lines if "steps/s" in line]
     assert [line.split(":")[0] for line in losses] == ["step 2/6", "step 4/6", "step 6/6"]
     assert all(re.search(r"loss [\d.]+ \(cross_entropy [\d.]+, .*learning rate .* left$", line) for line in losses)
+    assert all(float(re.search(r"([\d.]+) steps/s", line)[1]) > 0 for line in losses)  # in the first line, too
 
     best = json.loads((tmp_path / "best" / "validation.json").read_text())
     assert best["miou"] == pytest.approx(max(measured[1:]), abs=1e-4)

@@ -117,6 +117,10 @@ def test_yaml_overrides_and_numbers_without_a_point(tmp_path):
             r"model.inference_size must be -1, 0 or a whole number",
         ),
         ("data: {root: a}\nmodel: {replace_classes: 1}", r"model.replace_classes must be true or false, got 1"),
+        (
+            "data: {root: a}\nstage: motion\nmodel: {start: b, replace_classes: true}",
+            r"model.replace_classes must be false for the stage 'motion', which goes on from the trained class head",
+        ),
         ("data: {root: a}\nmodel: {settings: [1]}", r"model.settings must be a mapping of settings, got \(1,\)"),
         (
             "data: {root: a}\naugmentation: {crop_width_px: 100}",
@@ -475,6 +479,7 @@ def test_model_with_replaced_classes_can_be_written_and_loaded(tiny_checkpoint, 
     replace_classes(start.network, ("a", "b", "c", "d", "e"))
     save_model(start.network, tmp_path, image_mean=start.image_mean, image_std=start.image_std)
     assert tuple(load_start(str(tmp_path)).network.config.id2label.values()) == ("a", "b", "c", "d", "e")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -90,6 +90,7 @@ def test_lists_of_ways_and_intervals_are_one_table(evaluate, data, tiny_checkpoi
         row = f"{run['propagation']} {run['interval']} {run['miou']:.3f} {run['weighted_iou']:.3f}"
         assert row in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) <= 80 and "copy 5" in done.out
+    assert all(f"│ {name} " in done.out for name in ("background", "robot", "wall"))  # whole, in a table as wide as it may be
 
 
 def test_repeats_are_told_with_their_deviation(evaluate, data):
@@ -143,6 +144,7 @@ def test_labels_are_those_that_the_stream_gives(evaluate, data, tiny_checkpoint,
     [
         (["--interval", "3,x"], "'3,x' is not a whole number, nor several separated by commas"),
         (["--interval", "3,0"], "max_interval_frames must be a whole number of at least 1, got 0"),
+        (["--propagation", "copy,segment"], "propagation 'segment' needs a model with a trained motion module"),
         (["--propagation", "copy,magic"], "propagation must be one of per-frame, auto"),
         (["--propagation", "copy,dense", "--export", "out"], "--export takes the labels of one way"),
         (["--repeats", "2", "--export", "out"], "--export takes the labels of one way"),

@@ -148,6 +148,7 @@ def test_ground_truth_of_other_classes_is_not_compared_with(replayed, short_reco
         )
     assert report.miou is None and report.iou_per_class == {"sky": None, "road": None, "car": None}
     assert report.labels_out == FRAMES
+    assert any("beyond the model's classes" in note for note in report.notes)
 
 
 def test_a_node_that_does_not_start_gives_its_reason(short_recording):
