@@ -38,6 +38,7 @@ def source(name):
         frames=50,
         labelled_frames=50,
         frame_sizes=[[32, 48]],
+        inference_sizes=[[32, 48]],
         key_ms={},
         propagated_ms={},
         key_ms_deviation={},
