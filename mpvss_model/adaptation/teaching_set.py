@@ -12,6 +12,7 @@ import numpy as np
 from mpvss_model.adaptation.agreement import REACH, agrees, carried_labels
 from mpvss_model.adaptation.split import HELD_BACK, TAUGHT, split_frames
 from mpvss_model.data import Frame
+from mpvss_model.errors import DataError
 from mpvss_model.labelling import LabelFolder
 from mpvss_model.labelling.label_folder import CONFIDENCE_LEVELS
 from mpvss_model.semantics import UNLABELED
@@ -85,7 +86,7 @@ def write_teaching_set(
                     labels, confidence = _reliable(clip, i, min_confidence)
                     outputs[part].add(frame, name, labels, confidence, key_stamp_ns=frame.stamp_ns)
                 else:
-                    labels = cv2.imread(str(outputs[part].path / "labels" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+                    labels = _pixels(outputs[part].path / "labels" / f"{name}.png")
                 result.frames[part] += 1
                 result.pixels += labels.size
                 result.taught_pixels += int((labels != UNLABELED).sum())
@@ -96,11 +97,18 @@ def write_teaching_set(
     return result
 
 
+def _pixels(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise DataError(f"{path} is missing or broken: delete {path.parents[1]}, and the same command makes it anew")
+    return pixels
+
+
 def _reliable(clip: LabelledClip, index: int, min_confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Labels uint8 ``[H, W]`` that teach, and the teacher's confidence float32 ``[H, W]`` in all."""
     frame = clip.frames[index]
     labels = frame.read_label()
-    confidence = cv2.imread(str(_beside(frame, "confidence")), cv2.IMREAD_UNCHANGED) / np.float32(CONFIDENCE_LEVELS)
+    confidence = _pixels(_beside(frame, "confidence")) / np.float32(CONFIDENCE_LEVELS)
     if clip.others is None:
         others = list(_carried(clip.frames, index))
     else:

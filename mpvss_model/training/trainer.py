@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import time
@@ -23,7 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
-from mpvss_model.runtime.interruption import SIGNALS, StopSignals
+from mpvss_model.runtime.interruption import StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.averaging import WeightAverage
 from mpvss_model.training.interruption import TrainingInterrupted
@@ -371,14 +372,14 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
 
 
 def _prepare_worker(worker: int) -> None:
-    """A loading process uses one thread, since there is one for each core already, and leaves signals to the training process.
+    """A loading process uses one thread, since there is one for each core already, and hears no signals but its parent's.
 
-    Ctrl-C and ``timeout`` send them to all processes; without its workers, training could not finish its step.
+    Ctrl-C and ``timeout`` send them to all processes of a group; without its workers, training could not finish its step. To
+    ignore them would not do: a worker must end when the training process ends it.
     """
     cv2.setNumThreads(0)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    os.setpgrp()
 
 
 def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -424,6 +425,11 @@ def test_broken_file_ends_the_run_in_one_line_that_names_it(shapes_root, tiny_ch
         with pytest.raises(DataError) as caught:
             train(recipe(model={"start": tiny_checkpoint}, workers=workers), clips, None, tmp_path / str(workers))
         assert str(caught.value) == "/data/7.png cannot be read"
+    # What Python does at its exit. The error's traceback still holds the loader.
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode is not None
 
 
 def _raise_data_error():
