@@ -9,7 +9,7 @@ from typing import Any
 
 from mpvss_model.errors import MPVSSError
 
-__all__ = ["Interrupted", "StopSignals"]
+__all__ = ["SIGNALS", "Interrupted", "StopSignals"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from mpvss_model.errors import ConfigError, DataError, MPVSSError
-from mpvss_model.runtime.interruption import StopSignals
+from mpvss_model.runtime.interruption import SIGNALS, StopSignals
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.training.averaging import WeightAverage
 from mpvss_model.training.interruption import TrainingInterrupted
@@ -196,8 +196,13 @@ class Trainer:
         )
         try:
             yield from self._accelerator.prepare(loader)
-        except DataError as error:  # comes with a traceback in its text from another process
-            raise DataError(str(error).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")) from error
+        except Exception as error:
+            # The frames hold the loader, for whose processes Python would wait at its end: they wait for more to do.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, DataError):  # comes with a traceback in its text from another process
+                told = str(error).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")
+                raise DataError(told) from error
+            raise
 
     def _agreed(self, number: int) -> int:
         """The largest of the processes' numbers, so that all of them stop at the same step."""
@@ -372,13 +377,13 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
 
 
 def _prepare_worker(worker: int) -> None:
-    """A loading process uses one thread, since there is one for each core already, and hears no signals but its parent's.
+    """A loading process uses one thread, since there is one for each core already, and leaves signals to the training process.
 
-    Ctrl-C and ``timeout`` send them to all processes of a group; without its workers, training could not finish its step. To
-    ignore them would not do: a worker must end when the training process ends it.
+    Ctrl-C, ``timeout`` and systemd send them to all processes; without its workers, training could not finish its step.
     """
     cv2.setNumThreads(0)
-    os.setpgrp()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _seed(*numbers: int) -> int:

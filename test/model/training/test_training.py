@@ -421,15 +421,12 @@ def test_broken_file_ends_the_run_in_one_line_that_names_it(shapes_root, tiny_ch
     clips = open_clips(shapes_root)
     broken = dataclasses.replace(clips.clips[0].frames[3], read_image=_raise_data_error)
     clips = dataclasses.replace(clips, clips=(dataclasses.replace(clips.clips[0], frames=[broken]),))
+    earlier = set(multiprocessing.active_children())
     for workers in (0, 1):
         with pytest.raises(DataError) as caught:
             train(recipe(model={"start": tiny_checkpoint}, workers=workers), clips, None, tmp_path / str(workers))
         assert str(caught.value) == "/data/7.png cannot be read"
-    # What Python does at its exit. The error's traceback still holds the loader.
-    for worker in multiprocessing.active_children():
-        worker.terminate()
-        worker.join(10)
-        assert worker.exitcode is not None
+    assert set(multiprocessing.active_children()) <= earlier
 
 
 def _raise_data_error():
