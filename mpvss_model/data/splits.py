@@ -43,4 +43,17 @@ def evaluated_split(root: Path) -> str | None:
 
 
 def _has(root: Path, split: str) -> bool:
-    return (root / f"{split}.txt").is_file() or (root / "gtFine" / split).is_dir()
+    return (root / "gtFine" / split).is_dir() or _lists_clips(root / f"{split}.txt")
+
+
+def _lists_clips(path: Path) -> bool:
+    """Whether a file is a list of clips: text, or at least something that names a clip which is there."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        found = {entry.name.encode() for entry in path.parent.iterdir() if entry.is_dir()}
+        return any(line.strip() in found for line in content.splitlines())
+    return True

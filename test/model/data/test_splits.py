@@ -34,6 +34,14 @@ def test_what_a_model_is_measured_on_is_never_what_it_was_trained_on(tmp_path, f
     assert evaluated_split(tmp_path) == expected
 
 
+def test_file_that_is_no_list_of_clips_decides_nothing(tmp_path):
+    (tmp_path / "clip" / "images").mkdir(parents=True)
+    (tmp_path / "val.txt").write_bytes("Tür\n".encode("latin-1"))
+    assert evaluated_split(tmp_path) is None
+    (tmp_path / "val.txt").write_bytes("clip\nTür\n".encode("latin-1"))
+    assert evaluated_split(tmp_path) == "val"
+
+
 def test_all_clips_of_a_folder_can_be_asked_for(small_clips, tmp_path):
     assert [clip.name for clip in open_clips(small_clips, split="all").clips] == ["a", "b"]
     assert open_clips(small_clips, split="all").split == "all" and open_clips(small_clips).split is None
