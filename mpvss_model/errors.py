@@ -13,6 +13,7 @@ __all__ = [
     "SegmentorError",
     "StaleKeyFrameError",
     "first_line",
+    "left_out_reason",
     "one_line",
 ]
 
@@ -64,6 +65,11 @@ UNANSWERED_REASONS = {
     StaleKeyFrameError: "masks too old",
     PropagationError: "propagation failed",
 }
+
+
+def left_out_reason(error: MPVSSError) -> str:
+    """Why a frame that is read from its source gets no labels: it is broken, or one of `UNANSWERED_REASONS`."""
+    return error.reason if isinstance(error, FrameError) else UNANSWERED_REASONS[type(error)]
 
 
 def first_line(error: Exception) -> str:

@@ -148,7 +148,7 @@ def _labelled(
     others: dict[str, dict[str, Frame]] = {}
     if chosen:
         views = label(replace(clips, clips=chosen), "views", LabellingConfig(views=OTHER_VIEW))
-        others = {clip.name: {frame.image_file.stem: frame for frame in clip.frames} for clip in views.clips}
+        others = {clip.name: {frame.name: frame for frame in clip.frames} for clip in views.clips}
     for clip in labelled.clips:
         yield LabelledClip(f"{source.slug}-{clip.name}", clip.frames, others.get(clip.name))
 

@@ -128,7 +128,7 @@ def _write_picture(result: Measured, path: Path, held_back: ClipSet, models: tup
         shown = [Tile(image), Tile(overlay(image, taught, OPACITY), "of the teacher")]
         for when, found, right in zip(("before", "after"), labels, result.agreement[:, i], strict=True):
             shown.append(Tile(overlay(image, found[place], OPACITY), f"{100 * right:.0f} % as the teacher, {when}"))
-        rows[f"{name}\n{frame.image_file.stem}"] = [*shown, Tile(labels[1][place])]
+        rows[f"{name}\n{frame.name}"] = [*shown, Tile(labels[1][place])]
     columns = ["image", "labels that teach", "before", "after", "after, labels alone"]
     figure, seen = tile_figure(rows, columns, held_back.class_names or ())
     save_figure(figure, path, kept_colors=PALETTE[seen])

@@ -81,7 +81,7 @@ def write_teaching_set(
             names[part].append(f"{clip.name}-{part}")
         for i, part in enumerate(parts):
             if part is not None:
-                frame, name = clip.frames[i], _stem(clip.frames[i])
+                frame, name = clip.frames[i], clip.frames[i].name
                 if name not in known[part]:
                     labels, confidence = _reliable(clip, i, min_confidence)
                     outputs[part].add(frame, name, labels, confidence, key_stamp_ns=frame.stamp_ns)
@@ -112,7 +112,7 @@ def _reliable(clip: LabelledClip, index: int, min_confidence: float) -> tuple[np
     if clip.others is None:
         others = list(_carried(clip.frames, index))
     else:
-        others = [clip.others[name].read_label() for name in [_stem(frame)] if name in clip.others]
+        others = [clip.others[name].read_label() for name in [frame.name] if name in clip.others]
     is_reliable = (confidence >= min_confidence) | agrees(labels, others)
     return np.where(is_reliable, labels, np.uint8(UNLABELED)), confidence
 
@@ -127,8 +127,4 @@ def _carried(frames: Sequence[Frame], index: int) -> Iterator[np.ndarray]:
 
 
 def _beside(frame: Frame, kind: str) -> Path:
-    return frame.image_file.parents[1] / kind / f"{_stem(frame)}.png"
-
-
-def _stem(frame: Frame) -> str:
-    return frame.image_file.stem
+    return frame.image_file.parents[1] / kind / f"{frame.name}.png"

@@ -27,7 +27,6 @@ class Frame:
         read_image: Returns uint8 RGB ``[H, W, 3]``, or raises `DataError`.
         read_label: Returns uint8 ``[H, W]``, class indices and 255 for unlabeled, or raises `DataError`; None if the frame
             has no ground truth.
-        name: Of its file, without suffix; empty where it has none.
         image_file: Where the image lies, if it is a file.
         read_encoded: Returns a JPEG or PNG file's content that is decoded to the very image, or None if the source stores it
             in another way; None if the source stores no encoded images.
@@ -36,9 +35,13 @@ class Frame:
     stamp_ns: int
     read_image: Callable[[], np.ndarray]
     read_label: Callable[[], np.ndarray] | None = None
-    name: str = ""
     image_file: Path | None = None
     read_encoded: Callable[[], bytes | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its file, without suffix; empty where it has none."""
+        return "" if self.image_file is None else self.image_file.stem
 
     @property
     def stamp_s(self) -> float:

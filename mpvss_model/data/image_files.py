@@ -71,7 +71,6 @@ class FileFrames(Sequence[Frame]):
             stamp_ns=nanoseconds(index / self._rate_hz),
             read_image=partial(self._read_image, self._images[index]),
             read_label=None if label is None else partial(self._read_label, label),
-            name=self._images[index].stem,
             image_file=self._images[index],
         )
 

@@ -11,7 +11,7 @@ from mpvss_model.class_names import distinct_names
 from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
 from mpvss_model.data import ClipSet, Frame, in_classes_of
 from mpvss_model.data.source_counts import CountedFrames, SourceCounts, listed_frames
-from mpvss_model.errors import UNANSWERED_REASONS, ConfigError, DataError, FrameError, MPVSSError
+from mpvss_model.errors import ConfigError, DataError, left_out_reason
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
 from mpvss_model.evaluation.flops import stream_cost
@@ -123,7 +123,7 @@ def evaluate_clips(
     evaluation = ClipEvaluation(
         segmentor,
         counter,
-        on_unanswered=lambda error: counts.leave_out(error, _reason(error)),
+        on_unanswered=lambda error: counts.leave_out(error, left_out_reason(error)),
         on_answer=export_answer,
         with_boundary=True,
     )
@@ -211,10 +211,6 @@ def _ground_truth_notes(clips: ClipSet, frames: int, labelled_frames: int) -> li
     if clips.class_names is None:
         notes.append("the ground truth has no class names: its values are taken for the model's class indices")
     return notes
-
-
-def _reason(error: MPVSSError) -> str:
-    return error.reason if isinstance(error, FrameError) else UNANSWERED_REASONS[type(error)]
 
 
 def _gflops_per_frame(segmentor: VideoSegmentor, counter: FrameCounter) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from mpvss_model.config import UNLABELED, StreamConfig
 from mpvss_model.data import Clip, ClipSet, Frame
 from mpvss_model.data.source_counts import CountedFrames, SourceCounts, listed_frames
-from mpvss_model.errors import UNANSWERED_REASONS, DataError, FrameError, SegmentorError
+from mpvss_model.errors import UNANSWERED_REASONS, DataError, FrameError, SegmentorError, left_out_reason
 from mpvss_model.files import full_disk_named
 from mpvss_model.labelling.averaging_segmentor import AveragingSegmentor
 from mpvss_model.labelling.class_mapping import ClassMapping
@@ -180,7 +180,7 @@ def _labelled(
     last_key_frame = next((row.name for row in reversed(part.rows) if row.is_key_frame), None)
     is_running = False
     for number, frame in enumerate(clip.frames):
-        name = f"{number:06d}" if frame.image_file is None else frame.image_file.stem
+        name = frame.name or f"{number:06d}"
         is_done = name in names_done
         is_running = is_running or not is_done or (config.interval > 1 and name == last_key_frame)
         if is_done and not (is_running and config.interval > 1):
@@ -189,7 +189,7 @@ def _labelled(
         try:
             segmentation = _segmentation(segmentor, frame, config)
         except UNANSWERED as error:
-            counts.leave_out(error, error.reason if isinstance(error, FrameError) else UNANSWERED_REASONS[type(error)])
+            counts.leave_out(error, left_out_reason(error))
             continue
         if not is_done:
             labels, confidence = _answer(segmentation, config, num_classes)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["ProgressReporter", "duration", "new_console"]
+__all__ = ["ProgressReporter", "duration", "new_bar", "new_console"]
 
 Reporter = TypeVar("Reporter", bound="ProgressReporter")
 
@@ -15,6 +15,17 @@ Reporter = TypeVar("Reporter", bound="ProgressReporter")
 def new_console(*, visible: bool = True) -> Console:
     """On the standard error stream, so that results alone go to standard output."""
     return Console(stderr=True, quiet=not visible, highlight=False, soft_wrap=True)
+
+
+def new_bar(console: Console, *, transient: bool = False) -> Progress:
+    """A bar with what is done, how much of it and the time left; nothing is to be seen without a terminal.
+
+    Args:
+        console: Where to.
+        transient: Whether it vanishes when it stops.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 
 class ProgressReporter:
@@ -30,8 +41,7 @@ class ProgressReporter:
     def __init__(self, console: Console, *, title: str, total: int, done: int = 0) -> None:
         self._console = console
         self._total = total
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._bar = new_bar(console)
         self._task = self._bar.add_task(title, total=total, completed=done)
 
     def __enter__(self: Reporter) -> Reporter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -20,7 +20,7 @@ from mpvss_model.checkpoints.starting_model import (
     save_model,
     set_losses,
 )
-from mpvss_model.data import ClipSet, in_classes_of, open_clips
+from mpvss_model.data import Clip, ClipSet, in_classes_of, open_clips
 from mpvss_model.errors import DataError
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.runtime.progress import new_console
@@ -226,15 +226,14 @@ def _validation(config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Ac
     """
     if not sets:
         return lambda stage, is_interrupted: {}
+    main, *others = (replace(clips, clips=_spread_clips(clips, config.validation_clips)) for clips in sets)
 
     def summed(values: np.ndarray) -> np.ndarray:
         return accelerator.reduce(torch.from_numpy(values).to(accelerator.device), "sum").cpu().numpy()
 
     def measured(segmentor: VideoSegmentor, clips: ClipSet, is_interrupted: Callable[[], bool]) -> ClipEvaluation:
-        chosen = np.linspace(0, len(clips.clips) - 1, config.validation_clips or len(clips.clips)).round().astype(int)
-        chosen = [clips.clips[i] for i in np.unique(chosen)]
         evaluation = ClipEvaluation(segmentor)
-        for clip in chosen[accelerator.process_index :: accelerator.num_processes]:
+        for clip in clips.clips[accelerator.process_index :: accelerator.num_processes]:
             evaluation.add_video(takewhile(lambda _: not is_interrupted(), clip.frames))
         evaluation.confusion.counts = summed(evaluation.confusion.counts)
         for consistency in evaluation.consistency.values():
@@ -242,12 +241,11 @@ def _validation(config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Ac
         return evaluation
 
     def validate(stage: Stage, is_interrupted: Callable[[], bool]) -> dict[str, float] | None:
-        clips, *others = sets
-        evaluation = measured(stage.video_segmentor(config.key_frame_interval), clips, is_interrupted)
-        classes = zip(clips.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
+        evaluation = measured(stage.video_segmentor(config.key_frame_interval), main, is_interrupted)
+        classes = zip(main.class_names, evaluation.confusion.iou_per_class.tolist(), strict=True)
         metrics = evaluation.summary() | {f"{CLASS_PREFIX}{name}": iou for name, iou in classes}
         for rival, segmentor in stage.rivals(config.key_frame_interval).items():
-            metrics[f"{rival}/miou"] = measured(segmentor, clips, is_interrupted).confusion.miou
+            metrics[f"{rival}/miou"] = measured(segmentor, main, is_interrupted).confusion.miou
         for other in others:
             segmentor = stage.video_segmentor(config.key_frame_interval)
             metrics[f"{other.name}/miou"] = measured(segmentor, other, is_interrupted).confusion.miou
@@ -257,6 +255,12 @@ def _validation(config: TrainingConfig, sets: Sequence[ClipSet], accelerator: Ac
         return metrics
 
     return validate
+
+
+def _spread_clips(clips: ClipSet, count: int) -> tuple[Clip, ...]:
+    """So many clips of a set, evenly spread; all for 0."""
+    indices = np.linspace(0, len(clips.clips) - 1, count or len(clips.clips)).round().astype(int)
+    return tuple(clips.clips[i] for i in np.unique(indices))
 
 
 def _save_stage(stage: Stage, folder: Path) -> None:

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import DEFAULT_MODEL, DecodingConfig
-from mpvss_ros.cli.common.options import DeviceOption, PrecisionOption, ThreadsOption, TopicOption, with_settings
+from mpvss_ros.cli.common.options import (
+    DeviceOption,
+    NamesOption,
+    PrecisionOption,
+    ThreadsOption,
+    TopicOption,
+    separate_names,
+    with_settings,
+)
 
 __all__ = ["adapt"]
 
@@ -55,7 +63,7 @@ def adapt(
     scales: ScalesOption = "1",
     steps: StepsOption = 400,
     minutes: MinutesOption = None,
-    names: Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)] = "",
+    names: NamesOption = "",
     topic: TopicOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -84,8 +92,7 @@ def adapt(
         steps=steps,
         minutes=minutes,
     )
-    given_names = [name.strip() for name in names.split(",")] if names else []
-    opened = open_sources(sources, names=given_names, whole=True, topic=topic, decoding=decoding)
+    opened = open_sources(sources, names=separate_names(names), whole=True, topic=topic, decoding=decoding)
     if mix is None:
         print(f"mpvss: {NO_MIX_RISK}", file=sys.stderr)
     with shown_stages() as on_progress:

@@ -13,8 +13,10 @@ from mpvss_ros.cli.common.options import (
     DeviceOption,
     InferenceSizeOption,
     ModelOption,
+    NamesOption,
     SplitOption,
     TopicOption,
+    separate_names,
     with_settings,
 )
 
@@ -30,7 +32,7 @@ SourcesArgument = Annotated[
 def study(
     sources: SourcesArgument,
     *,
-    names: Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)] = "",
+    names: NamesOption = "",
     model: ModelOption = "rooms-lite",
     out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("out/study"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study of another model in that folder.")] = False,
@@ -56,9 +58,8 @@ def study(
     from mpvss_model.runtime.progress import new_console
     from mpvss_ros.bags.labelled_source import open_sources
 
-    given_names = [name.strip() for name in names.split(",")] if names else []
     report = run_study(
-        open_sources(sources, names=given_names, split=split, topic=topic, decoding=decoding),
+        open_sources(sources, names=separate_names(names), split=split, topic=topic, decoding=decoding),
         out,
         model=model,
         device=device,

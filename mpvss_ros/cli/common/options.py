@@ -39,6 +39,7 @@ SplitOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
+NamesOption = Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 # Settings that are given so often that they have a short name.
@@ -115,6 +116,11 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(dict.fromkeys(int(number) for number in str(text).split(",")))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number, nor several separated by commas") from None
+
+
+def separate_names(names: str) -> list[str]:
+    """What `NamesOption` holds; none if it is empty."""
+    return [name.strip() for name in names.split(",")] if names else []
 
 
 # For commands that take no other setting of a stream.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from mpvss_model.runtime.progress import new_console
+from mpvss_model.runtime.progress import new_bar, new_console
 
 __all__ = ["shown_progress"]
 
@@ -51,8 +51,7 @@ class _Bars:
         if not total:
             return
         if self._bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar = new_bar(self._console, transient=True)
             self._task = self._bar.add_task(what)
             self._bar.start()
         self._bar.update(self._task, completed=done, total=total)

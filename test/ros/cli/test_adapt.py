@@ -1,26 +1,8 @@
 """``mpvss adapt`` on the command line."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
-
-from mpvss_ros.cli.app import main
-
-
-@pytest.fixture
-def mpvss(monkeypatch, capsys):
-    """The command in this process; returns its exit code and what it said."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mpvss", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return end.value.code, said.out, said.err
-
-    return call
 
 
 def test_a_folder_of_images_adapts_a_model_without_any_labels(mpvss, tiny_checkpoint, tmp_path):

@@ -7,21 +7,6 @@ import sys
 import pytest
 
 from mpvss_model.data import open_clips
-from mpvss_ros.cli.app import main
-
-
-@pytest.fixture
-def mpvss(monkeypatch, capsys):
-    """The command in this process; returns its exit code and what it said."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mpvss", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return end.value.code, said.out, said.err
-
-    return call
 
 
 def test_labels_are_a_data_set_at_once(mpvss, small_clips, tiny_checkpoint, tmp_path):
