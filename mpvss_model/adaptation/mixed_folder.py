@@ -10,6 +10,7 @@ from pathlib import Path
 from mpvss_model.adaptation.split import HELD_BACK, TAUGHT, split_names
 from mpvss_model.data import ClipSet, in_classes_of, open_clips
 from mpvss_model.errors import DataError
+from mpvss_model.text_files import read_text
 
 __all__ = ["check_mixed", "write_mixed_folder"]
 
@@ -57,7 +58,9 @@ def _parts(source: Path, clips: ClipSet) -> tuple[Sequence[str], Sequence[str]]:
     known = [clip.name for clip in clips.clips]
     lists = [source / f"{part}.txt" for part in (TAUGHT, HELD_BACK)]
     if all(path.is_file() for path in lists):
-        taught, held_back = ([name for name in path.read_text(encoding="utf-8").split() if name in known] for path in lists)
+        taught, held_back = (
+            [name for name in map(str.strip, read_text(path).splitlines()) if name in known] for path in lists
+        )
         if taught and held_back:
             return taught, held_back
     return split_names(known)
