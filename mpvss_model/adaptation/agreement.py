@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mpvss_model.image import FramePadding
-from mpvss_model.propagation.optical_flow import TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, positions_in_key
 from mpvss_model.semantics import UNLABELED
 from mpvss_model.stream.change import is_cut, measure_change, thumbnail
 
@@ -16,7 +16,6 @@ __all__ = ["REACH", "agrees", "carried_labels", "is_video"]
 
 # Frames from one to those that must agree with it: neighbours agree on everything, also on mistakes.
 REACH = 2
-MASK_STRIDE = 4
 # As much as this of a place that motion does not explain is another place.
 MAX_UNEXPLAINED = 0.5
 
@@ -47,11 +46,8 @@ def carried_labels(images: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarr
     tracker = TrackedFlowPropagator()
     for image in images[1:]:
         flow = tracker.flow_to_key(images[0], image, padding)
-    padded_height, padded_width = padding.padded_size
-    flow_px = cv2.resize(flow * MASK_STRIDE, (padded_width, padded_height), interpolation=cv2.INTER_LINEAR)[:height, :width]
-    xs = np.arange(width, dtype=np.float32) + flow_px[..., 0]
-    ys = np.arange(height, dtype=np.float32)[:, None] + flow_px[..., 1]
-    carried = cv2.remap(labels, xs, ys, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
+    places = positions_in_key(flow, padding)
+    carried = cv2.remap(labels, *places, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
     unexplained = measure_change(thumbnail(images[0]), thumbnail(images[-1])).error_map(height, width)
     return np.where(unexplained > MAX_UNEXPLAINED, np.uint8(UNLABELED), carried)
 

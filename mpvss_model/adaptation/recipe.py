@@ -12,6 +12,7 @@ import yaml
 from mpvss_model.adaptation.split import TAUGHT
 from mpvss_model.files import write_whole
 from mpvss_model.training.recipe.config import (
+    PADDED_MULTIPLE,
     AugmentationConfig,
     DataConfig,
     LossConfig,
@@ -23,7 +24,6 @@ from mpvss_model.training.recipe.config import (
 __all__ = ["adaptation_recipe", "write_recipe"]
 
 CROP_PX = (224, 288)
-PADDED_MULTIPLE = 32
 MAX_SHORT_SIDE_PX = 384
 RELATIVE_SIDES = (0.625, 0.75, 0.875, 1.0, 1.25)
 

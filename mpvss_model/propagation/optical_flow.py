@@ -17,7 +17,7 @@ from mpvss_model.warp import backward_warp
 if TYPE_CHECKING:
     from mpvss_model.motion.module import MotionModule
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "warped_image", "warped_masks"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "positions_in_key", "warped_image", "warped_masks"]
 
 MASK_STRIDE = 4
 DIS_MIN_SIDE_PX = 12
@@ -129,11 +129,21 @@ def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadd
 
 def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
     """As `warped_masks`, an image uint8 RGB ``[H, W, 3]``."""
+    return cv2.remap(image, *positions_in_key(flow, padding), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def positions_in_key(flow: np.ndarray, padding: FramePadding) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of a frame is in the key frame, or beyond its edge: x and y in pixels, float32 ``[H, W]`` each.
+
+    Args:
+        flow: From the frame to the key frame, float32 ``[h, w, 2]``, at the resolution of masks and in its pixels.
+        padding: Of the frame.
+    """
     height, width = padding.padded_size
     flow_px = cv2.resize(flow * MASK_STRIDE, (width, height), interpolation=cv2.INTER_LINEAR)
     flow_px = flow_px[: padding.height, : padding.width]
     xs, ys = _pixels(flow_px)
-    return cv2.remap(image, xs + flow_px[..., 0], ys + flow_px[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return xs + flow_px[..., 0], ys + flow_px[..., 1]
 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:

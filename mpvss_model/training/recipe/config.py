@@ -13,7 +13,15 @@ import yaml
 from mpvss_model.config import AUTO_INFERENCE_SIZE, StreamConfig
 from mpvss_model.errors import ConfigError
 
-__all__ = ["AugmentationConfig", "DataConfig", "LossConfig", "MixedDataConfig", "ModelConfig", "TrainingConfig"]
+__all__ = [
+    "PADDED_MULTIPLE",
+    "AugmentationConfig",
+    "DataConfig",
+    "LossConfig",
+    "MixedDataConfig",
+    "ModelConfig",
+    "TrainingConfig",
+]
 
 PADDED_MULTIPLE = 32
 # Of a model that learns from itself, see `mpvss_model.training.imitation`.
