@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,12 @@ from mpvss_model.evaluation.label_export import LabelExport
 
 
 def frame(name: str = "", is_labelled: bool = True) -> Frame:
-    return Frame(stamp_ns=7, read_image=lambda: None, read_label=(lambda: None) if is_labelled else None, name=name)
+    return Frame(
+        stamp_ns=7,
+        read_image=lambda: None,
+        read_label=(lambda: None) if is_labelled else None,
+        image_file=Path(f"{name}.png") if name else None,
+    )
 
 
 def written(folder) -> dict[str, list[int]]:
