@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, PER_FRAME, DecodingConfig, StreamConfig
 from mpvss_model.propagation.registry import propagation_choices
 from mpvss_ros.cli.common.options import (
     DeviceOption,
@@ -61,7 +61,7 @@ IdsOption = Annotated[
 def evaluate(
     source: SourceArgument,
     *,
-    model: ModelOption = "rooms-lite",
+    model: ModelOption = DEFAULT_MODEL,
     propagation: PropagationOption = "auto",
     out: OutOption = None,
     per_class: PerClassOption = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, DecodingConfig, StreamConfig
 from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, ModelOption, ThreadsOption, TopicOption, with_settings
 
 __all__ = ["run"]
@@ -21,7 +21,7 @@ RateOption = Annotated[float, typer.Option(help="Replay speed: 1 as recorded, 0 
 def run(
     *,
     bag: BagOption = SAMPLE_BAG,
-    model: ModelOption = "rooms-lite",
+    model: ModelOption = DEFAULT_MODEL,
     out: OutOption = Path("out"),
     topic: TopicOption = None,
     device: DeviceOption = "auto",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_model.config import AUTO_INFERENCE_SIZE, DecodingConfig
+from mpvss_model.config import AUTO_INFERENCE_SIZE, DEFAULT_MODEL, DecodingConfig
 from mpvss_ros.cli.common.options import (
     DeviceOption,
     InferenceSizeOption,
@@ -33,7 +33,7 @@ def study(
     sources: SourcesArgument,
     *,
     names: NamesOption = "",
-    model: ModelOption = "rooms-lite",
+    model: ModelOption = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option(help="Folder for README.md, study.json and the pictures.")] = Path("out/study"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study of another model in that folder.")] = False,
     topic: TopicOption = None,
