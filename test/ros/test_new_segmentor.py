@@ -110,7 +110,7 @@ def test_it_cannot_be_trained(model):
 
 def test_a_type_that_nobody_loads_is_named_beside_those_that_are_known(model):
     (Path(model) / "config.json").write_text('{"model_type": "dark-robots"}')
-    with pytest.raises(CheckpointError, match="is of type 'dark-robots'; known are bright-robots, mask2former, mpvss$"):
+    with pytest.raises(CheckpointError, match="is of type 'dark-robots'; known are bright-robots, mask2former, mpvss, videomt$"):
         load_model(model, device=CPU)
 
 
