@@ -3,9 +3,8 @@
     python -m benchmarks.hub_models
     OMP_NUM_THREADS=1 python -m benchmarks.hub_models --time segformer-b0 eomt_small videomt-dinov2-small
 
-Networks have the sizes that the checkpoints' ``config.json`` give, and random weights, which cost as much. The first call
-counts multiply-adds and prints a table in Markdown; the second measures processor time of one thread on noise, the network
-alone.
+Networks have the sizes of the checkpoints, and random weights, which cost as much as trained ones. The first call counts
+multiply-adds and prints a table in Markdown; the second measures processor time of one thread on noise, the network alone.
 """
 
 from __future__ import annotations
