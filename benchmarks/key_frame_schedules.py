@@ -45,7 +45,7 @@ class VideoFrame:
 
 
 class RememberingSegmentor:
-    """Segments each image once."""
+    """Segments each image once, and alone, so that no key frame depends on those before it."""
 
     def __init__(self, segmentor) -> None:
         self._segmentor = segmentor
@@ -59,7 +59,7 @@ class RememberingSegmentor:
         if id(frame) not in self._key_frames:
             self._key_frames[id(frame)] = self._segmentor.segment(frame, stamp_s)
         key_frame = self._key_frames[id(frame)]
-        return KeyFrame(**{**vars(key_frame), "stamp_s": stamp_s})
+        return KeyFrame(**{**vars(key_frame), "stamp_s": stamp_s, "memory": None})
 
 
 class NoSegmentor:

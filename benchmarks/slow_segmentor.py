@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import rclpy
+import torch
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, TimeReference
@@ -37,10 +38,10 @@ class SlowSegmentor:
     def __getattr__(self, name: str) -> object:
         return getattr(self._working, name)
 
-    def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+    def segment(self, frame: np.ndarray, stamp_s: float, **memory: torch.Tensor) -> KeyFrame:
         """Wait, then work."""
         time.sleep(self._slow_s)
-        return self._working.segment(frame, stamp_s)
+        return self._working.segment(frame, stamp_s, **memory)
 
 
 class Robot(rclpy.node.Node):

@@ -66,6 +66,30 @@ def tiny_motion_checkpoint(tiny_checkpoint, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_videomt_checkpoint(tmp_path_factory):
+    """A directory with a random VidEoMT of three classes, for images of 64 x 64 pixels, whose memory matters."""
+    from transformers import VideomtConfig, VideomtForUniversalSegmentation
+
+    torch.manual_seed(0)
+    config = VideomtConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        image_size=64,
+        num_blocks=2,
+        num_queries=7,
+        id2label={0: "background", 1: "robot", 2: "wall"},
+        label2id={"background": 0, "robot": 1, "wall": 2},
+    )
+    network = VideomtForUniversalSegmentation(config)
+    with torch.no_grad():
+        network.class_predictor.weight.mul_(30.0)  # so that not all frames get the same class
+    directory = tmp_path_factory.mktemp("tiny-videomt")
+    network.save_pretrained(directory)
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
 def small_clips(tmp_path_factory):
     """Two clips of the folder layout, of three classes: a bright box moves over noise, 18 and 17 frames of 32 x 48 pixels."""
     root = tmp_path_factory.mktemp("small-clips")

@@ -45,7 +45,7 @@ class FaultySegmentor:
         """Wait for one more key frame to begin than were waited for before."""
         assert self._begun.acquire(timeout=timeout_s), f"no key frame began within {timeout_s} s"
 
-    def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+    def segment(self, frame: np.ndarray, stamp_s: float, **memory: torch.Tensor) -> KeyFrame:
         self.stamps_s.append(stamp_s)
         self._begun.release()
         assert self._allowed.wait(60.0), "nobody unblocked the segmentor"
@@ -55,7 +55,7 @@ class FaultySegmentor:
             raise RuntimeError("the network broke\nin two lines")
         if self.fault == "out of memory":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        key_frame = self._working.segment(frame, stamp_s)
+        key_frame = self._working.segment(frame, stamp_s, **memory)
         if self.fault == "nan":
             return replace(key_frame, mask_logits=torch.full_like(key_frame.mask_logits, torch.nan))
         return key_frame

@@ -11,7 +11,7 @@ from mpvss_model.image import FramePadding
 from mpvss_model.labelling.config import View
 from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.segmentor.base import BaseSegmentor
-from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
+from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor, segmented
 from mpvss_model.semantics import class_probabilities
 
 __all__ = ["AveragingSegmentor"]
@@ -49,6 +49,8 @@ class AveragingSegmentor(BaseSegmentor):
         self.class_names = class_names or segmentor.class_names
         self.device = segmentor.device
         self.dtype = segmentor.dtype
+        # A segmentor of a user's own may have no more than what a stream asks for.
+        self.has_memory = getattr(segmentor, "has_memory", False)
 
     @property
     def num_parameters(self) -> int:
@@ -61,14 +63,20 @@ class AveragingSegmentor(BaseSegmentor):
         return content_digest(self._segmentor.digest(), self._views, self.class_names, merging)
 
     @torch.inference_mode()
-    def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
+    def segment(self, frame: np.ndarray, stamp_s: float, memory: torch.Tensor | None = None) -> KeyFrame:
         """Segment all views of a uint8 RGB frame ``[H, W, 3]``.
 
         The queries are those of the first view; masks of another move with the query of the first whose mask is most like
-        them.
+        them. Where the segmentor's key frames leave a memory, each view goes on from its own: together they are ``memory``,
+        one row for each view.
         """
         padding = FramePadding(*frame.shape[:2])
-        seen = [self._segmentor.segment(_shown(frame, view), stamp_s) for view in self._views]
+        memories = [None] * len(self._views) if memory is None else memory
+        seen = [
+            segmented(self._segmentor, _shown(frame, view), stamp_s, view_memory)
+            for view, view_memory in zip(self._views, memories, strict=True)
+        ]
+        left = [key_frame.memory for key_frame in seen if key_frame.memory is not None]
         masks = [_upright(key_frame, view, padding) for key_frame, view in zip(seen, self._views, strict=True)]
         probabilities = torch.cat([class_probabilities(key_frame.class_logits.float()) for key_frame in seen]) / len(seen)
         if self._merging is not None:
@@ -81,6 +89,7 @@ class AveragingSegmentor(BaseSegmentor):
             class_logits=_logits(probabilities),
             queries=seen[0].queries,
             moves_with=torch.cat([_most_alike(view_masks, masks[0]) for view_masks in masks]) if len(seen) > 1 else None,
+            memory=torch.stack(left) if left else None,
         )
 
 

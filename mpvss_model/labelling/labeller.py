@@ -69,7 +69,8 @@ def label_clips(
     """Write labels and confidence of all frames into a folder that `mpvss_model.data` reads.
 
     Started again with the same settings, it goes on with the frames that are not done: where every frame is segmented with
-    the first of those, else with the last key frame before it, so that the labels are those of a single start.
+    the first of those, else with the last key frame before it, so that the labels are those of a single start. A clip that was
+    begun with a model whose key frames depend on earlier ones is gone through again for that, up to those frames.
 
     Args:
         clips: From a recording or a data set; ground truth is not looked at.
@@ -178,12 +179,15 @@ def _labelled(
     names_done = {row.name for row in part.rows}
     # A stream that begins with a key frame goes on as if it had seen all before.
     last_key_frame = next((row.name for row in reversed(part.rows) if row.is_key_frame), None)
-    is_running = False
+    # Unless each key frame takes something from the one before it.
+    has_memory = getattr(segmentor.segmentor, "has_memory", False)
+    is_running = has_memory and len(part.rows) < listed_frames(clip)
+    depends_on_earlier = config.interval > 1 or has_memory
     for number, frame in enumerate(clip.frames):
         name = frame.name or f"{number:06d}"
         is_done = name in names_done
         is_running = is_running or not is_done or (config.interval > 1 and name == last_key_frame)
-        if is_done and not (is_running and config.interval > 1):
+        if is_done and not (is_running and depends_on_earlier):
             yield False
             continue
         try:

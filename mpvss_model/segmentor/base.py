@@ -23,12 +23,14 @@ class BaseSegmentor(ABC):
         class_names: By class index.
         device: Where its output is.
         dtype: The floating-point type it runs in, as torch calls it.
+        has_memory: Whether it is a `RecurrentSegmentor`, whose key frames depend on those before them.
     """
 
     name: str
     class_names: tuple[str, ...]
     device: torch.device = torch.device("cpu")
     dtype: str = "float32"
+    has_memory: bool = False
 
     @abstractmethod
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:

@@ -13,7 +13,7 @@ from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["RGB", "image_statistics"]
+__all__ = ["RGB", "image_statistics", "processor_settings"]
 
 RGB = tuple[float, float, float]
 
@@ -21,9 +21,14 @@ MAX_VALUE = 255
 DEFAULT_RESCALE_FACTOR = 1 / MAX_VALUE
 # Steps of other image processors that change colours, which nothing here does.
 UNKNOWN_STEPS = ("do_flip_channel_order", "do_grayscale")
+# Where a checkpoint has its processor's settings: an entry of `processor_config.json`, or else the first of these files.
+FILES = {
+    "image_processor": ("preprocessor_config.json",),
+    "video_processor": ("video_preprocessor_config.json", "preprocessor_config.json"),
+}
 
 
-def image_statistics(name_or_dir: str) -> tuple[RGB, RGB]:
+def image_statistics(name_or_dir: str, *, processor: str = "image_processor") -> tuple[RGB, RGB]:
     """RGB mean and standard deviation, on the 0..1 scale, that a checkpoint was trained with.
 
     They are those of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``, which takes
@@ -35,25 +40,35 @@ def image_statistics(name_or_dir: str) -> tuple[RGB, RGB]:
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
+        processor: Which of `FILES`; that of videos is in ``video_preprocessor_config.json``, if there is one.
 
     Raises:
         CheckpointError: If a file is broken or asks for what cannot be done; names the file, the entry and its value.
     """
-    found = _settings(name_or_dir)
+    found = processor_settings(name_or_dir, processor)
     return (tuple(IMAGENET_MEAN), tuple(IMAGENET_STD)) if found is None else _Settings(*found).statistics()
 
 
-def _settings(name_or_dir: str) -> tuple[Path, dict[str, Any]] | None:
-    """The file with the image processor's settings, and the settings; None if there is none."""
+def processor_settings(name_or_dir: str, processor: str) -> tuple[Path, dict[str, Any]] | None:
+    """The file with a processor's settings, and the settings; None if there is none.
+
+    Args:
+        name_or_dir: A checkpoint directory, or the id of a model of the hub.
+        processor: ``image_processor`` or ``video_processor``.
+
+    Raises:
+        CheckpointError: If a file is broken.
+    """
     file = _file(name_or_dir, "processor_config.json")
     if file is not None:
         settings = read_json_object(file, CheckpointError)
-        if "image_processor" in settings:
-            processor = settings["image_processor"]
-            if not isinstance(processor, dict):
-                raise CheckpointError(f"{str(file)!r}: image_processor is {reprlib.repr(processor)}; expected an object")
-            return file, processor
-    file = _file(name_or_dir, "preprocessor_config.json")
+        if processor in settings:
+            found = settings[processor]
+            if not isinstance(found, dict):
+                raise CheckpointError(f"{str(file)!r}: {processor} is {reprlib.repr(found)}; expected an object")
+            return file, found
+    files = (_file(name_or_dir, name) for name in FILES[processor])
+    file = next((file for file in files if file is not None), None)
     return None if file is None else (file, read_json_object(file, CheckpointError))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ import torch
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.cost import SegmentorCost
 
-__all__ = ["KeyFrame", "KeyFrameSegmentor"]
+__all__ = ["KeyFrame", "KeyFrameSegmentor", "RecurrentSegmentor", "segmented"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class KeyFrame:
         class_logits: ``[S, C + 1]``, likewise; the last column is "no object".
         queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm.
         moves_with: With a history: the index of the query that each mask moves with, ``[S]``.
+        memory: What the next key frame of the same stream is segmented with, of any shape; None if each is segmented alone.
     """
 
     image: np.ndarray
@@ -36,6 +37,7 @@ class KeyFrame:
     class_logits: torch.Tensor
     queries: torch.Tensor
     moves_with: torch.Tensor | None = None
+    memory: torch.Tensor | None = None
 
     def queries_of(self, masks: torch.Tensor) -> torch.Tensor:
         """Indices of masks ``[S]`` -> those of the queries that they move with."""
@@ -43,7 +45,7 @@ class KeyFrame:
 
 
 class KeyFrameSegmentor(Protocol):
-    """Segments single frames, at any cost in time.
+    """Segments single frames, at any cost in time; `RecurrentSegmentor` is one that sees each after the one before it.
 
     One segmentor serves all streams of a model, and is called from several threads at once if they are: by each thread that
     steps a stream, and by the one that makes key frames in the background. `mpvss_model.segmentor.base.BaseSegmentor` has
@@ -84,3 +86,24 @@ class KeyFrameSegmentor(Protocol):
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost | None:
         """Cost of a key frame of some height and width in pixels, or None where it cannot be counted."""
+
+
+class RecurrentSegmentor(KeyFrameSegmentor, Protocol):
+    """A segmentor whose key frames have a `KeyFrame.memory`, which the next one of their stream is segmented with.
+
+    It remembers nothing itself, so that it serves many streams and threads: each stream gives back the memory of its last good
+    key frame, and none with its first one, after a restart and after a scene cut that it has noticed.
+    """
+
+    def segment(self, frame: np.ndarray, stamp_s: float, memory: torch.Tensor | None = None) -> KeyFrame:
+        """As `KeyFrameSegmentor.segment`, after the key frame that left ``memory``; None for the first of its stream."""
+
+
+def segmented(segmentor: KeyFrameSegmentor, frame: np.ndarray, stamp_s: float, memory: torch.Tensor | None) -> KeyFrame:
+    """Segment a frame after the key frame that left ``memory``, or alone if that is None.
+
+    Only a segmentor that makes a memory is given one: others need not take it.
+    """
+    if memory is None:
+        return segmentor.segment(frame, stamp_s)
+    return cast(RecurrentSegmentor, segmentor).segment(frame, stamp_s, memory=memory)

@@ -37,12 +37,14 @@ class TransformersSegmentor(BaseSegmentor):
 
     Attributes:
         network_class: Of ``model``; its configuration's ``model_type`` is that of the checkpoints.
+        processor: Whose settings the checkpoints have: ``image_processor``, or ``video_processor``.
 
     Raises:
         CheckpointError: If the network has more classes than a uint8 label map can hold, or they are not named by index.
     """
 
     network_class: ClassVar[type[PreTrainedModel]]
+    processor: ClassVar[str] = "image_processor"
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class TransformersSegmentor(BaseSegmentor):
         with quiet():
             load_config(name_or_dir, cls.network_class.config_class.model_type)
             model = load_network(cls.network_class, name_or_dir, surplus=True)
-            mean, std = image_statistics(name_or_dir)
+            mean, std = image_statistics(name_or_dir, processor=cls.processor)
         return cls(model=model, name=model_name(name_or_dir), device=device, image_mean=mean, image_std=std)
 
     @property

@@ -40,5 +40,6 @@ def _add_motion(state: StreamState, seen: SeenFrame) -> bool:
     assert state.compared_frame is not None  # the key frame itself was the first
     # A frame that the key frame explains needs no second look.
     scene_is_cut = unexplained >= SCENE_CUT and is_cut(state.compared_frame, seen.image)
+    state.scene_is_cut |= scene_is_cut
     state.compared_frame = seen.image
     return scene_is_cut

@@ -15,7 +15,7 @@ import torch
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import first_line
-from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
+from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor, segmented
 from mpvss_model.semantics import relevant_queries
 from mpvss_model.stamps import seconds
 from mpvss_model.stream.change import thumbnail
@@ -106,6 +106,7 @@ class KeyFrameJob:
         frame: uint8 RGB ``[H, W, 3]``.
         stamp_ns: Of the frame.
         history: What earlier key frames say about the frame, if anything.
+        memory: `KeyFrame.memory` of the key frame that it comes after, if there is any.
     """
 
     def __init__(
@@ -117,11 +118,13 @@ class KeyFrameJob:
         frame: np.ndarray,
         stamp_ns: int,
         history: History | None,
+        memory: torch.Tensor | None,
     ) -> None:
         self.reason = reason
         self._segmentor = segmentor
         self._query_tolerance = query_tolerance
         self._seen = frame, stamp_ns, history
+        self._memory = memory
         self._has_begun = False
         self._lock = threading.Lock()
         self._future: Future[Reference]  # there is one from `start` on
@@ -172,8 +175,8 @@ class KeyFrameJob:
             self._has_begun = True
             frame, stamp_ns, history = self._seen
         started_s = time.monotonic()
-        key_frame = self._segmentor.segment(frame, seconds(stamp_ns))
-        for name in ("mask_logits", "class_logits", "queries"):
+        key_frame = segmented(self._segmentor, frame, seconds(stamp_ns), self._memory)
+        for name in ("mask_logits", "class_logits", "queries", *(["memory"] if key_frame.memory is not None else [])):
             check_finite(f"segmentor's {name}", getattr(key_frame, name))
         if history is not None:
             key_frame = history.joined_by(key_frame)

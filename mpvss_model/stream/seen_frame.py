@@ -77,6 +77,12 @@ class SeenFrame:
             self._masks = masks
         return self._masks
 
+    def memory(self, *, max_key_age_s: float) -> torch.Tensor | None:
+        """What the key frame leaves to the next one, see `KeyFrame.memory`; None from one that is ``max_key_age_s`` old."""
+        if self._reference is None or self.key_age_s >= max_key_age_s:
+            return None
+        return self._reference.key_frame.memory
+
     def history(self, *, weight: float, max_key_age_s: float) -> History | None:
         """What earlier key frames say about the frame; None if they are not asked, too old, or cannot be carried to it.
 

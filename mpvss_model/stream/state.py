@@ -26,6 +26,7 @@ class StreamState:
         frames_since_key: Frames since the last one that was begun.
         unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
         compared_frame: The last frame of which that was measured; the reference's own before.
+        scene_is_cut: Whether one of them shows another scene than the reference.
         failure: Of the last key frame that was tried.
         frame_shape: Of the last frame, as it came.
         image_shape: Of the last frame, as the network saw it.
@@ -42,6 +43,7 @@ class StreamState:
     frames_since_key: int = 0
     unexplained_s: float = 0.0
     compared_frame: np.ndarray | None = None
+    scene_is_cut: bool = False
     failure: Failure | None = None
     frame_shape: tuple[int, ...] | None = None
     image_shape: tuple[int, ...] | None = None
@@ -94,6 +96,7 @@ class StreamState:
         self.reference_is_new = True
         self.unexplained_s = 0.0
         self.compared_frame = reference.key_frame.image
+        self.scene_is_cut = False
         self.failure = None
 
     def note_failure(self, error: Exception, reason: KeyFrameReason, config: StreamConfig) -> None:

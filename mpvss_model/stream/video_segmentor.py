@@ -268,6 +268,7 @@ class VideoSegmentor:
             frame=seen.image,
             stamp_ns=seen.stamp_ns,
             history=self._history(seen),
+            memory=None if state.scene_is_cut else seen.memory(max_key_age_s=self.config.max_key_age_s),
         )
         if self.config.key_frames == "sync":
             self._adopt(state, reason, job.run)

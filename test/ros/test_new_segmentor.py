@@ -110,7 +110,8 @@ def test_it_cannot_be_trained(model):
 
 def test_a_type_that_nobody_loads_is_named_beside_those_that_are_known(model):
     (Path(model) / "config.json").write_text('{"model_type": "dark-robots"}')
-    with pytest.raises(CheckpointError, match="is of type 'dark-robots'; known are bright-robots, mask2former, mpvss$"):
+    known = "bright-robots, mask2former, mpvss, videomt"
+    with pytest.raises(CheckpointError, match=f"is of type 'dark-robots'; known are {known}$"):
         load_model(model, device=CPU)
 
 

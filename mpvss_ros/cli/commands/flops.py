@@ -29,7 +29,9 @@ def flops(
     classes: Annotated[
         int | None, typer.Option(help="Of the published network: 124 for VSPW, 19 for Cityscapes.", show_default="124")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All published networks at both data sets' sizes.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="All published networks at both data sets' sizes, and MRCFA, their rival.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Count what a model costs, or the published networks beside the paper's figures."""
@@ -38,16 +40,20 @@ def flops(
 
     from mpvss_model.errors import ConfigError
     from mpvss_model.evaluation.flops import loaded_cost, parse_frame_size
-    from mpvss_model.evaluation.paper_costs import VSPW, all_paper_costs, paper_cost
+    from mpvss_model.evaluation.paper_costs import VSPW, all_paper_costs, mrcfa_cost, paper_cost
     from mpvss_ros.cli.common.json_output import print_json
-    from mpvss_ros.cli.common.tables import cost_table, costs_table
+    from mpvss_ros.cli.common.tables import cost_table, costs_table, rival_line
 
     if model is not None and (all_ or backbone is not None or classes is not None):
         raise ConfigError(f"--model {model} is counted as it is: leave --all, --backbone and --classes out")
     console = Console()
     if all_:
         costs = list(track(all_paper_costs(), total=PAPER_TABLE_SIZE, console=console, transient=True, disable=json))
-        print_json([cost.as_dict() for cost in costs]) if json else console.print(costs_table(costs))
+        rival = mrcfa_cost()
+        if json:
+            print_json([cost.as_dict() for cost in (*costs, rival)])
+        else:
+            console.print(costs_table(costs), rival_line(rival))
         return
     frame_size = StreamConfig(inference_size=inference_size).inference_frame_size(parse_frame_size(size))
     if model is not None:

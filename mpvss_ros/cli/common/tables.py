@@ -28,6 +28,7 @@ __all__ = [
     "evaluation_table",
     "evaluations_table",
     "parity_table",
+    "rival_line",
     "run_table",
 ]
 
@@ -178,6 +179,15 @@ def costs_table(costs: Iterable[Cost]) -> Table:
             _shown(cost.paper_parameters_m),
         )
     return table
+
+
+def rival_line(cost: Cost) -> str:
+    """What the published networks are compared with, counted in part, in one line below their table."""
+    height, width = cost.frame_size
+    return (
+        f"{cost.backbone}, {width}x{height}: about {_shown(cost.paper_gflops, '{:.0f}')} by the paper's abstract; its "
+        f"SegFormer-B5 alone, on each frame: {cost.gflops:.2f} ({cost.parameters / 1e6:.2f} M parameters)"
+    )
 
 
 def _shown(value: float | None, pattern: str = "{:.1f}") -> str:

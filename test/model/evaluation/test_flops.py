@@ -16,6 +16,7 @@ from mpvss_model.evaluation.paper_costs import (
     VSPW,
     all_paper_costs,
     model_cost,
+    mrcfa_cost,
     paper_cost,
 )
 from mpvss_model.motion.config import MotionConfig
@@ -65,6 +66,15 @@ def test_table_holds_every_backbone_on_both_data_sets(monkeypatch):
     assert rows == expected
     assert paper_cost("r50", interval=3).paper_gflops is None
     assert paper_cost("r50", frame_size=(480, 640)).paper_gflops is None
+
+
+def test_the_rival_of_the_paper_costs_more_than_the_segformer_it_is_built_on():
+    cost = mrcfa_cost()
+    assert (cost.frame_size, cost.num_classes, cost.interval) == ((480, 853), 124, 1)
+    # SegFormer's paper has 84.7 M for MiT-B5 with 150 classes; a class more is 768 weights and a bias.
+    assert cost.parameters + 26 * 769 == pytest.approx(84.7e6, abs=5e4)
+    assert cost.gflops == pytest.approx(184.84, abs=0.01)
+    assert 2 * cost.gflops < cost.paper_gflops == pytest.approx(97.3 / 0.26)
 
 
 def test_average_weighs_key_and_propagated_frames():

@@ -92,6 +92,22 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(label, tmp_path, setting
     assert label("stopped", **settings).labelled_now == 0
 
 
+@pytest.mark.parametrize("settings", [{}, {"interval": 3, "views": (View(), View(1.0, True))}])
+def test_key_frames_that_depend_on_earlier_ones_go_on_as_if_nothing_had_stopped(
+    clips, tmp_path, tiny_videomt_checkpoint, settings
+):
+    def label(out, on_frame=lambda done, total: None):
+        config = LabellingConfig(**settings)
+        return label_clips(clips, tmp_path / out, model=tiny_videomt_checkpoint, config=config, on_frame=on_frame)
+
+    label("whole")
+    with pytest.raises(Interrupted):
+        label("stopped", on_frame=stop_at(5))
+    assert label("stopped").labelled_now == 10
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+    assert label("stopped").labelled_now == 0
+
+
 def test_a_line_that_a_dead_process_did_not_finish_is_labelled_again(label, tmp_path):
     label("whole")
     label("torn")

@@ -8,7 +8,7 @@ from mpvss_model.checkpoints.parity import ArrayParity, ParityReport
 from mpvss_model.evaluation.flops import Cost
 from mpvss_model.motion.config import MotionConfig
 from mpvss_model.segmentor.cost import PartCost
-from mpvss_ros.cli.common.tables import conversion_table, cost_table, costs_table, parity_table
+from mpvss_ros.cli.common.tables import conversion_table, cost_table, costs_table, parity_table, rival_line
 
 PARTS = {
     name: PartCost(gflops, parameters, runs_on)
@@ -46,6 +46,12 @@ def test_cost_of_a_model_is_that_of_a_key_frame_a_propagated_frame_and_an_interv
 def test_costs_of_several_are_a_row_each():
     text = printed(costs_table([COST, COST]), width=80)
     assert text.count("853x480") == 2 and text.count("39.08") == 2 and text.count("84.00") == 2
+
+
+def test_the_rival_is_a_line_with_what_the_paper_says_and_what_is_counted():
+    parts = {"backbone": PartCost(119.0, 81_400_000, "all"), "head": PartCost(65.8, 3_200_000, "all")}
+    line = rival_line(replace(COST, backbone="rival", interval=1, parts=parts, paper_gflops=374.23))
+    assert line.startswith("rival, 853x480: about 374 by") and line.endswith("184.80 (84.60 M parameters)")
 
 
 def test_parity_shows_what_failed():
