@@ -185,7 +185,7 @@ def rival_line(cost: Cost) -> str:
     """What the published networks are compared with, counted in part, in one line below their table."""
     height, width = cost.frame_size
     return (
-        f"{cost.backbone}, {width}x{height}: about {_shown(cost.paper_gflops, '{:.0f}')} by the paper's abstract; its "
+        f"{cost.backbone}, {width}x{height}: {_shown(cost.paper_gflops)} in the paper's table 1; its "
         f"SegFormer-B5 alone, on each frame: {cost.gflops:.2f} ({cost.parameters / 1e6:.2f} M parameters)"
     )
 

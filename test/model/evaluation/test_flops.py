@@ -74,7 +74,8 @@ def test_the_rival_of_the_paper_costs_more_than_the_segformer_it_is_built_on():
     # SegFormer's paper has 84.7 M for MiT-B5 with 150 classes; a class more is 768 weights and a bias.
     assert cost.parameters + 26 * 769 == pytest.approx(84.7e6, abs=5e4)
     assert cost.gflops == pytest.approx(184.84, abs=0.01)
-    assert 2 * cost.gflops < cost.paper_gflops == pytest.approx(97.3 / 0.26)
+    # The abstract of MPVSS: its model with Swin-L takes 26 % of that.
+    assert 2 * cost.gflops < cost.paper_gflops == pytest.approx(97.3 / 0.26, rel=0.005)
 
 
 def test_average_weighs_key_and_propagated_frames():

@@ -50,8 +50,8 @@ def test_costs_of_several_are_a_row_each():
 
 def test_the_rival_is_a_line_with_what_the_paper_says_and_what_is_counted():
     parts = {"backbone": PartCost(119.0, 81_400_000, "all"), "head": PartCost(65.8, 3_200_000, "all")}
-    line = rival_line(replace(COST, backbone="rival", interval=1, parts=parts, paper_gflops=374.23))
-    assert line.startswith("rival, 853x480: about 374 by") and line.endswith("184.80 (84.60 M parameters)")
+    line = rival_line(replace(COST, backbone="rival", interval=1, parts=parts, paper_gflops=373.0))
+    assert line.startswith("rival, 853x480: 373.0 in") and line.endswith("184.80 (84.60 M parameters)")
 
 
 def test_parity_shows_what_failed():
