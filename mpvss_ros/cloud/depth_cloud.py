@@ -15,6 +15,8 @@ from mpvss_ros.cloud.layout import POINT, POINT_FIELDS
 
 __all__ = ["DepthCloud", "nearest_pixels", "probabilities_of", "sampled"]
 
+# Few enough that their points stay in the processor's cache while one field after the other is written.
+ROWS_AT_A_TIME = 16
 PROBABILITIES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -33,7 +35,7 @@ class DepthCloud:
     def __init__(self, *, organized: bool = True, max_depth_m: float = 0.0) -> None:
         self._organized = organized
         self._max_depth_m = max_depth_m
-        self._data = array("B")
+        self._message = PointCloud2()
         self._points = np.zeros((0, 0), POINT)
 
     def message(
@@ -46,7 +48,7 @@ class DepthCloud:
         colors: np.ndarray,
         probabilities: np.ndarray,
     ) -> PointCloud2:
-        """The cloud of one frame. An organized one's data are overwritten by the next call: publish it before.
+        """The cloud of one frame; an organized one is overwritten by the next call: publish it before.
 
         Args:
             header: Of the labels; its frame is the camera's optical one.
@@ -57,45 +59,50 @@ class DepthCloud:
             probabilities: float32 ``[H, W]``, of the labels.
         """
         height, width = labels.shape
-        points = self._prepared(height, width)
         depth_width, depth_height = calibration.size
-        columns, rows = nearest_pixels(width, depth_width), nearest_pixels(height, depth_height)
-        z = sampled(depth_m, columns, rows)
+        z = sampled(depth_m, nearest_pixels(width, depth_width), nearest_pixels(height, depth_height))
         if self._max_depth_m > 0.0:
             z = np.where(z <= self._max_depth_m, z, np.float32(np.nan))
-        ray_x, ray_y = _rays(calibration, width, height)
-        np.multiply(ray_x, z, out=points["x"])
-        np.multiply(ray_y, z, out=points["y"])
-        points["z"] = z
-        points["rgb"] = cv2.cvtColor(colors, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0] & 0x00FFFFFF
-        points["label"] = points["class_id"] = labels
-        points["probability"] = probabilities
-        is_measured = ~np.isnan(z)
-        is_dense = bool(is_measured.all())
-        data = self._data
-        if not self._organized:
-            # Whole points with the padding between their fields, which NumPy would leave as the memory was.
-            data = array("B", points.view(f"V{POINT.itemsize}")[is_measured].tobytes())
-            height, width = 1, int(is_measured.sum())
-        return PointCloud2(
-            header=header,
-            height=height,
-            width=width,
-            fields=POINT_FIELDS,
-            is_bigendian=False,
-            point_step=POINT.itemsize,
-            row_step=POINT.itemsize * width,
-            data=data,
-            is_dense=is_dense or not self._organized,
-        )
-
-    def _prepared(self, height: int, width: int) -> np.ndarray:
-        """Points to write to, over memory that messages take as it is."""
         if self._points.shape != (height, width):
-            self._points = np.zeros(0)  # or the old memory could not be let go
-            self._data = array("B", bytes(POINT.itemsize * height * width))
-            self._points = np.frombuffer(self._data, POINT).reshape(height, width)
-        return self._points
+            self._message = _message(width, height, array("B", bytes(POINT.itemsize * height * width)))
+            self._points = np.frombuffer(self._message.data, POINT).reshape(height, width)
+        ray_x, ray_y = (np.broadcast_to(rays, z.shape) for rays in _rays(calibration, width, height))
+        packed_colors = cv2.cvtColor(colors, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0]
+        for top in range(0, height, ROWS_AT_A_TIME):
+            rows = slice(top, top + ROWS_AT_A_TIME)
+            points = self._points[rows]
+            np.multiply(ray_x[rows], z[rows], out=points["x"])
+            np.multiply(ray_y[rows], z[rows], out=points["y"])
+            points["z"] = z[rows]
+            np.bitwise_and(packed_colors[rows], 0x00FFFFFF, out=points["rgb"])
+            points["label"] = points["class_id"] = labels[rows]
+            points["probability"] = probabilities[rows]
+        return self._finished(header, ~np.isnan(z))
+
+    def _finished(self, header, is_measured: np.ndarray) -> PointCloud2:
+        """The message of the points as they are now."""
+        if self._organized:
+            message = self._message
+            message.is_dense = bool(is_measured.all())
+        else:
+            # Whole points with the padding between their fields, which NumPy would leave as the memory was.
+            points = self._points.view(f"V{POINT.itemsize}")[is_measured]
+            message = _message(len(points), 1, array("B", points.tobytes()))
+            message.is_dense = True
+        message.header = header
+        return message
+
+
+def _message(width: int, height: int, data: array) -> PointCloud2:
+    return PointCloud2(
+        height=height,
+        width=width,
+        fields=POINT_FIELDS,
+        is_bigendian=False,
+        point_step=POINT.itemsize,
+        row_step=POINT.itemsize * width,
+        data=data,
+    )
 
 
 def nearest_pixels(count: int, source_count: int) -> np.ndarray:
