@@ -2,10 +2,11 @@
 
     python -m benchmarks.cloud --seconds 30
 
-An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels from
-the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they make. Latencies are those that the nodes
-report in ``/diagnostics``; on fewer than three free cores the processes take the time from each other. Processor time is that
-of the whole process, threads and DDS included, for each message that it published: a busy machine blurs it less.
+An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels
+from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
+make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
+from each other. Processor time is that of the whole process, threads and DDS included, for each message that it published: a
+busy machine blurs it less.
 """
 
 from __future__ import annotations
@@ -169,10 +170,8 @@ def main() -> None:
     rclpy.init(args=[])
     node = rclpy.create_node("camera")
     camera = RgbdCamera(node, (options.width, options.height))
-    print(
-        f"{options.width}x{options.height} at {options.rate} Hz, {len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}; ms:",
-        flush=True,
-    )
+    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
+    print(f"{options.width}x{options.height} at {options.rate} Hz, {machine}:", flush=True)
     for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
         found = run(node, camera, options, nodes)
         for name in nodes:
@@ -181,7 +180,8 @@ def main() -> None:
             late_ms = "median {:>7}, p99 {:>7}".format(*late)
             what = "labels" if name == LABELS else "clouds"
             print(
-                f"  {title:13} {what} {values['rate_hz']:>6} Hz, stamp to publish: {late_ms}; processor {cost:>6}", flush=True
+                f"  {title:13} {what} {values['rate_hz']:>6} Hz, stamp to publish in ms: {late_ms}; processor {cost:>6}",
+                flush=True,
             )
             if name == CLOUD:
                 made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**values)

@@ -41,8 +41,7 @@ LOG_THROTTLE_S = 5.0
 # An input of which nothing has come for so long is named.
 SILENCE_S = 2.0
 NANOSECONDS = 1_000_000_000
-# Sensors publish with best effort, the segmentation node reliably.
-SENSOR, RESULT = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
+BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 INPUT_DEPTH, OUTPUT_DEPTH = 5, 2
 
 
@@ -69,7 +68,7 @@ class CloudNode(Node):
         self._points = self.create_publisher(
             PointCloud2,
             "points",
-            QoSProfile(depth=OUTPUT_DEPTH, reliability=RESULT),
+            QoSProfile(depth=OUTPUT_DEPTH, reliability=RELIABLE),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -115,6 +114,7 @@ class CloudNode(Node):
         if is_wanted and not self._inputs:
             self._begin()
             self._inputs = dict(self._subscriptions_to_inputs())
+            self._follow_publishers()
         elif not is_wanted and self._inputs:
             for subscription in self._inputs.values():
                 self.destroy_subscription(subscription)
@@ -124,26 +124,36 @@ class CloudNode(Node):
         config = self.config
         is_raw, is_raw_depth = config.image_transport == "raw", config.depth_transport == "raw"
         kinds = {
-            "labels": (Image, "", RESULT),
-            "confidence": (Image, "", RESULT),
-            "image": (Image, "", SENSOR) if is_raw else (CompressedImage, "/compressed", SENSOR),
-            "depth": (Image, "", SENSOR) if is_raw_depth else (CompressedImage, "/compressedDepth", SENSOR),
-            "cloud_in": (PointCloud2, "", SENSOR),
+            "labels": (Image, ""),
+            "confidence": (Image, ""),
+            "image": (Image, "") if is_raw else (CompressedImage, "/compressed"),
+            "depth": (Image, "") if is_raw_depth else (CompressedImage, "/compressedDepth"),
+            "cloud_in": (PointCloud2, ""),
         }
         for name in (config.leader, *config.required, *config.optional):
-            message_type, transport, reliability = kinds[name]
+            message_type, transport = kinds[name]
             # The remapping of a topic holds for its transports, too, whose names may be remapped themselves.
             topic = self.resolve_topic_name(self.resolve_topic_name(name) + transport)
-            yield name, self._subscribe(message_type, topic, partial(self._on_message, name), reliability)
-        yield "camera_info_in", self._subscribe(CameraInfo, "camera_info_in", self._on_info, SENSOR)
+            yield name, self._subscribe(message_type, topic, partial(self._on_message, name))
+        yield "camera_info_in", self._subscribe(CameraInfo, "camera_info_in", self._on_info)
 
-    def _subscribe(
-        self, message_type: type, topic: str, callback: Callable[[Any], None], reliability: ReliabilityPolicy
-    ) -> Subscription:
-        # A profile of its own for each, since rclpy writes what is overridden into it.
-        qos = QoSProfile(depth=INPUT_DEPTH, reliability=reliability)
-        overriding = QoSOverridingOptions.with_default_policies()
-        return self.create_subscription(message_type, topic, callback, qos, qos_overriding_options=overriding)
+    def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
+        qos = QoSProfile(depth=INPUT_DEPTH, reliability=self._offered_reliability(self.resolve_topic_name(topic)))
+        return self.create_subscription(message_type, topic, callback, qos)
+
+    def _offered_reliability(self, topic: str) -> ReliabilityPolicy:
+        """What all publishers of a topic offer: of large messages best effort loses too many where reliable can be had."""
+        offered = {info.qos_profile.reliability for info in self.get_publishers_info_by_topic(topic)}
+        return RELIABLE if offered == {RELIABLE} else BEST_EFFORT
+
+    def _follow_publishers(self) -> None:
+        """Subscribe anew where publishers came or changed, so that others are heard, or heard better."""
+        for name, old in self._inputs.items():
+            if self._offered_reliability(old.topic_name) != old.qos_profile.reliability:
+                self._inputs[name] = self._subscribe(old.msg_type, old.topic_name, old.callback)
+                self.destroy_subscription(old)
+        optional = (name for name in self.config.optional if name in self._inputs)
+        self._matcher.expected = {name for name in optional if self.count_publishers(self._inputs[name].topic_name)}
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +196,7 @@ class CloudNode(Node):
     # -- diagnostics -------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
+        self._follow_publishers()
         name = self.get_fully_qualified_name()
         troubles = list(self._troubles()) if self._inputs else []
         for text in troubles:

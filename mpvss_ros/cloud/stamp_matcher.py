@@ -41,11 +41,12 @@ class StampMatcher:
     Args:
         leader: Name of the leading topic.
         required: Names of topics without whose messages there is no match.
-        optional: Names of topics of which a match may lack a message; one from which nothing has come is not waited for.
+        optional: Names of topics of which a match may lack a message.
         slop_ns: How far apart in time the messages of a match may be, at most.
         size: Messages kept of each topic.
 
     Attributes:
+        expected: Optional topics to wait for even before something has come from them.
         unmatched: Leading messages that were given up, by the name of the topic that had nothing for them.
         furthest_ns: How far the nearest message of that topic was from the last of them, by name.
     """
@@ -54,6 +55,7 @@ class StampMatcher:
         self._leader, self._required, self._optional = leader, tuple(required), tuple(optional)
         self._slop_ns, self._size = slop_ns, size
         self._queues = {name: _Queue() for name in (leader, *required, *optional)}
+        self.expected: set[str] = set()
         self.unmatched: Counter[str] = Counter()
         self.furthest_ns: dict[str, int] = {}
 
@@ -84,7 +86,8 @@ class StampMatcher:
     def _what_is_awaited(self, stamp_ns: int) -> str:
         """A topic that may still bring something nearer; empty if there is none."""
         awaited = (name for name in self._required if not self._queues[name].reaches(stamp_ns))
-        late = (n for n in self._optional if self._queues[n].messages and not self._queues[n].reaches(stamp_ns))
+        alive = (name for name in self._optional if self._queues[name].messages or name in self.expected)
+        late = (name for name in alive if not self._queues[name].reaches(stamp_ns))
         return next(chain(awaited, late), "")
 
     def _within_slop(self, name: str, stamp_ns: int) -> Any | None:

@@ -8,6 +8,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from mpvss_model import ConfigError
@@ -194,10 +195,20 @@ def test_parameters_are_checked_and_misspelt_ones_named(start_cloud, capfd):
     assert {p.name: p.default for p in PARAMETERS} == vars(CloudConfig()) == vars(node.config)
 
 
-def test_quality_of_service_can_be_overridden_for_each_topic(start_cloud, peer):
-    override = {"qos_overrides./depth.subscription.reliability": "reliable"}
-    node = start_cloud(colors="classes", **override)
-    topics = ("/depth", "/camera_info", "/mpvss/labels")
-    infos = {topic: [i for i in node.get_subscriptions_info_by_topic(topic) if i.node_name == "cloud"] for topic in topics}
-    policies = {topic: info.qos_profile.reliability.name.lower() for topic, (info,) in infos.items()}
-    assert policies == {"/depth": "reliable", "/camera_info": "best_effort", "/mpvss/labels": "reliable"}
+def reliabilities(node, *topics):
+    """With which the node listens, in words."""
+    infos = [node.get_subscriptions_info_by_topic(topic) for topic in topics]
+    return [next(i.qos_profile.reliability.name.lower() for i in found if i.node_name == "cloud") for found in infos]
+
+
+def test_it_listens_as_reliably_as_the_publisher_sends(start_cloud, peer):
+    peer.create_publisher(Image, "/depth", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
+    node = start_cloud(colors="classes")
+    peer.spin_until(lambda: node.count_publishers("/depth"))
+    node._follow_publishers()
+    assert reliabilities(node, "/depth", "/camera_info") == ["reliable", "best_effort"]
+    # A second one, that a reliable subscription would not hear.
+    peer.create_publisher(Image, "/depth", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    peer.spin_until(lambda: node.count_publishers("/depth") == 2)
+    node._follow_publishers()
+    assert reliabilities(node, "/depth") == ["best_effort"]

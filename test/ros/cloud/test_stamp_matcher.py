@@ -46,6 +46,10 @@ def test_confidence_is_waited_for_only_when_there_is_one():
     assert feed(with_confidence, ("depth", 66), ("labels", 66)) == []
     assert feed(with_confidence, ("confidence", 66)) == [(66, 66, 66)]
     assert feed(with_confidence, ("depth", 133), ("labels", 133), ("confidence", 200)) == [(133, 133, None)]
+    expecting = matcher()
+    expecting.expected = {"confidence"}
+    assert feed(expecting, ("depth", 0), ("labels", 0)) == []
+    assert feed(expecting, ("confidence", 0)) == [(0, 0, 0)]
 
 
 def test_labels_that_nothing_comes_for_make_room():
