@@ -62,7 +62,6 @@ class CloudNode(Node):
     def __init__(self, *, parameter_files: Sequence[str] = (), **kwargs) -> None:
         super().__init__("cloud", namespace="mpvss", **kwargs)
         self.config: CloudConfig = declare_parameters(self)
-        self._warn_of_what_has_no_effect(parameter_files)
         transforms = Transforms(self, fixed_frame=self.config.fixed_frame)
         self._maker = CloudMaker(self.config, transforms)
         self._points = self.create_publisher(
@@ -72,6 +71,7 @@ class CloudNode(Node):
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._warn_of_what_has_no_effect(parameter_files)
         self._inputs: dict[str, Subscription] = {}
         self._begin()
         # A steady clock, so that both work in simulated time too.
@@ -81,9 +81,13 @@ class CloudNode(Node):
 
     def _warn_of_what_has_no_effect(self, parameter_files: Sequence[str]) -> None:
         texts = files_without_effect(parameter_files, self.get_fully_qualified_name())
-        # Overrides of quality of service are declared with the subscriptions.
-        given = [name for name in self._parameter_overrides if not name.startswith(QOS_PREFIX)]
+        unknown = [name for name in self._parameter_overrides if name not in self._parameters]
+        given = [name for name in unknown if not name.startswith(QOS_PREFIX)]
         texts += unused_overrides(given, declared=self._parameters, image_topics=(), program="cloud_node")
+        texts += [
+            f"parameter {name!r} has no effect: only {self._points.topic_name} has such, inputs are as they are published"
+            for name in sorted(set(unknown) - set(given))
+        ]
         for text in texts:
             self.get_logger().warning(text)
 

@@ -59,8 +59,8 @@ class StampMatcher:
         self.unmatched: Counter[str] = Counter()
         self.furthest_ns: dict[str, int] = {}
 
-    def add(self, name: str, stamp_ns: int, message: Any) -> Iterator[dict[str, Any]]:
-        """Take a message; yields matches that it makes possible: messages by topic, optional ones perhaps None."""
+    def add(self, name: str, stamp_ns: int, message: Any) -> list[dict[str, Any]]:
+        """Take a message; returns the matches that it makes possible: messages by topic, optional ones perhaps None."""
         queue = self._queues[name].messages
         if queue and stamp_ns < queue[-1].stamp_ns:
             for other in self._queues.values():
@@ -70,7 +70,7 @@ class StampMatcher:
             if name == self._leader:
                 self._give_up(self._what_is_awaited(lost.stamp_ns), lost.stamp_ns)
         queue.append(_Stamped(stamp_ns, message))
-        yield from self._matches()
+        return list(self._matches())
 
     def _matches(self) -> Iterator[dict[str, Any]]:
         leading = self._queues[self._leader].messages

@@ -190,8 +190,12 @@ def test_parameters_are_checked_and_misspelt_ones_named(start_cloud, capfd):
         start_cloud(source="lidar")
     with pytest.raises(ConfigError, match=r"parameter 'max_depth_m' must be in 0.0 .. 1000.0, got -1.0"):
         start_cloud(max_depth_m=-1.0)
-    node = start_cloud(max_depth=2.0)
-    assert "parameter 'max_depth' is unknown and has no effect: did you mean 'max_depth_m'" in capfd.readouterr().err
+    qos = {"qos_overrides./depth.subscription.depth": 1, "qos_overrides./mpvss/points.publisher.depth": 1}
+    node = start_cloud(max_depth=2.0, **qos)
+    warnings = capfd.readouterr().err
+    assert "parameter 'max_depth' is unknown and has no effect: did you mean 'max_depth_m'" in warnings
+    assert "'qos_overrides./depth.subscription.depth' has no effect: only /mpvss/points has such" in warnings
+    assert "points.publisher" not in warnings
     assert {p.name: p.default for p in PARAMETERS} == vars(CloudConfig()) == vars(node.config)
 
 
