@@ -32,7 +32,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        (f"share/{PACKAGE}/launch", ["launch/segment.launch.py"]),
+        (f"share/{PACKAGE}/launch", ["launch/cloud.launch.py", "launch/segment.launch.py"]),
         (f"share/{PACKAGE}/config", ["config/segment.yaml"]),
     ],
     # requirements.txt and requirements-robot.txt have the versions this was tested with.
@@ -61,6 +61,7 @@ setup(
         "console_scripts": [
             "mpvss = mpvss_ros.cli.app:main",
             "segmentation_node = mpvss_ros.node.main:main",
+            "cloud_node = mpvss_ros.cloud.main:main",
             "replay_node = mpvss_ros.replay.main:main",
         ]
     },

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mpvss_model import DataError
@@ -49,6 +51,8 @@ LATCHED = Qos(
     liveliness_lease_duration=NEVER,
     avoid_ros_namespace_conventions=False,
 )
+# By its name, since each message has an encoding of its own: /camera/depth/image_raw, /cam/aligned_depth_to_color/image_raw.
+DEPTH_TOPIC = re.compile(r"(/|_)depth(/|_|$)|/compressedDepth$")
 MAX_TOPICS = 10
 
 
@@ -159,6 +163,8 @@ class Bag:
             return requested
         if not cameras:
             raise DataError(f"bag {str(self.path)!r} has no image topic: {self._topics_in_words()}")
+        # Depth is no choice beside colours: an RGB-D camera records both.
+        cameras = [topic for topic in cameras if not DEPTH_TOPIC.search(topic)] or cameras
         # A camera that was announced but never sent anything is no choice.
         cameras = [topic for topic in cameras if images[topic].count] or cameras
         if len(cameras) > 1:
@@ -257,12 +263,17 @@ class BagWriter:
 
     The bag appears at ``path`` when the block ends; if it ends with an error, nothing is left behind.
 
+    Args:
+        path: Of the directory.
+        compressed: Whether to compress the file's chunks, by zstd; worth it for raw images.
+
     Raises:
         DataError: If there is something at ``path`` already, or nothing can be written there.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, compressed: bool = False) -> None:
         self.path = Path(path)
+        self._compressed = compressed
         with _errors_named(f"cannot write bag {str(path)!r}"):
             exists = self.path.exists()
         if exists:
@@ -278,6 +289,8 @@ class BagWriter:
             shutil.rmtree(self._unfinished, ignore_errors=True)
             self._unfinished.mkdir()
             self._writer = Writer(self._unfinished / self.path.name, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
+            if self._compressed:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
         return self
 
@@ -292,28 +305,31 @@ class BagWriter:
 
     def write_compressed_image(self, topic: str, *, stamp_ns: int, frame_id: str, file_format: str, data: bytes) -> None:
         """Append a ``sensor_msgs/CompressedImage``, recorded at its own stamp."""
-        self._write(
+        self.write(
             topic,
             "sensor_msgs/msg/CompressedImage",
             stamp_ns,
-            header=self._header(stamp_ns, frame_id),
+            header=self.header(stamp_ns, frame_id),
             format=file_format,
             data=np.frombuffer(data, np.uint8),
         )
 
     def write_image(self, topic: str, *, stamp_ns: int, frame_id: str, encoding: str, image: np.ndarray) -> None:
-        """Append a ``sensor_msgs/Image`` from a uint8 array ``[H, W]`` or ``[H, W, C]``, recorded at its own stamp."""
-        self._write(
+        """Append a ``sensor_msgs/Image`` from an array ``[H, W]`` or ``[H, W, C]``, recorded at its own stamp.
+
+        Its numbers are those of the encoding: uint8 for ``rgb8``, uint16 for ``16UC1``.
+        """
+        self.write(
             topic,
             "sensor_msgs/msg/Image",
             stamp_ns,
-            header=self._header(stamp_ns, frame_id),
+            header=self.header(stamp_ns, frame_id),
             height=image.shape[0],
             width=image.shape[1],
             encoding=encoding,
-            is_bigendian=0,
-            step=image[0].size,
-            data=np.ascontiguousarray(image).reshape(-1),
+            is_bigendian=int(sys.byteorder == "big"),
+            step=image[0].nbytes,
+            data=np.ascontiguousarray(image).reshape(-1).view(np.uint8),
         )
 
     def define(self, type_name: str, definition: str) -> None:
@@ -342,7 +358,7 @@ class BagWriter:
             data: The file's content.
         """
         values = {"header": header, "format": file_format, "data": np.frombuffer(data, np.uint8)}
-        self._write(topic, "sensor_msgs/msg/CompressedImage", time_ns, **values)
+        self.write(topic, "sensor_msgs/msg/CompressedImage", time_ns, **values)
 
     def write_latched(self, topic: str, type_name: str, *, time_ns: int, **values: Any) -> None:
         """Append a message that late subscribers of a replay get, too.
@@ -354,18 +370,32 @@ class BagWriter:
             values: Of the message's fields.
         """
         self._connection(topic, type_name, qos=[LATCHED])
-        self._write(topic, type_name, time_ns, **values)
+        self.write(topic, type_name, time_ns, **values)
+
+    @property
+    def topics(self) -> Collection[str]:
+        """Those that something has been written to."""
+        return self._connections.keys()
 
     def message(self, type_name: str, **values: Any) -> Any:
         """A message, or a part of one."""
         return self._typestore.types[type_name](**values)
 
-    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+    def header(self, stamp_ns: int, frame_id: str) -> Any:
+        """A header, as a part of a message."""
         time_type = self._typestore.types["builtin_interfaces/msg/Time"]
         sec, nanosec = divmod(stamp_ns, 1_000_000_000)
         return self._typestore.types["std_msgs/msg/Header"](stamp=time_type(sec=sec, nanosec=nanosec), frame_id=frame_id)
 
-    def _write(self, topic: str, type_name: str, time_ns: int, **values) -> None:
+    def write(self, topic: str, type_name: str, time_ns: int, **values: Any) -> None:
+        """Append a message of any type that is known.
+
+        Args:
+            topic: Of the message.
+            type_name: Such as ``sensor_msgs/msg/CameraInfo``.
+            time_ns: When it is said to have been recorded.
+            values: Of all its fields; parts of it as `message` and `header` make them.
+        """
         connection = self._connection(topic, type_name)
         message = self._typestore.types[type_name](**values)
         with _errors_named(f"cannot write bag {str(self.path)!r}"):

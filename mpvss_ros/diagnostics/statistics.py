@@ -7,8 +7,10 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from mpvss_model import Segmentation
+if TYPE_CHECKING:
+    from mpvss_model import Segmentation
 
 __all__ = ["CameraStatistics", "Latencies", "Rate", "percentile"]
 

@@ -27,27 +27,17 @@ def main(args: list[str] | None = None) -> None:
 
             print(usage())
             return
+        from mpvss_ros.process.ros_arguments import parameter_files, start_ros_or_leave
+
         # Arguments are looked at first: nobody wants to wait for the model's libraries to read that one is wrong.
-        _start_ros(arguments)
+        start_ros_or_leave("segmentation_node", arguments)
         from mpvss_ros.node.segmentation_node import run
-        from mpvss_ros.process.ros_arguments import parameter_files
 
     run(
         parameter_files=parameter_files(arguments),
         on_created=signals.before_leaving,
         on_ready=lambda: signals.leave_time(SHUTDOWN_TIME_S),
     )
-
-
-def _start_ros(arguments: list[str]) -> None:
-    from mpvss_model import ConfigError
-    from mpvss_ros.process.ros_arguments import start_ros
-
-    try:
-        start_ros(arguments)
-    except ConfigError as error:
-        print(f"segmentation_node: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

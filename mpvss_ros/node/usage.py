@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from mpvss_ros.node.parameters import PARAMETERS, Parameter
 
@@ -22,9 +23,9 @@ Parameters, with their defaults; those marked with * may change while the node w
 """
 
 
-def usage() -> str:
-    """The text, with all parameters of the table."""
-    return HEAD + "\n".join(_entry(parameter) for parameter in PARAMETERS)
+def usage(head: str = HEAD, parameters: Sequence[Parameter] = PARAMETERS) -> str:
+    """The text, with all parameters of a node's table below its head."""
+    return head + "\n".join(_entry(parameter) for parameter in parameters)
 
 
 def _entry(parameter: Parameter) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rclpy.utilities import remove_ros_args
 
 from mpvss_model import ConfigError
 
-__all__ = ["parameter_files", "start_ros"]
+__all__ = ["parameter_files", "start_ros", "start_ros_or_leave"]
 
 # What rcl adds to its messages: who failed, where in its sources, and that it has no more to say.
 RCL_NOISE = re.compile(r"^failed to initialize rcl: |,? at /\S+:\d+|\. Error: error not set")
@@ -33,6 +34,20 @@ def start_ros(arguments: list[str]) -> None:
         raise ConfigError(_encoding_error(arguments) or f"{_one_line(error)}; see --help") from error
     if unused:
         raise ConfigError(f"unknown argument {unused[0]!r}: parameters are given as --ros-args -p name:=value; see --help")
+
+
+def start_ros_or_leave(program: str, arguments: list[str]) -> None:
+    """Initialize rclpy, or end the process with exit code 2 and one line; see `start_ros`.
+
+    Args:
+        program: As users call it.
+        arguments: Of the command line, without the program.
+    """
+    try:
+        start_ros(arguments)
+    except ConfigError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def parameter_files(arguments: list[str]) -> list[str]:

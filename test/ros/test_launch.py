@@ -33,18 +33,22 @@ def record(self, *args, **kwargs):
     self.__dict__.update(args=args, **kwargs)
 
 
-@pytest.fixture
-def launch_file(monkeypatch):
-    """The launch file as a module, over classes that only note what they are given: ``launch`` is not on PyPI."""
+def loaded(path, monkeypatch):
+    """A launch file as a module, over classes that only note what they are given: ``launch`` is not on PyPI."""
     for name, classes in STAND_INS.items():
         module = types.ModuleType(name)
         module.__dict__.update({cls: type(cls, (), {"__init__": record}) for cls in classes})
         monkeypatch.setitem(sys.modules, name, module)
     sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
-    spec = importlib.util.spec_from_file_location("segment_launch", LAUNCH_FILE)
+    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def launch_file(monkeypatch):
+    return loaded(LAUNCH_FILE, monkeypatch)
 
 
 @pytest.fixture

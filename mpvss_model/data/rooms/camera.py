@@ -46,6 +46,11 @@ class Lens:
 
     vertical_fov: float
 
+    def intrinsics(self, width: int, height: int) -> np.ndarray:
+        """Camera matrix ``[3, 3]`` in pixels, of which the first one's centre is (0, 0)."""
+        focal_px = height / 2 / np.tan(self.vertical_fov / 2)
+        return np.array([[focal_px, 0.0, (width - 1) / 2], [0.0, focal_px, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
     def projection(self, width: int, height: int) -> np.ndarray:
         """OpenGL projection ``[4, 4]``."""
         scale = 1 / np.tan(self.vertical_fov / 2)

@@ -7,13 +7,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mpvss_model.data.rooms.camera import Roads, RobotCamera
+from mpvss_model.data.rooms.camera import Lens, Roads, RobotCamera
 from mpvss_model.data.rooms.catalogue import CLASS_NAMES
 from mpvss_model.data.rooms.config import SPLITS, RoomsConfig
 from mpvss_model.data.rooms.furniture_library import FurnitureLibrary
@@ -28,7 +28,6 @@ __all__ = ["RenderedClip", "RoomsGenerator", "WriteClip", "generate", "write_fol
 VIEW_TRIES = 4
 MIN_CLASSES = 4
 MIN_MEDIAN_DEPTH_M = 0.9
-MILLIMETRES_PER_M = 1000
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,14 @@ class RenderedClip:
         frames: ``image`` is as the sensor took it.
         jpeg_quality: Of the camera.
         rate_hz: Frames per second of the clip.
+        lens: Of the camera.
     """
 
     name: str
     frames: tuple[RenderedFrame, ...]
     jpeg_quality: int
     rate_hz: float
+    lens: Lens
 
     def jpeg(self, frame: RenderedFrame) -> bytes:
         """A frame as the camera sends it."""
@@ -84,7 +85,7 @@ class RoomsGenerator:
             camera, sensor = self._interesting_view(scene, roads, rng), draw_sensor(rng)
             stride = int(rng.integers(1, config.max_stride + 1))
             frames = tuple(self._frames(scene, camera, sensor, stride, rng))
-            yield RenderedClip(name, frames, sensor.jpeg_quality, config.rate_hz / stride)
+            yield RenderedClip(name, frames, sensor.jpeg_quality, config.rate_hz / stride, camera.lens)
 
     def _interesting_view(self, scene: Scene, roads: Roads, rng: np.random.Generator) -> RobotCamera:
         """A camera that does not start with its lens against a wardrobe."""
@@ -107,7 +108,7 @@ class RoomsGenerator:
                 moments.append(Moment.of(scene, camera.pose()))
             ideal = self._renderer.render(scene, now, moments[1], camera.lens)
             image = sensor.take(ideal.image, ideal.flow_px, rng)
-            yield RenderedFrame(image, ideal.labels, ideal.instances, ideal.depth_m, ideal.flow_px)
+            yield replace(ideal, image=image)
             now = moments[-1]
 
 
@@ -179,7 +180,7 @@ def write_folder_clip(clip: RenderedClip, path: Path, config: RoomsConfig) -> No
         _write_png(path / "labels" / f"{stem}.png", frame.labels)
         if config.ground_truth:
             _write_png(path / "instances" / f"{stem}.png", frame.instances)
-            _write_png(path / "depth" / f"{stem}.png", np.rint(frame.depth_m * MILLIMETRES_PER_M).astype(np.uint16))
+            _write_png(path / "depth" / f"{stem}.png", frame.depth_mm)
             np.savez_compressed(path / "flow" / f"{stem}.npz", flow_px=frame.flow_px)
 
 

@@ -22,6 +22,7 @@ SHADOW_SIZE_PX = 1024
 SHADOW_FOV = 2.6
 MAX_LAMPS = 4
 MESHES_ON_GPU = 250
+MILLIMETRES_PER_M = 1000
 ATTRIBUTES = "3i2 1u1 1f1 4i1 2f4 4f1"
 NAMES = ("position", "layer", "gloss", "normal", "uv", "colour")
 GLSL = "#version 330\n"
@@ -116,6 +117,7 @@ class RenderedFrame:
         instances: uint16 ``[H, W]``, 1 + index of ``Scene.placed``; 0 where nothing is.
         depth_m: float32 ``[H, W]``, along the optical axis.
         flow_px: float32 ``[H, W, 2]``, to where each pixel's surface is in the next frame, in pixels right and down.
+        camera: Where the camera was.
     """
 
     image: np.ndarray
@@ -123,6 +125,12 @@ class RenderedFrame:
     instances: np.ndarray
     depth_m: np.ndarray
     flow_px: np.ndarray
+    camera: CameraPose
+
+    @property
+    def depth_mm(self) -> np.ndarray:
+        """uint16 ``[H, W]``, as depth cameras give it: whole millimetres along the optical axis, 0 where nothing is."""
+        return np.rint(self.depth_m * MILLIMETRES_PER_M).astype(np.uint16)
 
 
 class Renderer:
@@ -178,6 +186,7 @@ class Renderer:
             instances=instances,
             depth_m=geometry[..., 3].copy(),
             flow_px=geometry[..., 1:3].copy(),
+            camera=now.camera,
         )
 
     def _draw_colour(self, scene: Scene, now: Moment, view: np.ndarray) -> np.ndarray:

@@ -85,3 +85,24 @@ def test_several_cameras_need_a_choice(tmp_path):
         with pytest.raises(DataError, match=r"2 image topics \(/left, /right\): name one with --topic"):
             bag.image_topic()
         assert bag.image_topic("/right") == "/right"
+
+
+def test_depth_is_no_choice_beside_colours(tmp_path):
+    topics = ("/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/camera/depth_registered/image_raw")
+    depth = np.arange(60000, 60024, dtype=np.uint16).reshape(4, 6)
+    with BagWriter(tmp_path / "bag", compressed=True) as bag:
+        bag.write_image(topics[0], stamp_ns=1, frame_id="", encoding="rgb8", image=np.zeros((4, 6, 3), np.uint8))
+        for topic in topics[1:]:
+            bag.write_image(topic, stamp_ns=1, frame_id="", encoding="16UC1", image=depth)
+    with Bag(tmp_path / "bag") as bag:
+        assert bag.image_topic() == topics[0]
+        assert bag.image_topic(topics[1]) == topics[1]
+        (message,) = bag.messages(topics[1])
+    assert message.step == 12 and np.frombuffer(message.data, np.uint16).tolist() == depth.ravel().tolist()
+
+
+def test_depth_is_taken_where_there_is_nothing_else(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_image("/depth/image_raw", stamp_ns=1, frame_id="", encoding="mono8", image=np.zeros((4, 6), np.uint8))
+    with Bag(tmp_path / "bag") as bag:
+        assert bag.image_topic() == "/depth/image_raw"

@@ -135,7 +135,7 @@ def test_what_cannot_be_a_labelled_bag_is_refused_before_anything_is_labelled(la
     with pytest.raises(DataError, match="exists already: choose another path"):
         label("there.mcap", as_bag=True)
     with BagWriter(tmp_path / "blind") as writer:
-        writer._write("/chatter", "std_msgs/msg/String", 1, data="hello")
+        writer.write("/chatter", "std_msgs/msg/String", 1, data="hello")
     with pytest.raises(DataError, match=r"has no image topic: its topics are /chatter"):
         label("folder", source=tmp_path / "blind")
     assert not (tmp_path / "folder").exists()

@@ -315,7 +315,10 @@ def test_clips_can_be_written_as_bags_with_ground_truth(furniture, tmp_path):
     generate(config, furniture=furniture, out=tmp_path, write_clip=write_bag_clip)
     assert (tmp_path / "test-b-0-00000-00" / "test-b-0-00000-00.mcap").is_file()
     with Bag(tmp_path / "test-b-0-00000-00") as bag:
-        assert bag.count(TOPIC) == bag.count(GROUND_TRUTH_TOPIC) == 3
+        assert bag.image_topic() == TOPIC
+        geometry = ("/camera/depth_registered/image_raw", "/camera/camera_info", "/tf")
+        assert {bag.count(topic) for topic in (TOPIC, GROUND_TRUTH_TOPIC, *geometry)} == {3}
+        assert bag.count("/tf_static") == 1
 
 
 @pytest.mark.parametrize(

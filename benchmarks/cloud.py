@@ -1,0 +1,193 @@
+"""What labelled point clouds cost: their rate and time, and the latency of labels with and without them.
+
+    python -m benchmarks.cloud --seconds 30
+
+An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels
+from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
+make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
+from each other. Processor time is that of the whole process, threads and DDS included, for each message that it published: a
+busy machine blurs it less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
+from mpvss_ros.bags.bag_frames import bag_frames
+from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
+from mpvss_ros.cli.common.options import SAMPLE_BAG
+from mpvss_ros.messages.conversions import image_message, labels_from_message
+
+FRAMES = 30
+WARM_UP_S = 5.0
+LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
+
+
+class RgbdCamera:
+    """Publishes frames of the clip in turn.
+
+    Args:
+        node: Owns the publishers.
+        size: Width and height of all images.
+    """
+
+    def __init__(self, node: Node, size: tuple[int, int]) -> None:
+        self._node = node
+        with Bag(SAMPLE_BAG) as bag:
+            images = [frame.read_image() for frame, _ in zip(bag_frames(bag, bag.image_topic()), range(FRAMES), strict=False)]
+            depths = [_depth(m) for m, _ in zip(bag.messages(DEPTH_TOPIC), range(FRAMES), strict=False)]
+            labels = [labels_from_message(m) for m, _ in zip(bag.messages(GROUND_TRUTH_TOPIC), range(FRAMES), strict=False)]
+            info = next(iter(bag.messages(CAMERA_INFO_TOPIC)))
+        self._frames = cycle(
+            (cv2.resize(image, size), *(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST) for values in pixels))
+            for image, *pixels in zip(images, depths, labels, strict=True)
+        )
+        scale = np.array([size[0] / info.width, size[1] / info.height, 1.0])
+        self._info = CameraInfo(width=size[0], height=size[1], k=(np.diag(scale) @ info.k.reshape(3, 3)).ravel())
+        topics = {"image": Image, "depth": Image, "camera_info": CameraInfo, "mpvss/labels": Image}
+        self._publishers = {topic: node.create_publisher(kind, f"/{topic}", 5) for topic, kind in topics.items()}
+
+    def send(self, *, with_labels: bool) -> None:
+        """One frame, stamped now, perhaps with the clip's own labels."""
+        image, depth, labels = next(self._frames)
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=FRAME_ID)
+        self._info.header = header
+        in_bytes = image_message(depth.view(np.uint8), "16UC1", header)
+        in_bytes.width = depth.shape[1]
+        self._publishers["camera_info"].publish(self._info)
+        self._publishers["image"].publish(image_message(image, "rgb8", header))
+        self._publishers["depth"].publish(in_bytes)
+        if with_labels:
+            self._publishers["mpvss/labels"].publish(image_message(labels, "mono8", header))
+
+
+def _depth(message) -> np.ndarray:
+    return np.frombuffer(message.data, "<u2").reshape(message.height, message.width)
+
+
+@contextmanager
+def process(module: str, parameters: Mapping[str, object], cores: str) -> Iterator[subprocess.Popen]:
+    """A node in a process of its own, on some cores if they are named, until the block ends."""
+    remappings = ("image:=/image", "depth:=/depth", "camera_info_in:=/camera_info")
+    arguments = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
+    arguments += [text for remapping in remappings for text in ("-r", remapping)]
+    pinned = ["taskset", "-c", cores] if cores else []
+    started = subprocess.Popen([*pinned, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments])
+    try:
+        yield started
+    finally:
+        started.send_signal(signal.SIGINT)
+        started.wait()
+
+
+def processor_s(process: subprocess.Popen) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Values of the nodes' last diagnostics by status, and ``processor_ms`` for each message that was published.
+
+    Args:
+        node: Listens.
+        camera: Sends; also labels, where no node does.
+        options: Of the command line.
+        nodes: `LABELS`, `CLOUD` or both.
+    """
+    send = partial(camera.send, with_labels=LABELS not in nodes)
+    newest: dict[str, dict[str, str]] = {}
+
+    def note(message: DiagnosticArray) -> None:
+        newest.update({status.name: {pair.key: pair.value for pair in status.values} for status in message.status})
+
+    def spin(seconds: float) -> None:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            rclpy.spin_once(node, timeout_sec=0.1)
+
+    def used() -> dict[str, np.ndarray]:
+        return {name: np.array([processor_s(p), int(newest[name]["published"])]) for name, p in processes.items()}
+
+    settings = {
+        LABELS: ("node.main", {"model": options.model, "threads": 1, "inference_size": options.inference_size}),
+        CLOUD: ("cloud.main", {}),
+    }
+    with ExitStack() as stack:
+        cores = {LABELS: options.node_cores, CLOUD: options.cloud_cores}
+        processes = {name: stack.enter_context(process(*settings[name], cores[name])) for name in nodes}
+        subscriptions = [node.create_subscription(DiagnosticArray, "/diagnostics", note, 10)]
+        outputs = {LABELS: (Image, "/mpvss/labels"), CLOUD: (PointCloud2, "/mpvss/points")}
+        for name in nodes:
+            subscriptions.append(node.create_subscription(*outputs[name], lambda data: None, 2, raw=True))
+        while not all(int(newest.get(name, {}).get("published", 0)) for name in processes):
+            send()
+            spin(0.2)
+        timer = node.create_timer(1.0 / options.rate, send)
+        spin(WARM_UP_S)
+        before = used()
+        spin(options.seconds)
+        for name, after in used().items():
+            seconds, count = after - before[name]
+            newest[name]["processor_ms"] = f"{1000 * seconds / max(count, 1):.1f}"
+        node.destroy_timer(timer)
+        for subscription in subscriptions:
+            node.destroy_subscription(subscription)
+    return newest
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--rate", type=float, default=15.0)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--model", default="rooms-lite")
+    parser.add_argument("--inference-size", type=int, default=240)
+    parser.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
+    parser.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
+    options = parser.parse_args()
+    rclpy.init(args=[])
+    node = rclpy.create_node("camera")
+    camera = RgbdCamera(node, (options.width, options.height))
+    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
+    print(f"{options.width}x{options.height} at {options.rate} Hz, {machine}:", flush=True)
+    for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
+        found = run(node, camera, options, nodes)
+        for name in nodes:
+            values = found[name]
+            late, cost = (values[f"stamp_to_publish_p{p}_ms"] for p in (50, 99)), values["processor_ms"]
+            late_ms = "median {:>7}, p99 {:>7}".format(*late)
+            what = "labels" if name == LABELS else "clouds"
+            print(
+                f"  {title:13} {what} {values['rate_hz']:>6} Hz, stamp to publish in ms: {late_ms}; processor {cost:>6}",
+                flush=True,
+            )
+            if name == CLOUD:
+                made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**values)
+                print(f"{'':21}of it making and publishing: {made}; failed {values['failed']}", flush=True)
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()

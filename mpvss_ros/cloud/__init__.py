@@ -1,0 +1,1 @@
+"""Labelled point clouds, made beside the segmentation node in a process of their own."""
