@@ -1,0 +1,67 @@
+"""Key frames by any OneFormer checkpoint of ``transformers``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from transformers import OneFormerConfig, OneFormerForUniversalSegmentation
+
+from mpvss_model.runtime.content_digest import content_digest
+from mpvss_model.segmentor.families.query_based import QueryBasedSegmentor, QueryOutput
+from mpvss_model.segmentor.image_processing.size_rule import SizeRule
+from mpvss_model.segmentor.oneformer.task_tokens import task_tokens
+
+__all__ = ["OneFormerSegmentor"]
+
+
+class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation]):
+    """A `KeyFrameSegmentor` around ``OneFormerForUniversalSegmentation``, which is told to segment classes.
+
+    Args:
+        tokens: What tells it so, see `task_tokens`.
+        **network: As of `TransformersSegmentor`.
+    """
+
+    network_class = OneFormerForUniversalSegmentation
+    unread: ClassVar = r"^criterion\.|^model\.text_mapper\."
+    part_names: ClassVar = {
+        "backbone": "model.pixel_level_module.encoder",
+        "pixel decoder": "model.pixel_level_module.decoder",
+    }
+
+    def __init__(self, *, tokens: torch.Tensor, **network: Any) -> None:
+        super().__init__(**network)
+        self._tokens = tokens.to(self.device)
+
+    @classmethod
+    def settings_of(cls, name_or_dir: str, config: OneFormerConfig, rule: SizeRule) -> dict[str, Any]:
+        """The task in the words of the checkpoint's tokenizer."""
+        return {"tokens": task_tokens(name_or_dir, config.task_seq_len)}
+
+    def digest(self) -> bytes:
+        """Changes with weights, configuration, image statistics and the tokenizer's numbers."""
+        return content_digest(super().digest(), self._tokens.tolist())
+
+    def output(self, network: OneFormerForUniversalSegmentation, pixels: torch.Tensor) -> QueryOutput:
+        """Masks, classes and vectors of the queries after the last decoder layer."""
+        _never_train(network)
+        found = network.model(pixels, self._tokens.to(pixels.device), output_hidden_states=False)
+        norm = network.model.transformer_module.decoder.decoder_norm
+        return QueryOutput(
+            found.transformer_decoder_mask_predictions,
+            found.transformer_decoder_class_predictions,
+            norm(found.transformer_decoder_object_queries),
+        )
+
+    @property
+    def num_queries(self) -> int:
+        """How many masks a key frame has."""
+        return self.model.config.num_queries
+
+
+def _never_train(network: OneFormerForUniversalSegmentation) -> None:
+    """Checkpoints may say ``is_training``, which has dropout done, and texts expected, even in evaluation mode."""
+    for module in network.modules():
+        if getattr(module, "is_training", False):
+            module.is_training = False
