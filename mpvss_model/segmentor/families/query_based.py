@@ -40,10 +40,12 @@ class QueryBasedSegmentor(TransformersSegmentor, Generic[Network]):
     Attributes:
         part_names: Parts of the network, as they are called in reports, and as attributes of the network; what is left is the
             ``transformer decoder``.
+        needs_values: Whether the network decides by values of tensors, so that it has to run once to be counted.
     """
 
     unread: ClassVar = r"^criterion\."
     part_names: ClassVar[dict[str, str]]
+    needs_values: ClassVar[bool] = False
 
     @abstractmethod
     def output(self, network: Network, pixels: torch.Tensor) -> QueryOutput:
@@ -67,7 +69,14 @@ class QueryBasedSegmentor(TransformersSegmentor, Generic[Network]):
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of a key frame of some height and width in pixels."""
         shape = (1, 3, *FramePadding(*frame_size).padded_size)
-        parts = network_cost(self.model, self.output, shape, part_names=self.part_names, rest="transformer decoder")
+        parts = network_cost(
+            self.model,
+            self.output,
+            shape,
+            part_names=self.part_names,
+            rest="transformer decoder",
+            needs_values=self.needs_values,
+        )
         return SegmentorCost(parts, self.num_queries)
 
     @property

@@ -25,6 +25,7 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
 
     network_class = OneFormerForUniversalSegmentation
     unread: ClassVar = r"^criterion\.|^model\.text_mapper\."
+    needs_values = True
     part_names: ClassVar = {
         "backbone": "model.pixel_level_module.encoder",
         "pixel decoder": "model.pixel_level_module.decoder",
