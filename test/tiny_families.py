@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import cv2
+import numpy as np
 import torch
 from transformers import (
     BeitConfig,
@@ -96,12 +96,24 @@ QUERY_BASED = {"maskformer": maskformer, "oneformer": oneformer, **EOMT}
 FAMILIES = {**PER_PIXEL, **QUERY_BASED}
 
 
-def lively(make: Callable[..., PreTrainedModel], seed: int = 0, **settings) -> PreTrainedModel:
-    """A network whose random weights are large enough for several classes to be seen."""
-    torch.manual_seed(seed)
-    network = make(**settings).eval()
+# How large random weights are, beside those that keep what they are given as large as it is; by what names contain.
+SCALES = {"class_predictor": 8.0, "class_embed": 8.0, "head.head.4": 5e-4, "": 2.0}
+SEEDS = {"oneformer": 2}
+
+
+def lively(model_type: str) -> PreTrainedModel:
+    """A network of a family whose random weights are large enough for several classes to be seen."""
+    torch.manual_seed(SEEDS.get(model_type, 1))
+    network = FAMILIES[model_type]().eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if parameter.ndim > 1 and "embed" not in name:
-                parameter.copy_(torch.randn_like(parameter) * (2.0 / parameter[0].numel() ** 0.5))
+            if parameter.ndim > 1 and "position" not in name:
+                scale = next(scale for part, scale in SCALES.items() if part in name)
+                parameter.copy_(torch.randn_like(parameter) * (scale / parameter[0].numel() ** 0.5))
     return network
+
+
+def busy_frame(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Patches of many colours, uint8 RGB ``[height, width, 3]``."""
+    patches = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)
+    return cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
