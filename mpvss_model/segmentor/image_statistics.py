@@ -60,7 +60,9 @@ class _Statistics:
     def _check_scale(self, mean: RGB, std: RGB, scale: float) -> None:
         """Refuse a mean that no image on the scale of the rescaled pixels can have, or only a black one."""
         if not all(0 <= value <= scale for value in mean):
-            raise self._entries.refusal("image_mean", f"0..{scale:g}, as pixels are once do_rescale and rescale_factor are applied")
+            raise self._entries.refusal(
+                "image_mean", f"0..{scale:g}, as pixels are once do_rescale and rescale_factor are applied"
+            )
         if min(std) <= 0:
             raise self._entries.refusal("image_std", "three numbers above 0")
         if scale == MAX_VALUE and 0 < max(mean) <= 1 and max(std) <= 1:

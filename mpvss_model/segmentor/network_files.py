@@ -34,7 +34,14 @@ CLASS_HEADS = {
     "head.head.4.weight": 0,
 }
 # Others that have a number for each class, or belong to a head that nothing here reads.
-CLASS_TENSORS = ("class_predictor.", "class_embed.", ".classifier.", "head.head.4.", "criterion.empty_weight", "auxiliary_head.")
+CLASS_TENSORS = (
+    "class_predictor.",
+    "class_embed.",
+    ".classifier.",
+    "head.head.4.",
+    "criterion.empty_weight",
+    "auxiliary_head.",
+)
 LISTED_CHARACTERS = 200
 
 Network = TypeVar("Network", bound=PreTrainedModel)
@@ -111,7 +118,7 @@ def load_network(
         raise CheckpointError(f"cannot load model {name_or_dir!r}: {_cause(name_or_dir, error)}") from error
     shapes = {name: (tuple(found), tuple(expected)) for name, found, expected in info["mismatched_keys"]}
     outputs = _class_outputs(shapes)
-    if config is None and outputs is not None and (complete := _with_unnamed_classes(network.config, *outputs)) is not None:
+    if outputs is not None and (complete := _with_unnamed_classes(network.config, *outputs)) is not None:
         return load_network(network_class, name_or_dir, surplus=surplus, unread=unread, config=complete)
     if outputs is not None:
         _check_classes(name_or_dir, shapes, *outputs)

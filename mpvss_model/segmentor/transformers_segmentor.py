@@ -88,10 +88,8 @@ class TransformersSegmentor(BaseSegmentor):
             rule = size_rule(name_or_dir)
             cls.check_config(config, rule, name_or_dir)
             settings = cls.settings_of(name_or_dir, config, rule)
-            model = load_network(cls.network_class, name_or_dir, surplus=True, unread=cls.unread)
-        segmentor = cls(
-            model=model, name=model_name(name_or_dir), device=device, image_mean=mean, image_std=std, **settings
-        )
+            model = load_network(cls.network_class, name_or_dir, surplus=True, unread=cls.unread, config=config)
+        segmentor = cls(model=model, name=model_name(name_or_dir), device=device, image_mean=mean, image_std=std, **settings)
         segmentor.recommended_inference_size = cls.inference_size_of(rule)
         return segmentor
 

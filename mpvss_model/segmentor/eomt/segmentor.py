@@ -32,8 +32,8 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
     """A `KeyFrameSegmentor` around ``EomtForUniversalSegmentation``, which sees squares of one side, see `Squares`.
 
     Of one square, masks, classes and query vectors are those of the network. Of several, each has queries of its own, and what
-    they find is merged as the image processor merges it: the class scores of each pixel are the mean over the squares that have
-    it. Then each class is a mask, and there are no query vectors.
+    they find is merged as the image processor merges it: the class scores of a pixel are the mean over the squares that have it.
+    Then each class is a mask, and there are no query vectors.
 
     Args:
         is_split: Whether frames that are not square are split into several squares.
@@ -57,7 +57,7 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
             )
         if rule.shorter_side_px not in (FRAME_SIZE, config.image_size):
             raise CheckpointError(
-                f"model {name_or_dir!r}: size in preprocessor_config.json is of {rule.shorter_side_px} pixels; expected "
+                f"model {name_or_dir!r}: size of its image processor is {rule.shorter_side_px} pixels; expected "
                 f"{config.image_size}, as image_size in config.json"
             )
 
@@ -126,7 +126,6 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
 def _merged(masks: torch.Tensor, class_logits: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """Masks of classes ``[C, h, w]``, of the mean class scores of squares; arguments as of `Squares.in_frame`."""
     scores = sum(
-        grid_scores(*square) * is_there
-        for square, is_there in zip(zip(masks, class_logits, strict=True), inside, strict=True)
+        grid_scores(*square) * is_there for square, is_there in zip(zip(masks, class_logits, strict=True), inside, strict=True)
     )
     return masks_of_class_scores(scores / inside.sum(dim=0).clamp(min=1))

@@ -1,8 +1,8 @@
 """Class scores of pixels as masks: one for each class, so that they can be propagated like any others.
 
-A mask logit is a class logit less a number that is the same for all classes of a pixel. So the largest mask is that of the best
-class, also between pixels, where both are interpolated. The number is chosen so that the sigmoid of the best class's mask is
-its probability, which makes confidence right.
+A mask logit is a class logit less a number that is the same for all classes of a pixel. So the largest mask is that of the
+best class, also between pixels, where both are interpolated. The number is chosen so that the sigmoid of the best class's mask
+is its probability, which makes confidence right.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class SizeRule:
 
 
 def size_rule(name_or_dir: str) -> SizeRule:
-    """The rule of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``, which takes precedence.
+    """What the image processor of a checkpoint does, by the files that `processor_entries` reads.
 
     What limits the longer side is not read: it is for panoramas. ``do_reduce_labels`` is not either, since it concerns the
     labels of training alone.

@@ -13,7 +13,7 @@ __all__ = ["MaskFormerSegmentor"]
 
 
 class MaskFormerSegmentor(QueryBasedSegmentor[MaskFormerForInstanceSegmentation]):
-    """A `KeyFrameSegmentor` around ``MaskFormerForInstanceSegmentation``, whose semantic checkpoints are of this class, too."""
+    """A `KeyFrameSegmentor` around ``MaskFormerForInstanceSegmentation``, of which semantic checkpoints are, too."""
 
     network_class = MaskFormerForInstanceSegmentation
     part_names: ClassVar = {

@@ -36,6 +36,11 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
         self._tokens = tokens.to(self.device)
 
     @classmethod
+    def check_config(cls, config: OneFormerConfig, rule: SizeRule, name_or_dir: str) -> None:
+        """Leave out what is for training alone: dropout, and the texts that classes are compared with."""
+        config.is_training = False
+
+    @classmethod
     def settings_of(cls, name_or_dir: str, config: OneFormerConfig, rule: SizeRule) -> dict[str, Any]:
         """The task in the words of the checkpoint's tokenizer."""
         return {"tokens": task_tokens(name_or_dir, config.task_seq_len)}
@@ -46,7 +51,6 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
 
     def output(self, network: OneFormerForUniversalSegmentation, pixels: torch.Tensor) -> QueryOutput:
         """Masks, classes and vectors of the queries after the last decoder layer."""
-        _never_train(network)
         found = network.model(pixels, self._tokens.to(pixels.device), output_hidden_states=False)
         norm = network.model.transformer_module.decoder.decoder_norm
         return QueryOutput(
@@ -59,10 +63,3 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
     def num_queries(self) -> int:
         """How many masks a key frame has."""
         return self.model.config.num_queries
-
-
-def _never_train(network: OneFormerForUniversalSegmentation) -> None:
-    """Checkpoints may say ``is_training``, which has dropout done, and texts expected, even in evaluation mode."""
-    for module in network.modules():
-        if getattr(module, "is_training", False):
-            module.is_training = False
