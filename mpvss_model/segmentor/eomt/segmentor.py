@@ -32,7 +32,7 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
     """A `KeyFrameSegmentor` around ``EomtForUniversalSegmentation``, which sees squares of one side, see `Squares`.
 
     Of one square, masks, classes and query vectors are those of the network. Of several, each has queries of its own, and what
-    they find is merged as the image processor merges it: the class scores of a pixel are the mean over the squares that have it.
+    they find is merged as the image processor merges it: class scores of a pixel are the mean over the squares that have it.
     Then each class is a mask, and there are no query vectors.
 
     Args:

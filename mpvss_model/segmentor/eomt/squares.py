@@ -1,8 +1,8 @@
 """Frames as the squares that an EoMT takes, and what it finds there back in the frame.
 
 EoMT has position embeddings of one size, so that it takes squares of one side alone. Two rules bring an image to them, as its
-image processor does it: it is made to fit into one square, whose rest is zeros; or its shorter side is made that of a square, and
-it is split into squares along the longer side, which overlap where they have to.
+image processor does it: it is made to fit into one square, whose rest is zeros; or its shorter side is made that of a square,
+and it is split into squares along the longer side, which overlap where they have to.
 """
 
 from __future__ import annotations
