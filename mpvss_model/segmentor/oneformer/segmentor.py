@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 from transformers import OneFormerConfig, OneFormerForUniversalSegmentation
 
 from mpvss_model.runtime.content_digest import content_digest
@@ -45,6 +46,14 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
         """The task in the words of the checkpoint's tokenizer."""
         return {"tokens": task_tokens(name_or_dir, config.task_seq_len)}
 
+    def accelerate(self, dtype: torch.dtype) -> None:
+        """Run in some floating-point type from now on, after the task has been read: half precision cannot count so far."""
+        model = self.model.model
+        if not isinstance(model.task_encoder, _KnownTask):
+            with torch.inference_mode():
+                model.task_encoder = _KnownTask(model.task_encoder, self._tokens)
+        super().accelerate(dtype)
+
     def digest(self) -> bytes:
         """Changes with weights, configuration, image statistics and the tokenizer's numbers."""
         return content_digest(super().digest(), self._tokens.tolist())
@@ -63,3 +72,16 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
     def num_queries(self) -> int:
         """How many masks a key frame has."""
         return self.model.config.num_queries
+
+
+class _KnownTask(nn.Module):
+    """Stands for the part that makes a vector of a task, and knows that of one task already."""
+
+    def __init__(self, encoder: nn.Module, tokens: torch.Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("vector", encoder(tokens.to(next(encoder.parameters()).dtype)))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """``[1, d]``, whatever the tokens."""
+        return self.vector

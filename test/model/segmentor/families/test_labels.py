@@ -173,6 +173,17 @@ def test_a_half_precision_is_no_obstacle(segmentor):
     assert (key_frame_labels(segmentor.segment(frame, 0.0)) == exact).float().mean() > 0.8
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("model_type", ["oneformer"])
+def test_half_precision_does_not_change_the_task(segmentor):
+    """Numbers of words go up to 49407, of which half precision keeps the first digits, if any."""
+    task = segmentor.model.model.task_encoder
+    expected = task(segmentor._tokens.float())
+    segmentor.accelerate(torch.bfloat16)
+    assert torch.equal(segmentor.model.model.task_encoder(None), expected.bfloat16())
+    assert not torch.equal(task(segmentor._tokens.bfloat16()), expected.bfloat16())
+
+
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_what_a_key_frame_costs(segmentor, model_type):
     cost = segmentor.cost((64, 96))
