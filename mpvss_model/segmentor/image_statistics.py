@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD
-from mpvss_model.segmentor.image_processing.entries import Entries, is_number, processor_entries
+from mpvss_model.segmentor.image_processing.entries import IMAGE_PROCESSOR, Entries, is_number, processor_entries
 
 __all__ = ["RGB", "image_statistics"]
 
@@ -15,7 +15,7 @@ DEFAULT_RESCALE_FACTOR = 1 / MAX_VALUE
 UNKNOWN_STEPS = ("do_flip_channel_order", "do_grayscale")
 
 
-def image_statistics(name_or_dir: str) -> tuple[RGB, RGB]:
+def image_statistics(name_or_dir: str, *, processor: str = IMAGE_PROCESSOR) -> tuple[RGB, RGB]:
     """RGB mean and standard deviation, on the 0..1 scale, that a checkpoint was trained with.
 
     They are those of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``, which takes
@@ -26,11 +26,12 @@ def image_statistics(name_or_dir: str) -> tuple[RGB, RGB]:
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
+        processor: ``image_processor``; or ``video_processor``, in ``video_preprocessor_config.json`` if there is one.
 
     Raises:
         CheckpointError: If a file is broken or asks for what cannot be done; names the file, the entry and its value.
     """
-    found = processor_entries(name_or_dir)
+    found = processor_entries(name_or_dir, processor)
     return (tuple(IMAGENET_MEAN), tuple(IMAGENET_STD)) if found is None else _Statistics(found).of_pixels()
 
 

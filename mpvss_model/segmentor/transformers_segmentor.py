@@ -42,6 +42,7 @@ class TransformersSegmentor(BaseSegmentor):
 
     Attributes:
         network_class: Of ``model``; its configuration's ``model_type`` is that of the checkpoints.
+        processor: Whose settings the checkpoints have: ``image_processor``, or ``video_processor``.
         unread: Pattern of the names of tensors that a checkpoint need not have, since `segment` does not read them.
 
     Raises:
@@ -49,6 +50,7 @@ class TransformersSegmentor(BaseSegmentor):
     """
 
     network_class: ClassVar[type[PreTrainedModel]]
+    processor: ClassVar[str] = "image_processor"
     unread: ClassVar[str | None] = None
 
     def __init__(
@@ -84,8 +86,8 @@ class TransformersSegmentor(BaseSegmentor):
         check_location(name_or_dir)
         with quiet():
             config = load_config(name_or_dir, cls.network_class.config_class.model_type)
-            mean, std = image_statistics(name_or_dir)
-            rule = size_rule(name_or_dir)
+            mean, std = image_statistics(name_or_dir, processor=cls.processor)
+            rule = size_rule(name_or_dir, processor=cls.processor)
             cls.check_config(config, rule, name_or_dir)
             settings = cls.settings_of(name_or_dir, config, rule)
             model = load_network(cls.network_class, name_or_dir, surplus=True, unread=cls.unread, config=config)

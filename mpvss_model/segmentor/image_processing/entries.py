@@ -11,17 +11,28 @@ from typing import Any
 from mpvss_model.errors import CheckpointError
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["Entries", "is_number", "model_file", "processor_entries"]
+__all__ = ["IMAGE_PROCESSOR", "Entries", "is_number", "model_file", "processor_entries", "processor_settings"]
+
+IMAGE_PROCESSOR = "image_processor"
+# Where a checkpoint has its processor's settings: an entry of `processor_config.json`, or else the first of these files.
+FILES = {
+    IMAGE_PROCESSOR: ("preprocessor_config.json",),
+    "video_processor": ("video_preprocessor_config.json", "preprocessor_config.json"),
+}
 
 
-def processor_entries(name_or_dir: str) -> Entries | None:
-    """Those of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``, which takes precedence.
+def processor_entries(name_or_dir: str, processor: str = IMAGE_PROCESSOR) -> Entries | None:
+    """As `processor_settings`, to be checked as they are asked for."""
+    found = processor_settings(name_or_dir, processor)
+    return None if found is None else Entries(*found)
+
+
+def processor_settings(name_or_dir: str, processor: str) -> tuple[Path, dict[str, Any]] | None:
+    """The file with a processor's settings, and the settings; None if there is none.
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
-
-    Returns:
-        None where there is neither file.
+        processor: ``image_processor`` or ``video_processor``.
 
     Raises:
         CheckpointError: If a file is broken.
@@ -29,13 +40,14 @@ def processor_entries(name_or_dir: str) -> Entries | None:
     file = model_file(name_or_dir, "processor_config.json")
     if file is not None:
         settings = read_json_object(file, CheckpointError)
-        if "image_processor" in settings:
-            processor = settings["image_processor"]
-            if not isinstance(processor, dict):
-                raise CheckpointError(f"{str(file)!r}: image_processor is {reprlib.repr(processor)}; expected an object")
-            return Entries(file, processor)
-    file = model_file(name_or_dir, "preprocessor_config.json")
-    return None if file is None else Entries(file, read_json_object(file, CheckpointError))
+        if processor in settings:
+            found = settings[processor]
+            if not isinstance(found, dict):
+                raise CheckpointError(f"{str(file)!r}: {processor} is {reprlib.repr(found)}; expected an object")
+            return file, found
+    files = (model_file(name_or_dir, name) for name in FILES[processor])
+    file = next((file for file in files if file is not None), None)
+    return None if file is None else (file, read_json_object(file, CheckpointError))
 
 
 def model_file(name_or_dir: str, name: str) -> Path | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpvss_model.config import FRAME_SIZE
-from mpvss_model.segmentor.image_processing.entries import processor_entries
+from mpvss_model.segmentor.image_processing.entries import IMAGE_PROCESSOR, processor_entries
 
 if TYPE_CHECKING:
     from mpvss_model.segmentor.image_processing.entries import Entries
@@ -37,19 +37,20 @@ class SizeRule:
     is_split: bool = False
 
 
-def size_rule(name_or_dir: str) -> SizeRule:
-    """What the image processor of a checkpoint does, by the files that `processor_entries` reads.
+def size_rule(name_or_dir: str, *, processor: str = IMAGE_PROCESSOR) -> SizeRule:
+    """What the processor of a checkpoint does, by the files that `processor_entries` reads.
 
     What limits the longer side is not read: it is for panoramas. ``do_reduce_labels`` is not either, since it concerns the
     labels of training alone.
 
     Args:
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
+        processor: ``image_processor`` or ``video_processor``.
 
     Raises:
         CheckpointError: If a file is broken or asks for what cannot be done; names the file, the entry and its value.
     """
-    entries = processor_entries(name_or_dir)
+    entries = processor_entries(name_or_dir, processor)
     if entries is None:
         return SizeRule()
     if entries.flag("do_center_crop", False):

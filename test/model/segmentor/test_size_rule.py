@@ -37,6 +37,9 @@ def test_a_newer_file_takes_precedence_and_none_says_nothing(tmp_path):
     rule(tmp_path, {"size": 640, "do_split_image": True})
     assert size_rule(str(tmp_path)) == SizeRule(640, is_split=True)
     assert rule(tmp_path, {"image_processor": {"size": 320}}, "processor_config.json") == SizeRule(320)
+    assert size_rule(str(tmp_path), processor="video_processor") == SizeRule(640, is_split=True)
+    rule(tmp_path, {"size": {"height": 480, "width": 480}}, "video_preprocessor_config.json")
+    assert size_rule(str(tmp_path), processor="video_processor") == SizeRule(480)
 
 
 @pytest.mark.parametrize(
