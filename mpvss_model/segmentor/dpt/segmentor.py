@@ -29,7 +29,8 @@ class DPTSegmentor(PerPixelSegmentor[DPTForSemanticSegmentation]):
 
     @classmethod
     def check_config(cls, config: DPTConfig, rule: SizeRule, name_or_dir: str) -> None:
-        """Raise `CheckpointError` if the network is a hybrid one, which takes images of one size alone."""
+        """Raise `CheckpointError` if the network is a hybrid one, or for what no network that classifies pixels may have."""
+        super().check_config(config, rule, name_or_dir)
         if config.is_hybrid:
             raise CheckpointError(
                 f"model {name_or_dir!r}: is_hybrid is true in config.json; expected false, since a hybrid DPT takes images of "

@@ -8,12 +8,15 @@ from typing import ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
+from mpvss_model.errors import CheckpointError
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.families.class_masks import class_logits_of_masks, masks_of_class_logits
 from mpvss_model.segmentor.families.network_cost import network_cost
+from mpvss_model.segmentor.image_processing.size_rule import PADDING_MULTIPLE, SizeRule
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
 
@@ -37,6 +40,16 @@ class PerPixelSegmentor(TransformersSegmentor, Generic[Network]):
 
     unread: ClassVar = r"^auxiliary_head\."
     part_names: ClassVar[dict[str, str]]
+
+    @classmethod
+    def check_config(cls, config: PreTrainedConfig, rule: SizeRule, name_or_dir: str) -> None:
+        """Raise `CheckpointError` if padded frames cannot be divided into the network's patches."""
+        patch_px = getattr(config, "patch_size", PADDING_MULTIPLE)
+        if not isinstance(patch_px, int) or PADDING_MULTIPLE % patch_px:
+            raise CheckpointError(
+                f"model {name_or_dir!r}: patch_size is {patch_px!r} in config.json; expected a divisor of {PADDING_MULTIPLE}, "
+                "the multiple that frames are padded to"
+            )
 
     @staticmethod
     @abstractmethod

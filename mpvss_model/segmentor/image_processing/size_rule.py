@@ -11,7 +11,7 @@ from mpvss_model.segmentor.image_processing.entries import IMAGE_PROCESSOR, proc
 if TYPE_CHECKING:
     from mpvss_model.segmentor.image_processing.entries import Entries
 
-__all__ = ["SizeRule", "size_rule"]
+__all__ = ["PADDING_MULTIPLE", "SizeRule", "size_rule"]
 
 # Frames are padded to a multiple of this, see `mpvss_model.image.FramePadding`.
 PADDING_MULTIPLE = 32

@@ -114,6 +114,12 @@ def test_a_hybrid_dpt_is_refused(model):
     assert "is_hybrid is true in config.json; expected false" in refusal(model)
 
 
+@pytest.mark.parametrize("model_type", ["dpt", "beit"])
+def test_patches_that_padded_frames_are_no_multiple_of_are_refused(model):
+    set_entries(model / "config.json", patch_size=14)
+    assert "patch_size is 14 in config.json; expected a divisor of 32" in refusal(model)
+
+
 @pytest.mark.parametrize("model_type", ["eomt", "eomt_dinov3"])
 def test_squares_of_another_size_than_the_networks_are_refused(model):
     set_entries(model / "preprocessor_config.json", size={"shortest_edge": 512, "longest_edge": None})
