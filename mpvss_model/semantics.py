@@ -4,11 +4,15 @@ Labels may be of another size than the frame that was segmented: it is mask logi
 sharp as pixels can show them. Most cells between four mask values, of 4x4 pixels each at the frame's own size, lie inside one
 class. An interpolated mask lies between the cell's four values, which bounds the scores of every class. Where the best class
 at its worst beats all others at their best, the cell's labels are known without a look at its pixels.
+
+Of networks that classify pixels each mask is a class of its own. The best class is that of the largest mask logit then, which
+tells apart what is equal after a sigmoid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -83,13 +87,23 @@ def class_scores(
     Returns:
         ``[C, H, W]``, at least 0: sum over the queries of class probability times mask probability.
     """
+    return _interpolated_scores(mask_logits, padding, size, partial(grid_scores, class_logits=class_logits))
+
+
+def _interpolated_scores(
+    mask_logits: torch.Tensor,
+    padding: FramePadding,
+    size: tuple[int, int] | None,
+    scores_of: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """As `class_scores`, with what makes scores ``[C, h, w]`` of masks ``[Q, h, w]``."""
     masks = mask_logits.float()
     if size in (None, padding.size):
         masks = F.interpolate(masks.unsqueeze(0), size=padding.padded_size, mode="bilinear", align_corners=False)[0]
-        return grid_scores(padding.unpad(masks), class_logits)
+        return scores_of(padding.unpad(masks))
     rows, columns = axes = _axes(mask_logits, padding, size)
     strips = rows.interpolated(_used_masks(masks, axes), dim=1).split(max(1, STRIP_NUMBERS // (len(masks) * size[1])), dim=1)
-    return torch.cat([grid_scores(columns.interpolated(strip, dim=2), class_logits) for strip in strips], dim=1)
+    return torch.cat([scores_of(columns.interpolated(strip, dim=2)) for strip in strips], dim=1)
 
 
 def grid_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:
@@ -106,9 +120,30 @@ def best_labels(
     mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int] | None = None
 ) -> torch.Tensor:
     """The best class of each pixel, uint8 ``[H, W]``: that of the largest of `class_scores`, whose arguments these are."""
+    classes = _classes_of_masks(class_logits)
+    if classes is None:
+        return _labels(mask_logits, class_logits, padding, size)
+    in_order = classes.argsort()  # so that the lowest class wins where several are best
+    labels = _labels(mask_logits[in_order], None, padding, size)
+    return classes[in_order].to(torch.uint8)[labels.int()]
+
+
+def _classes_of_masks(class_logits: torch.Tensor) -> torch.Tensor | None:
+    """The class of each mask ``[Q]``, if each has another and is sure of it."""
+    probabilities = class_probabilities(class_logits)
+    largest, classes = probabilities.max(dim=1)
+    is_sure = (largest == 1).all() & (probabilities.count_nonzero() == len(classes))
+    return classes if is_sure and len(classes.unique()) == len(classes) else None
+
+
+def _labels(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor | None, padding: FramePadding, size: tuple[int, int] | None
+) -> torch.Tensor:
+    """As `best_labels`; without class logits, the number of the largest mask."""
     rows, columns = axes = _axes(mask_logits, padding, size or padding.size)
     if not _has_cells(mask_logits, axes):
-        return _best(class_scores(mask_logits, class_logits, padding, size))
+        scores_of = torch.clone if class_logits is None else partial(grid_scores, class_logits=class_logits)
+        return _best(_interpolated_scores(mask_logits, padding, size, scores_of))
     cells = _Cells(mask_logits, class_logits, axes)
     inside, is_decided = cells.bounded()
     labels = torch.from_numpy(inside.numpy().repeat(columns.counts, axis=1).repeat(rows.counts, axis=0))
@@ -182,12 +217,12 @@ class _Cells:
 
     Args:
         mask_logits: ``[Q, h, w]``.
-        class_logits: ``[Q, C + 1]``.
+        class_logits: ``[Q, C + 1]``; None to take mask logits for scores.
         axes: Of rows and columns.
     """
 
-    def __init__(self, mask_logits: torch.Tensor, class_logits: torch.Tensor, axes: tuple[_Axis, _Axis]) -> None:
-        self._probabilities = class_probabilities(class_logits).t().contiguous()  # [C, Q]
+    def __init__(self, mask_logits: torch.Tensor, class_logits: torch.Tensor | None, axes: tuple[_Axis, _Axis]) -> None:
+        self._probabilities = None if class_logits is None else class_probabilities(class_logits).t().contiguous()  # [C, Q]
         self._corners = _used_masks(mask_logits, axes).contiguous()  # [Q, rows + 1, columns + 1]
         self._values = self._corners.flatten(1)
         self._size = tuple(side - 1 for side in self._corners.shape[1:])
@@ -204,9 +239,9 @@ class _Cells:
 
     def bounded(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Per cell a class, uint8 ``[rows, columns]``, and whether all of its pixels are sure to have it."""
-        masks = self._corners.sigmoid()
-        best = self._probabilities @ _of_corners(torch.maximum, masks).flatten(1)
-        worst = self._probabilities @ _of_corners(torch.minimum, masks).flatten(1)
+        masks = self._corners if self._probabilities is None else self._corners.sigmoid()
+        best = self._mixed(_of_corners(torch.maximum, masks).flatten(1))
+        worst = self._mixed(_of_corners(torch.minimum, masks).flatten(1))
         may_win = (best >= worst.amax(dim=0) - ROUNDING).float()  # [C, cells]
         numbers = torch.arange(len(may_win), dtype=torch.float32)
         count, label = torch.stack([torch.ones_like(numbers), numbers]) @ may_win
@@ -231,8 +266,12 @@ class _Cells:
         lower = (self._values.index_select(1, left_corner + self._size[1] + 1 + i).unsqueeze(1) for i in range(2))
         row_shares = self._row_shares[:, rows]
         left, right = (torch.lerp(*ends, row_shares).unsqueeze(1) for ends in zip(upper, lower, strict=True))  # [Q, 1, K, n]
-        masks = torch.lerp(left, right, self._column_shares[:, None, columns]).sigmoid_()
-        return self._probabilities @ masks.flatten(1)
+        masks = torch.lerp(left, right, self._column_shares[:, None, columns]).flatten(1)
+        return self._mixed(masks if self._probabilities is None else masks.sigmoid_())
+
+    def _mixed(self, masks: torch.Tensor) -> torch.Tensor:
+        """Scores ``[C, n]`` of mask probabilities ``[Q, n]``."""
+        return masks if self._probabilities is None else self._probabilities @ masks
 
 
 def _axes(mask_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int]) -> tuple[_Axis, _Axis]:

@@ -35,7 +35,8 @@ class MPVSSConfig(PreTrainedConfig):
         inference_size: The size of inference that the model recommends, see `mpvss_model.config.StreamConfig`; 0 for none.
 
     Raises:
-        ConfigError: If the motion module does not take the segmentor's queries, or there is no such propagation.
+        ConfigError: If the segmentor is no Mask2Former, the motion module does not take its queries, or there is no such
+            propagation.
     """
 
     model_type = "mpvss"
@@ -48,8 +49,7 @@ class MPVSSConfig(PreTrainedConfig):
     inference_size: int = 0
 
     def __post_init__(self, **kwargs):
-        if not isinstance(self.segmentor, PreTrainedConfig):
-            self.segmentor = Mask2FormerConfig(**(self.segmentor or {}))
+        self.segmentor = _segmentor_config(self.segmentor)
         if self.motion is not None:
             motion = MotionConfig.from_dict(self.motion)
             expected = (self.segmentor.num_queries, self.segmentor.hidden_dim)
@@ -62,6 +62,18 @@ class MPVSSConfig(PreTrainedConfig):
         if self.propagation not in (names := propagation_names()):
             raise ConfigError(f"propagation in config.json must be one of {', '.join(names)}, got {self.propagation!r}")
         super().__post_init__(**kwargs)
+
+
+def _segmentor_config(config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
+    """That of a Mask2Former, which a motion module goes with: it takes the queries of one."""
+    fields = config.to_dict() if isinstance(config, PreTrainedConfig) else config or {}
+    model_type = fields.get("model_type", Mask2FormerConfig.model_type)
+    if model_type != Mask2FormerConfig.model_type:
+        raise ConfigError(
+            f"segmentor in config.json is of type {model_type!r}; expected {Mask2FormerConfig.model_type!r}, whose queries a "
+            "motion module takes: use the segmentor's own directory, with propagation 'tracked'"
+        )
+    return config if isinstance(config, PreTrainedConfig) else Mask2FormerConfig(**fields)
 
 
 class MPVSSModel(PreTrainedModel):

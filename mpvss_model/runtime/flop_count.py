@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["count_parameters", "counted", "gflops", "meta_tensor", "total_gflops"]
+__all__ = ["count_parameters", "counted", "gflops", "gflops_by_part", "meta_tensor", "total_gflops"]
 
 aten = torch.ops.aten
 
@@ -34,6 +34,36 @@ def counted(function: Callable[..., object], *inputs: object) -> FlopCounterMode
     with torch.no_grad(), counter:
         function(*inputs)
     return counter
+
+
+def gflops_by_part(
+    function: Callable[..., object], *inputs: object, parts: Mapping[str, torch.nn.Module], rest: str
+) -> dict[str, float]:
+    """Multiply-adds, in 1e9, of networks that a function calls, and of all else that it does.
+
+    Args:
+        function: As of `counted`.
+        *inputs: Of the function.
+        parts: By name; none of them calls another.
+        rest: Name of all else.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=ELEMENTWISE)
+    spent, begun = dict.fromkeys(parts, 0.0), []
+    hooks = []
+    for name, part in parts.items():
+        hooks.append(part.register_forward_pre_hook(lambda *_: begun.append(counter.get_total_flops())))
+
+        def end(*_: object, name: str = name) -> None:
+            spent[name] += (counter.get_total_flops() - begun.pop()) / 2e9
+
+        hooks.append(part.register_forward_hook(end))
+    try:
+        with torch.no_grad(), counter:
+            function(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {**spent, rest: counter.get_total_flops() / 2e9 - sum(spent.values())}
 
 
 def total_gflops(counter: FlopCounterMode) -> float:

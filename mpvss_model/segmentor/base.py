@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import torch
 
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.runtime.flop_count import count_parameters
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.key_frame import KeyFrame
@@ -24,6 +25,8 @@ class BaseSegmentor(ABC):
         device: Where its output is.
         dtype: The floating-point type it runs in, as torch calls it.
         has_memory: Whether it is a `RecurrentSegmentor`, whose key frames depend on those before them.
+        recommended_inference_size: What `StreamConfig.inference_size` of -1 stands for, unless ``config.json`` says it; 0 for
+            the frame's own size.
     """
 
     name: str
@@ -31,6 +34,7 @@ class BaseSegmentor(ABC):
     device: torch.device = torch.device("cpu")
     dtype: str = "float32"
     has_memory: bool = False
+    recommended_inference_size: int = FRAME_SIZE
 
     @abstractmethod
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:

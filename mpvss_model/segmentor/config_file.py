@@ -42,17 +42,22 @@ def model_name(name_or_dir: str) -> str:
     return Path(name_or_dir).name if Path(name_or_dir).is_dir() else name_or_dir
 
 
-def recommended_inference_size(config: dict[str, Any], name_or_dir: str) -> int:
-    """What a model recommends for `StreamConfig.inference_size`: the ``inference_size`` of its ``config.json``, or none, 0.
+def recommended_inference_size(config: dict[str, Any], name_or_dir: str) -> int | None:
+    """What a model recommends for `StreamConfig.inference_size`: the ``inference_size`` of its ``config.json``.
 
     Args:
         config: Its contents.
         name_or_dir: Where it comes from.
 
+    Returns:
+        0 where it recommends the frame's own size; None where the file does not say.
+
     Raises:
         CheckpointError: If it is no such size.
     """
-    size = config.get("inference_size", FRAME_SIZE)
+    if "inference_size" not in config:
+        return None
+    size = config["inference_size"]
     allowed = next(row for row in settings_of(StreamConfig) if row.name == "inference_size")
     try:
         replace(allowed, special=(FRAME_SIZE,)).check(size)

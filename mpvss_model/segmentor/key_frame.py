@@ -25,7 +25,8 @@ class KeyFrame:
         mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then, with
             a history, those that `mpvss_model.stream.history` adds.
         class_logits: ``[S, C + 1]``, likewise; the last column is "no object".
-        queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm.
+        queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm; ``[C, 0]`` of networks that
+            classify pixels, where each class is a mask.
         moves_with: With a history: the index of the query that each mask moves with, ``[S]``.
         memory: What the next key frame of the same stream is segmented with, of any shape; None if each is segmented alone.
     """

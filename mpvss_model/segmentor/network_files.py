@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 import textwrap
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub.utils import logging as hub_logging
 from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
@@ -23,11 +26,23 @@ from mpvss_model.text_files import read_json_object
 __all__ = ["class_names_of", "few", "listed", "load_config", "load_network", "quiet", "write_network"]
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-CLASS_HEAD = "class_predictor."
-# Of as many numbers as there are classes and "no object".
-CLASS_TENSORS = (CLASS_HEAD, "criterion.empty_weight")
+# Weights of as many outputs as there are classes, by the end of their names, and how many outputs "no object" has.
+CLASS_HEADS = {
+    "class_predictor.weight": 1,
+    "class_embed.weight": 1,
+    "decode_head.classifier.weight": 0,
+    "head.head.4.weight": 0,
+}
+# Others that have a number for each class, or belong to a head that nothing here reads.
+CLASS_TENSORS = (
+    "class_predictor.",
+    "class_embed.",
+    ".classifier.",
+    "head.head.4.",
+    "criterion.empty_weight",
+    "auxiliary_head.",
+)
 LISTED_CHARACTERS = 200
-LISTED_NUMBERS = 3
 
 Network = TypeVar("Network", bound=PreTrainedModel)
 
@@ -70,13 +85,25 @@ def load_config(name_or_dir: str, model_type: str):
     return config
 
 
-def load_network(network_class: type[Network], name_or_dir: str, *, surplus: bool = False) -> Network:
+def load_network(
+    network_class: type[Network],
+    name_or_dir: str,
+    *,
+    surplus: bool = False,
+    unread: str | None = None,
+    config: PreTrainedConfig | None = None,
+) -> Network:
     """The network of a checkpoint with its weights, in evaluation mode.
+
+    Where ``id2label`` leaves numbers out and the weights have an output for these, too, the classes there are called
+    ``unnamed``.
 
     Args:
         network_class: A class of ``transformers``, or registered with it.
         name_or_dir: A checkpoint directory, or the id of a model of the hub.
         surplus: Whether there may be tensors that the network does not have.
+        unread: Pattern of the names of tensors that may be missing or of another shape, since nothing reads them.
+        config: Of the network; by default that of the checkpoint.
 
     Raises:
         CheckpointError: If a file is missing or broken, or any tensor is missing or of another shape.
@@ -85,13 +112,19 @@ def load_network(network_class: type[Network], name_or_dir: str, *, surplus: boo
     try:
         # transformers refuses shapes that do not fit with a table in the log: they are told below.
         network, info = network_class.from_pretrained(
-            name_or_dir, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
+            name_or_dir, config=config, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
         )
     except Exception as error:  # transformers, safetensors and the hub client raise a dozen unrelated types here
         raise CheckpointError(f"cannot load model {name_or_dir!r}: {_cause(name_or_dir, error)}") from error
     shapes = {name: (tuple(found), tuple(expected)) for name, found, expected in info["mismatched_keys"]}
-    _check_class_head(name_or_dir, shapes)
-    missing, unexpected = set(info["missing_keys"]) - set(shapes), set(info["unexpected_keys"])
+    outputs = _class_outputs(shapes)
+    if outputs is not None and (complete := _with_unnamed_classes(network.config, *outputs)) is not None:
+        return load_network(network_class, name_or_dir, surplus=surplus, unread=unread, config=complete)
+    if outputs is not None:
+        _check_classes(name_or_dir, shapes, *outputs)
+    shapes = {name: sizes for name, sizes in shapes.items() if unread is None or not re.search(unread, name)}
+    missing = {name for name in info["missing_keys"] if unread is None or not re.search(unread, name)} - set(shapes)
+    unexpected = set(info["unexpected_keys"])
     prefix = _foreign_prefix(unexpected, set(network.state_dict()))
     hint = f"; names in the weights begin with {prefix!r}: save them without it" if prefix else ""
     if surplus and missing:
@@ -122,22 +155,17 @@ def write_network(network: PreTrainedModel, folder: Path) -> None:
 def class_names_of(config, name: str) -> tuple[str, ...]:
     """The names of a network's classes, by class index.
 
-    A class index is the place of an output of the network. Numbers in ``id2label`` that leave a place out could mean that
-    names are shifted, or that classes have none; which one, only the author knows.
+    A class index is the place of an output of the network. A network has as many outputs as there are names, so names that
+    are numbered from 1, or with gaps, are those of its outputs in the order of their numbers.
 
     Args:
         config: Of the network.
         name: Of the model, for messages.
 
     Raises:
-        CheckpointError: If ``id2label`` does not number the classes from 0 without gaps, or leaves a name out.
+        CheckpointError: If ``id2label`` leaves a name out.
     """
     numbers = sorted(config.id2label)
-    if numbers != list(range(len(numbers))):
-        raise CheckpointError(
-            f"model {name!r}: id2label in config.json numbers {len(numbers)} classes {_shown_numbers(numbers)}; expected "
-            f"0..{len(numbers) - 1}, the places of the network's outputs: number the names so, in the order of training"
-        )
     nameless = [number for number in numbers if config.id2label[number] is None]
     if nameless:
         raise CheckpointError(f"model {name!r}: id2label in config.json has null for class {nameless[0]}: give it a name")
@@ -165,13 +193,30 @@ def _check_weights(name_or_dir: str) -> None:
         raise CheckpointError(f"model directory {name_or_dir!r} has no weights: expected model.safetensors beside config.json")
 
 
-def _check_class_head(name_or_dir: str, shapes: Mapping[str, tuple]) -> None:
-    """Say in terms of classes that weights were trained for another number of them."""
-    heads = [sizes for name, sizes in shapes.items() if CLASS_HEAD in name]
-    if heads and all(any(part in name for part in CLASS_TENSORS) for name in shapes):
-        found, expected = heads[0]
+def _class_outputs(shapes: Mapping[str, tuple]) -> tuple[int, int] | None:
+    """How many classes weights and network have, if these differ; without "no object"."""
+    for name, (found, expected) in shapes.items():
+        for head, no_object in CLASS_HEADS.items():
+            if name.endswith(head):
+                return found[0] - no_object, expected[0] - no_object
+    return None
+
+
+def _with_unnamed_classes(config: PreTrainedConfig, found: int, expected: int) -> PreTrainedConfig | None:
+    """A configuration with a name for each number up to the last, if that is how many classes the weights have."""
+    names = config.id2label
+    if len(names) != expected or max(names) + 1 != found:
+        return None
+    complete = copy.deepcopy(config)
+    complete.id2label = {number: names.get(number, f"unnamed {number}") for number in range(found)}
+    return complete
+
+
+def _check_classes(name_or_dir: str, shapes: Mapping[str, tuple], found: int, expected: int) -> None:
+    """Say in terms of classes that weights were trained for another number of them, if nothing else is wrong."""
+    if all(any(part in name for part in CLASS_TENSORS) for name in shapes):
         raise CheckpointError(
-            f"model {name_or_dir!r}: the weights are of {found[0] - 1} classes, but config.json has {expected[0] - 1} "
+            f"model {name_or_dir!r}: the weights are of {found} classes, but config.json has {expected} "
             "(id2label, or num_labels): name each class that the network was trained with"
         )
 
@@ -206,8 +251,3 @@ def _weight_files(directory: Path) -> list[Path]:
     if not isinstance(shards, dict):
         raise CheckpointError(f"{str(first)!r} has no weight_map, which names the files of the tensors")
     return [directory / name for name in sorted(set(map(str, shards.values())))]
-
-
-def _shown_numbers(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:LISTED_NUMBERS]))
-    return f"{shown}, ... {numbers[-1]}" if len(numbers) > LISTED_NUMBERS else shown

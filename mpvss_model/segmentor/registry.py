@@ -40,7 +40,8 @@ class LoadedModel:
         motion: For the frames in between, a `mpvss_model.motion.module.MotionModule`; None if the checkpoint has none.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
         propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
-        inference_size: What its configuration recommends for `StreamConfig.inference_size`; 0 if it recommends none.
+        inference_size: What its configuration, or else its segmentor, recommends for `StreamConfig.inference_size`; 0 if
+            neither recommends any.
     """
 
     segmentor: KeyFrameSegmentor
@@ -77,7 +78,10 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     if loader is None:
         raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; known are {', '.join(_known_types())}")
     model = loader(name_or_dir, device=device)
-    return replace(model if isinstance(model, LoadedModel) else LoadedModel(model), inference_size=inference_size)
+    if not isinstance(model, LoadedModel):
+        # A segmentor of a user's own may have no more than what a stream asks for.
+        model = LoadedModel(model, inference_size=getattr(model, "recommended_inference_size", FRAME_SIZE))
+    return model if inference_size is None else replace(model, inference_size=inference_size)
 
 
 def _own_loader(model_type: str) -> Loader | None:

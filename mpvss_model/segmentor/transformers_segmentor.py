@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from mpvss_model.errors import CheckpointError
@@ -16,6 +17,7 @@ from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.runtime.cuda import to_device
 from mpvss_model.segmentor.base import BaseSegmentor
 from mpvss_model.segmentor.config_file import check_location, model_name
+from mpvss_model.segmentor.image_processing.size_rule import SizeRule, size_rule
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.network_files import class_names_of, load_config, load_network, quiet
 from mpvss_model.semantics import UNLABELED
@@ -28,6 +30,9 @@ Segmentor = TypeVar("Segmentor", bound="TransformersSegmentor")
 class TransformersSegmentor(BaseSegmentor):
     """A segmentor around a network of one class of ``transformers``; to be completed by `network_class` and `segment`.
 
+    A family whose files say more than weights, classes, image statistics and size overrides `check_config` and
+    `settings_of`.
+
     Args:
         model: The network; moved to ``device`` and put into evaluation mode.
         name: How to call it in reports.
@@ -38,6 +43,7 @@ class TransformersSegmentor(BaseSegmentor):
     Attributes:
         network_class: Of ``model``; its configuration's ``model_type`` is that of the checkpoints.
         processor: Whose settings the checkpoints have: ``image_processor``, or ``video_processor``.
+        unread: Pattern of the names of tensors that a checkpoint need not have, since `segment` does not read them.
 
     Raises:
         CheckpointError: If the network has more classes than a uint8 label map can hold, or they are not named by index.
@@ -45,6 +51,7 @@ class TransformersSegmentor(BaseSegmentor):
 
     network_class: ClassVar[type[PreTrainedModel]]
     processor: ClassVar[str] = "image_processor"
+    unread: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -78,10 +85,29 @@ class TransformersSegmentor(BaseSegmentor):
         """
         check_location(name_or_dir)
         with quiet():
-            load_config(name_or_dir, cls.network_class.config_class.model_type)
-            model = load_network(cls.network_class, name_or_dir, surplus=True)
+            config = load_config(name_or_dir, cls.network_class.config_class.model_type)
             mean, std = image_statistics(name_or_dir, processor=cls.processor)
-        return cls(model=model, name=model_name(name_or_dir), device=device, image_mean=mean, image_std=std)
+            rule = size_rule(name_or_dir, processor=cls.processor)
+            cls.check_config(config, rule, name_or_dir)
+            settings = cls.settings_of(name_or_dir, config, rule)
+            model = load_network(cls.network_class, name_or_dir, surplus=True, unread=cls.unread, config=config)
+        segmentor = cls(model=model, name=model_name(name_or_dir), device=device, image_mean=mean, image_std=std, **settings)
+        segmentor.recommended_inference_size = cls.inference_size_of(rule)
+        return segmentor
+
+    @classmethod
+    def check_config(cls, config: PreTrainedConfig, rule: SizeRule, name_or_dir: str) -> None:
+        """Raise `CheckpointError` if a checkpoint of this family cannot be used: says which entry is at fault."""
+
+    @classmethod
+    def settings_of(cls, name_or_dir: str, config: PreTrainedConfig, rule: SizeRule) -> dict[str, Any]:
+        """Further arguments of the segmentor, from a checkpoint's files."""
+        return {}
+
+    @classmethod
+    def inference_size_of(cls, rule: SizeRule) -> int:
+        """What a size rule recommends for `StreamConfig.inference_size`."""
+        return rule.shorter_side_px
 
     @property
     def dtype(self) -> str:
@@ -100,8 +126,11 @@ class TransformersSegmentor(BaseSegmentor):
     def prepared(self, frame: np.ndarray) -> tuple[FramePadding, torch.Tensor]:
         """The network's input ``[1, 3, H', W']`` for a uint8 RGB frame ``[H, W, 3]``, and its geometry."""
         padding = FramePadding(*frame.shape[:2])
-        pixels = normalized(to_device(frame, self.device), self._mean, self._std)
-        return padding, padding.pad(pixels).to(self._dtype)
+        return padding, padding.pad(self.pixels(frame))
+
+    def pixels(self, frame: np.ndarray) -> torch.Tensor:
+        """A uint8 RGB image ``[H, W, 3]`` as the network was trained to see them, ``[1, 3, H, W]``, without padding."""
+        return normalized(to_device(frame, self.device), self._mean, self._std).to(self._dtype)
 
     @contextmanager
     def own_stream(self) -> Iterator[None]:

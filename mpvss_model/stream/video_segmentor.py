@@ -87,7 +87,7 @@ class VideoSegmentor:
         """Build from a shipped model's name, a checkpoint directory or a hub id.
 
         Args:
-            model: A Mask2Former, or an MPVSS model with a motion module.
+            model: A model of any of the families in `mpvss_model.segmentor`, or an MPVSS model with a motion module.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             propagation: ``segment`` or ``pixel`` for the model's own motion module; ``tracked`` for ordinary optical flow from
                 frame to frame, ``dense`` straight to the key frame, ``copy`` for none; ``auto`` for what the model's

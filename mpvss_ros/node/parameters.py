@@ -144,7 +144,7 @@ PARAMETERS = (
     Parameter(
         name="model",
         default=DEFAULT_MODEL,
-        description="Mask2Former checkpoint: name of a shipped model, a directory, or a hub id (downloads on first use)",
+        description="Checkpoint of a segmentor: name of a shipped model, a directory, or a hub id (downloads on first use)",
         accepts=bool,
         requirement="the name of a model",
     ),

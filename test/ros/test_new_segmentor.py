@@ -110,15 +110,14 @@ def test_it_cannot_be_trained(model):
 
 def test_a_type_that_nobody_loads_is_named_beside_those_that_are_known(model):
     (Path(model) / "config.json").write_text('{"model_type": "dark-robots"}')
-    known = "bright-robots, mask2former, mpvss, videomt"
-    with pytest.raises(CheckpointError, match=f"is of type 'dark-robots'; known are {known}$"):
+    with pytest.raises(CheckpointError, match="is of type 'dark-robots'; known are beit, bright-robots, dpt, "):
         load_model(model, device=CPU)
 
 
 @pytest.mark.parametrize("module", ["registry", "key_frame", "__init__", "..checkpoints.load"])
 def test_only_a_module_that_loads_models_makes_a_type(model, module):
     (Path(model) / "config.json").write_text(json.dumps({"model_type": module}))
-    with pytest.raises(CheckpointError, match="is of type .*; known are bright-robots"):
+    with pytest.raises(CheckpointError, match="is of type .*; known are .*bright-robots"):
         load_model(model, device=CPU)
 
 

@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from transformers import VideomtForUniversalSegmentation
 
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
 from mpvss_model.runtime.cuda import to_device
 from mpvss_model.segmentor.cost import SegmentorCost
-from mpvss_model.segmentor.image_statistics import processor_settings
+from mpvss_model.segmentor.image_processing.entries import processor_settings
+from mpvss_model.segmentor.image_processing.size_rule import SizeRule
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
 from mpvss_model.segmentor.videomt.network import segment_frame, videomt_cost
@@ -72,6 +74,11 @@ class VideomtSegmentor(TransformersSegmentor):
             _check_processor(str(file), settings, segmentor.model.config.image_size)
         return segmentor
 
+    @classmethod
+    def inference_size_of(cls, rule: SizeRule) -> int:
+        """The frame's own: it is resized once, to the network's input."""
+        return FRAME_SIZE
+
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, stamp_s: float, memory: torch.Tensor | None = None) -> KeyFrame:
         """Segment a uint8 RGB frame ``[H, W, 3]`` after the key frame that left ``memory``, ``[Q, d]``, or as a first one."""
@@ -103,14 +110,12 @@ class VideomtSegmentor(TransformersSegmentor):
 
 
 def _check_processor(file: str, settings: dict[str, Any], image_size: int) -> None:
-    """Refuse a video processor that does not resize frames to the network's input and leave it at that."""
+    """Refuse a video processor that resizes frames to anything but the network's input."""
     size = settings.get("size")
     if size is not None and size != {"height": image_size, "width": image_size}:
         raise CheckpointError(
             f"{file!r}: size is {reprlib.repr(size)}; expected a height and a width of {image_size}, image_size of config.json"
         )
-    if settings.get("do_center_crop"):
-        raise CheckpointError(f"{file!r}: do_center_crop is true; expected false, since labels are of whole frames")
 
 
 def _in_frame(masks: torch.Tensor, padding: FramePadding) -> torch.Tensor:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, SegformerConfig
 
 from mpvss_model.checkpoints.mpvss_model import MPVSSConfig, MPVSSModel, paper_config
 from mpvss_model.errors import ConfigError
@@ -94,6 +94,12 @@ def test_loading_without_motion_weights_starts_a_new_motion_module(tmp_path):
     images, queries = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.randn(1, 5, 32)
     assert not model.motion(images, images, queries).segment_flow.any()
     assert torch.equal(model.segmentor.class_predictor.weight, without.segmentor.class_predictor.weight)
+
+
+@pytest.mark.parametrize("segmentor", [{"model_type": "segformer"}, SegformerConfig()])
+def test_a_segmentor_without_queries_is_refused(segmentor):
+    with pytest.raises(ConfigError, match="segmentor in config.json is of type 'segformer'; expected 'mask2former'"):
+        MPVSSConfig(segmentor=segmentor)
 
 
 @pytest.mark.parametrize("motion", [{"num_queries": 6}, {"query_size": 16}])

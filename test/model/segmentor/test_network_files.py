@@ -47,9 +47,8 @@ def refusal(model: Path) -> str:
 @pytest.mark.parametrize(
     ("id2label", "message"),
     [
-        ({1: "a", 2: "b", 3: "c"}, "id2label in config.json numbers 3 classes 1, 2, 3; expected 0..2"),
-        ({0: "a", 2: "b", 3: "c"}, "id2label in config.json numbers 3 classes 0, 2, 3; expected 0..2"),
-        ({i: str(i) for i in range(1, 11)}, "10 classes 1, 2, 3, ... 10; expected 0..9"),
+        ({i: str(i) for i in range(1, 11)}, "the weights are of 3 classes, but config.json has 10"),
+        ({0: "a", 3: "b"}, "the weights are of 3 classes, but config.json has 2"),
         ({0: None, 1: "b", 2: "c"}, "has null for class 0"),
         ({"x": "a", 1: "b", 2: "c"}, "id2label is {'1': 'b', '2': 'c', 'x': 'a'}; expected an object from class index"),
         (["a", "b", "c"], "id2label is ['a', 'b', 'c']; expected an object from class index to name"),
@@ -60,6 +59,20 @@ def refusal(model: Path) -> str:
 def test_classes_that_are_not_named_by_the_networks_outputs_are_refused(model, id2label, message):
     set_config(model, id2label=id2label)
     assert message in refusal(model)
+
+
+@pytest.mark.parametrize(
+    ("id2label", "names"),
+    [
+        ({1: "a", 2: "b", 3: "c"}, ("a", "b", "c")),  # as where "background" was left out of the labels of training
+        ({7: "c", 0: "a", 2: "b"}, ("a", "b", "c")),
+        ({0: "a", 2: "c"}, ("a", "unnamed 1", "c")),  # of three outputs
+        ({1: "b", 2: "c"}, ("unnamed 0", "b", "c")),
+    ],
+)
+def test_names_that_leave_numbers_out_are_those_of_the_networks_outputs(model, id2label, names):
+    set_config(model, id2label=id2label)
+    assert VideoSegmentor.from_pretrained(str(model), device="cpu").class_names == names
 
 
 def test_names_may_repeat_or_be_numbers(model):
@@ -114,10 +127,15 @@ def test_other_sizes_are_counted_and_the_first_are_named(model):
     assert "[7, 32] instead of [9, 32]" in refusal(model)
 
 
-@pytest.mark.parametrize("model_type", ["segformer", "detr", "bert", "no_such_family"])
+@pytest.mark.parametrize("model_type", ["detr", "bert", "no_such_family"])
 def test_another_family_is_named(model, model_type):
     set_config(model, model_type=model_type, auto_map={"AutoConfig": "code.Config"})
-    assert f"is of type {model_type!r}; known are mask2former, mpvss" in refusal(model)
+    assert f"is of type {model_type!r}; known are beit, dpt, " in refusal(model)
+
+
+def test_weights_of_another_family_do_not_fit(model):
+    set_config(model, model_type="beit", out_indices=[3, 5, 7, 11])
+    assert "of its tensors: beit.embeddings.cls_token" in refusal(model)
 
 
 def test_a_type_is_not_guessed_from_the_directorys_name(model):

@@ -180,7 +180,7 @@ def test_its_video_processor_has_the_image_statistics(checkpoint_copy):
     [
         ({"size": {"height": 640, "width": 640}}, "size is .*640.*expected a height and a width of 64, image_size of config"),
         ({"size": {"shortest_edge": 64}}, "size is .*shortest_edge.*expected a height and a width of 64"),
-        ({"do_center_crop": True}, "do_center_crop is true; expected false"),
+        ({"do_center_crop": True}, "do_center_crop is True; expected false"),
         ({"do_grayscale": True}, "do_grayscale is True; expected false"),
     ],
 )

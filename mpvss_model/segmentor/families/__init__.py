@@ -1,0 +1,1 @@
+"""What families of networks have in common: those that classify queries, and those that classify pixels."""

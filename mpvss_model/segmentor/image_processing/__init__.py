@@ -1,0 +1,1 @@
+"""What a checkpoint's image processor does to images, from its files."""
