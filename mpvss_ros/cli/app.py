@@ -26,7 +26,7 @@ with name_missing_packages("mpvss"):
 __all__ = ["main"]
 
 app = typer.Typer(
-    help="Semantic labels for every frame of a video: key frames by Mask2Former, propagated in between.",
+    help="Semantic labels for every frame of a video: key frames by a strong segmentor, propagated in between.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
