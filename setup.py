@@ -55,6 +55,7 @@ setup(
     extras_require={
         "train": ["accelerate", "pycocotools", "tensorboardX"],
         "rooms": ["moderngl", "trimesh"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "test": ["hypothesis", "pytest"],  # colcon test looks for pytest here
     },
     entry_points={

@@ -31,6 +31,8 @@ FROM_PIP = (
     "mcap",
     "moderngl",
     "numpy",
+    "onnx",
+    "onnxruntime",
     "pycocotools",
     "rich",
     "rosbags",
