@@ -179,7 +179,11 @@ def evaluate_clips(
         first_intervals=(first_interval,),
         deviation={},
         history_weight=config.history_weight,
-        settings={**changed_settings(config), **changed_settings(decoding or DecodingConfig())},
+        settings={
+            **changed_settings(config),
+            **changed_settings(decoding or DecodingConfig()),
+            **changed_settings(execution or ExecutionConfig()),
+        },
     )
 
 

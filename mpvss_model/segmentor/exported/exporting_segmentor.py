@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mpvss_model.runtime.last_values import LastValues
-from mpvss_model.segmentor.base import BaseSegmentor
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.exported.execution_provider import resolve_provider
 from mpvss_model.segmentor.exported.export import exported_bytes, write_exported
+from mpvss_model.segmentor.exported.exported_segmentor import ExportedSegmentor
 from mpvss_model.segmentor.exported.file_name import file_name, frame_size_of
-from mpvss_model.segmentor.exported.file_segmentor import exported_key_frame
 from mpvss_model.segmentor.exported.label_check import check_labels
 from mpvss_model.segmentor.exported.network import ExportedNetwork
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
@@ -24,7 +23,7 @@ __all__ = ["ExportingSegmentor"]
 KEPT_SIZES = 4
 
 
-class ExportingSegmentor(BaseSegmentor):
+class ExportingSegmentor(ExportedSegmentor):
     """A `KeyFrameSegmentor` that runs another one's network by ONNX Runtime.
 
     Frames of a new size wait for its export, unless it is in the folder already; what was exported is checked with the frame.
@@ -66,7 +65,7 @@ class ExportingSegmentor(BaseSegmentor):
         """Segment a uint8 RGB frame ``[H, W, 3]``."""
         size: tuple[int, int] = frame.shape[:2]
         network = self._networks.get(size, lambda: self._network(frame))
-        return exported_key_frame(network, frame, stamp_s, device=self.device)
+        return self.key_frame(network, frame, stamp_s)
 
     def digest(self) -> bytes:
         """Changes with the segmentor, and since ONNX Runtime rounds otherwise than torch."""

@@ -44,7 +44,7 @@ def check_labels(network: ExportedNetwork, segmentor: KeyFrameSegmentor, frames:
     share = equal_label_share(network, segmentor, frames)
     if share < MIN_EQUAL_SHARE:
         raise CheckpointError(
-            f"the exported network of model {segmentor.name!r} gives {100 * share:.3f} % of the pixels of {len(frames)} frames "
-            f"their class in PyTorch; expected at least {100 * MIN_EQUAL_SHARE:.2f} %: it is not written"
+            f"the exported network of model {segmentor.name!r} gives {100 * share:.3f} % of the pixels of {len(frames)} "
+            f"frames their class in PyTorch; expected at least {100 * MIN_EQUAL_SHARE:.2f} %: it is not written"
         )
     return share
