@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model.position_encoding import sine_position_encoding
-from mpvss_model.segmentor.mask2former.exportable.sampled_attention import SampledAttention
+from mpvss_model.segmentor.mask2former.exportable.sampled_attention import SampledAttention, sample_centres
 
 __all__ = ["ExportableMask2Former"]
 
@@ -60,8 +60,9 @@ class _PixelDecoder(nn.Module):
         x = torch.cat([_tokens(level) for level in levels], dim=1)  # [N, S, d]
         encodings = [_encoding(size, x) + embed for size, embed in zip(sizes, self.level_embed, strict=True)]
         positions = torch.cat(encodings)
+        centres = sample_centres(sizes, self.attentions[0].num_heads * len(sizes) * self.attentions[0].num_points, x)
         for attention, layer in zip(self.attentions, self.layers, strict=True):
-            x = layer.self_attn_layer_norm(attention(x, x + positions, sizes) + x)
+            x = layer.self_attn_layer_norm(attention(x, x + positions, sizes, centres) + x)
             x = layer.final_layer_norm(layer.fc2(layer.fc1(x).relu()) + x)
         levels = x.split([height * width for height, width in sizes], dim=1)
         maps = [tokens.transpose(1, 2).unflatten(2, size) for tokens, size in zip(levels, sizes, strict=True)]

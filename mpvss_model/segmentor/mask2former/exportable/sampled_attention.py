@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["SampledAttention"]
+__all__ = ["SampledAttention", "sample_centres"]
 
 
 class SampledAttention(nn.Module):
@@ -25,23 +25,35 @@ class SampledAttention(nn.Module):
         self.sampling_offsets = attention.sampling_offsets
         self.attention_weights = attention.attention_weights
 
-    def forward(self, values: torch.Tensor, queries: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:
-        """``values`` and ``queries`` are ``[N, S, d]``, over the pixels of all levels; so is the result."""
+    def forward(
+        self, values: torch.Tensor, queries: torch.Tensor, sizes: list[tuple[int, int]], centres: torch.Tensor
+    ) -> torch.Tensor:
+        """``values`` and ``queries`` are ``[N, S, d]``, over the pixels of all levels; so is the result.
+
+        ``centres`` are `sample_centres` of the same sizes.
+        """
         samples = self.num_heads, len(sizes), self.num_points
-        images = self.value_proj(values).transpose(1, 2).split([height * width for height, width in sizes], dim=2)
-        offsets_px = self.sampling_offsets(queries).unflatten(2, (*samples, 2))  # [N, S, heads, L, points, 2]
+        # grid_sample wants the image's borders at -1 and 1: offsets are in pixels, and scaled with what they are made by.
+        scale = centres.new_tensor([[2 / width, 2 / height] for height, width in sizes])[None, :, None].expand(*samples, 2)
+        scale, offsets = scale.flatten(), self.sampling_offsets
+        positions = F.linear(queries, offsets.weight * scale[:, None], offsets.bias * scale) + centres
+        grids = positions.unflatten(2, (*samples, 2)).permute(0, 2, 3, 4, 1, 5).flatten(0, 1)  # [N * heads, L, points, S, 2]
         weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).softmax(dim=-1)
-        weights = weights.unflatten(3, samples[1:]).transpose(1, 2).flatten(0, 1)  # [N * heads, S, L, points]
-        centres = torch.cat([_centres(size, values) for size in sizes])[:, None, None]  # [S, 1, 1, 2]
+        weights = weights.permute(0, 2, 3, 1).flatten(0, 1).unflatten(1, samples[1:])  # [N * heads, L, points, S]
+        images = self.value_proj(values).transpose(1, 2).split([height * width for height, width in sizes], dim=2)
         read = []
-        for level, (image, (height, width)) in enumerate(zip(images, sizes, strict=True)):
-            # grid_sample wants the image's borders at -1 and 1.
-            grid = centres + offsets_px[:, :, :, level] * offsets_px.new_tensor([2 / width, 2 / height])
-            image = image.unflatten(1, (self.num_heads, -1)).flatten(0, 1).unflatten(2, (height, width))
-            sampled = F.grid_sample(image, grid.transpose(1, 2).flatten(0, 1), align_corners=False)
-            read.append((sampled * weights[:, None, :, level]).sum(dim=-1))  # [N * heads, d / heads, S]
-        summed = torch.stack(read).sum(dim=0).unflatten(0, (-1, self.num_heads)).flatten(1, 2)
+        for level, (image, size) in enumerate(zip(images, sizes, strict=True)):
+            image = image.unflatten(1, (self.num_heads, -1)).flatten(0, 1).unflatten(2, size)
+            sampled = F.grid_sample(image, grids[:, level], align_corners=False)  # [N * heads, d / heads, points, S]
+            read.append((sampled * weights[:, None, level]).sum(dim=2))
+        summed = sum(read).unflatten(0, (-1, self.num_heads)).flatten(1, 2)  # [N, d, S]
         return self.output_proj(summed.transpose(1, 2))
+
+
+def sample_centres(sizes: list[tuple[int, int]], num_samples: int, like: torch.Tensor) -> torch.Tensor:
+    """Pixel centres of all levels in -1..1, x then y, so often for each pixel: ``[S, num_samples * 2]``."""
+    centres = torch.cat([_centres(size, like) for size in sizes])
+    return centres[:, None].expand(-1, num_samples, 2).flatten(1)
 
 
 def _centres(size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
