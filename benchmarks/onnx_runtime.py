@@ -4,8 +4,7 @@
 
 Each model, a shipped one's name, a directory, or ``r50`` and the other backbones of the paper with random weights, is exported
 for frames of its size. Times are of the network from a frame to mask logits, as processor time of the whole process, so that
-others who use the machine count little; the least of all rounds. Run by ONNX Runtime's CPU provider, by its OpenVINO provider
-where that is installed, and by OpenVINO's own runtime where ``openvino`` is, which then reads the same file.
+others who use the machine count little; the least of all rounds. ``openvino`` is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.flops import parse_frame_size
 from mpvss_model.image import resized
 from mpvss_model.runtime.threads import use_threads
-from mpvss_model.segmentor.exported.description import INPUT_NAME, OUTPUT_NAMES
 from mpvss_model.segmentor.exported.export import export_network
 from mpvss_model.segmentor.exported.network import ExportedNetwork
 from mpvss_model.segmentor.mask2former.backbones import BACKBONES
@@ -36,6 +35,7 @@ from mpvss_ros.cli.common.json_output import write_json
 from mpvss_ros.cli.common.options import SAMPLE_BAG
 
 CPU = torch.device("cpu")
+PROVIDERS = {"ONNX Runtime": "cpu", "OpenVINO": "openvino"}
 FAST = "fast path"
 VSPW_CLASSES = 124
 # Masks and class logits of a frame.
@@ -52,13 +52,12 @@ def runners(location: str, file: Path) -> dict[str, Runner]:
         key_frame = segmentor.segment(frame, 0.0)
         return key_frame.mask_logits, key_frame.class_logits
 
-    import onnxruntime
-
-    found = {FAST: fast, "ONNX Runtime": exported(ExportedNetwork(file))}
-    if "OpenVINOExecutionProvider" in onnxruntime.get_available_providers():
-        found["ONNX Runtime, OpenVINO provider"] = exported(ExportedNetwork(file, provider="openvino"))
-    with contextlib.suppress(ModuleNotFoundError):
-        found["OpenVINO"] = openvino(file)
+    found = {FAST: fast}
+    for name, provider in PROVIDERS.items():
+        try:
+            found[name] = exported(ExportedNetwork(file, provider=provider))
+        except ConfigError as error:
+            print(f"  without {name}: {error}")
     return found
 
 
@@ -68,25 +67,6 @@ def exported(network: ExportedNetwork) -> Runner:
     def run(frame: np.ndarray) -> Outputs:
         masks, classes, _ = network.run(frame[None])
         return masks[0], classes[0]
-
-    return run
-
-
-def openvino(file: Path) -> Runner:
-    """A file in OpenVINO's own runtime, in fp32, for one frame at a time."""
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(file)
-    _, *frame_shape = model.input(INPUT_NAME).partial_shape
-    model.reshape({INPUT_NAME: [1, *(side.get_length() for side in frame_shape)]})
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
-
-    def run(frame: np.ndarray) -> Outputs:
-        results = request.infer({INPUT_NAME: frame[None]})
-        masks, classes = (torch.from_numpy(results[name][0].copy()) for name in OUTPUT_NAMES[:2])
-        return masks, classes
 
     return run
 
@@ -153,9 +133,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, model_directory(model) as location:
             figures[entry] = measure(location, size, Path(folder), options.rounds)
         for name, row in figures[entry].items():
-            print(
-                f"  {name:32} {row['ms']:8.0f} ms   x {row['times_faster']:.2f}   {100 * row['same_labels']:.3f} % same labels"
-            )
+            same = f"{100 * row['same_labels']:.3f} % same labels"
+            print(f"  {name:12} {row['ms']:8.0f} ms   x {row['times_faster']:.2f}   {same}")
     if options.json is not None:
         write_json(options.json, {"processor": processor(), "rounds": options.rounds, "models": figures})
 

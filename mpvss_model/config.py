@@ -30,7 +30,7 @@ KEY_FRAME_MODES = ("sync", "async")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # "auto" is ONNX Runtime for an exported file, else torch.
 RUNTIMES = ("auto", "torch", "onnx")
-# Of ONNX Runtime, by the names that users know.
+# Of exported networks, by the names that users know.
 AUTO_PROVIDER = "auto"
 EXECUTION_PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
 # Stands for no propagation at all, where ways to label a video are compared.
@@ -228,13 +228,14 @@ class ExecutionConfig:
 
     runtime: str = setting(
         "auto",
-        "What runs the key-frame network: torch, or onnx for ONNX Runtime; auto: onnx for an .onnx file, else torch",
+        "What runs the key-frame network: torch; onnx: ONNX Runtime or OpenVINO; auto: onnx for an .onnx file, else torch",
         details="With ``onnx``, a model directory's network is exported for the size of the frames that come.",
         choices=RUNTIMES,
     )
     execution_provider: str = setting(
         AUTO_PROVIDER,
-        "Of ONNX Runtime: cpu, cuda, tensorrt or openvino; auto: cuda where the device is one and it is installed, else cpu",
+        "Of runtime onnx: cpu, cuda, tensorrt or openvino; auto: cuda where the device is one and it is installed, else cpu",
+        details="``openvino`` needs the package of that name, the others are providers of ONNX Runtime.",
         choices=(AUTO_PROVIDER, *EXECUTION_PROVIDERS),
     )
     onnx_folder: str = setting(

@@ -31,8 +31,6 @@ FROM_PIP = (
     "mcap",
     "moderngl",
     "numpy",
-    "onnx",
-    "onnxruntime",
     "pycocotools",
     "rich",
     "rosbags",

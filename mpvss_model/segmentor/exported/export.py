@@ -18,7 +18,7 @@ from mpvss_model.errors import CheckpointError, ConfigError, one_line
 from mpvss_model.files import full_disk_named, write_whole
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.exported.description import INPUT_NAME, OUTPUT_NAMES, NetworkDescription
-from mpvss_model.segmentor.exported.execution_provider import onnx_runtime
+from mpvss_model.segmentor.exported.execution_provider import required_package
 from mpvss_model.segmentor.exported.file_name import file_name
 from mpvss_model.segmentor.exported.label_check import check_labels
 from mpvss_model.segmentor.exported.network import ExportedNetwork
@@ -69,7 +69,7 @@ def export_network(
     frame_size: tuple[int, int] = frames[0].shape[:2]
     file = out / file_name(segmentor, frame_size) if out.is_dir() else out
     _check_file(file)
-    onnx_runtime()  # before minutes are spent on it
+    required_package("onnxruntime")  # before minutes are spent on it
     content = exported_bytes(segmentor, frame_size, opset=opset)
     network = ExportedNetwork(content, name=str(file), dynamic=True)
     share = check_labels(network, segmentor, frames)

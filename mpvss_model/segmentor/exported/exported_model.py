@@ -70,7 +70,7 @@ def load_to_execute(
             raise ConfigError(f"runtime 'torch' cannot run {location!r}: leave it to 'auto', or give the model directory")
         if execution.execution_provider != AUTO_PROVIDER:
             raise ConfigError(
-                f"execution_provider {execution.execution_provider!r} is of ONNX Runtime, but runtime is "
+                f"execution_provider {execution.execution_provider!r} is of runtime onnx, but runtime is "
                 f"{execution.runtime!r}: set runtime to 'onnx'"
             )
         return load_model(location, device=device)

@@ -184,6 +184,6 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named(package, lamp, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"needs {package}, which is not installed: pip install {package}"):
+    with pytest.raises(ConfigError, match=rf"{package}.* is not installed: pip install {package}"):
         export_network(lamp, tmp_path / "network.onnx", frames=frames(1))
     assert not [*tmp_path.iterdir()]
