@@ -81,8 +81,9 @@ class NetworkDescription:
             }
             if values.pop("version") != VERSION:
                 raise CheckpointError(f"{file!r} was exported by another version of this package: export it again")
-            known = {name: values[name] for name in cls.__annotations__}
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+            rows = ((name, values[name]) for name in cls.__annotations__)
+            known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in rows}
+            return cls(**known)
         except (KeyError, ValueError, TypeError) as error:
             if isinstance(error, CheckpointError):
                 raise

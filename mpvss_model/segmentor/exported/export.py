@@ -154,7 +154,7 @@ def _traced(network: nn.Module, frame_size: tuple[int, int], opset: int) -> byte
         torch.onnx.export(
             network,
             (example,),
-            file,
+            file,  # type: ignore[arg-type]  # its annotation is the newer exporter's
             input_names=[INPUT_NAME],
             output_names=[*OUTPUT_NAMES],
             dynamic_axes={name: {0: "batch"} for name in (INPUT_NAME, *OUTPUT_NAMES)},
