@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +31,7 @@ __all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Export", "export_network"
 
 # grid_sample came with 16, the others are for what reads newer files only.
 MIN_OPSET, DEFAULT_OPSET, MAX_OPSET = 17, 17, 20
+STDOUT = 1
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 8192
 
 
@@ -143,13 +147,27 @@ def _network(segmentor: KeyFrameSegmentor, frame_size: tuple[int, int]) -> nn.Mo
     return copy.deepcopy(network).cpu().float().eval()
 
 
+@contextmanager
+def _silenced_stdout() -> Iterator[None]:
+    """Torch writes pages of its graph there, past Python, before it raises what says all that users need."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(STDOUT), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDOUT)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDOUT)
+        os.close(kept)
+        os.close(nowhere)
+
+
 @torch.no_grad()
 def _traced(network: nn.Module, frame_size: tuple[int, int], opset: int) -> bytes:
     # The newer exporter takes twenty times as long, and what it writes runs no faster. Of a batch of two, since a size of one
     # is broadcast, which would be written down for all batches.
     example = torch.zeros(2, *frame_size, 3, dtype=torch.uint8)
     file = BytesIO()
-    with warnings.catch_warnings():
+    with _silenced_stdout(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes are meant to become constants
         torch.onnx.export(
             network,

@@ -35,7 +35,8 @@ def export(
 
     frame_size = parse_frame_size(size)
     console = Console()
-    with console.status("exporting, and checking in ONNX Runtime ..."):
+    # Stdout is silenced while torch traces the network.
+    with Console(stderr=True).status("exporting, and checking in ONNX Runtime ..."):
         segmentor = load_model(model_location(model), device=torch.device("cpu")).segmentor
         with Bag(SAMPLE_BAG) as bag:
             clip = list(bag_frames(bag, bag.image_topic(None)))

@@ -161,10 +161,26 @@ def test_what_cannot_be_written_is_refused_by_name(name, size, opset, message, l
     assert not [*tmp_path.iterdir()]
 
 
+class SingularValues(torch.nn.Module):
+    """What ONNX has no operator for."""
+
+    def forward(self, frames):
+        values = torch.linalg.svdvals(frames.float().mean(dim=-1))
+        return values, values + 1, values + 2
+
+
 def test_a_segmentor_without_a_network_to_export_is_refused_by_name(tmp_path):
     bright = BrightnessSegmentor("lamp", ("background", "robot"), 100.0)
     with pytest.raises(CheckpointError, match=r"model 'lamp' cannot be exported: BrightnessSegmentor offers no network"):
         export_network(bright, tmp_path / "network.onnx", frames=frames(1))
+
+
+def test_a_network_that_cannot_be_traced_is_refused_in_one_line(lamp, tmp_path, capfd):
+    lamp.exportable = lambda frame_size: SingularValues()
+    with pytest.raises(CheckpointError, match=r"model 'lamp' cannot be exported: .*svd") as refusal:
+        export_network(lamp, tmp_path / "network.onnx", frames=frames(1))
+    said = capfd.readouterr()
+    assert "\n" not in str(refusal.value) and not said.out and not said.err
 
 
 def test_a_mask2former_that_is_built_otherwise_than_the_published_ones_is_refused(swin, tmp_path):
