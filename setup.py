@@ -55,6 +55,8 @@ setup(
     extras_require={
         "train": ["accelerate", "pycocotools", "tensorboardX"],
         "rooms": ["moderngl", "trimesh"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "openvino": ["openvino>=2024"],
         "test": ["hypothesis", "pytest"],  # colcon test looks for pytest here
     },
     entry_points={

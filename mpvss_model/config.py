@@ -8,15 +8,19 @@ from mpvss_model.settings import check_settings, described, setting, settings_of
 
 __all__ = [
     "AUTO_INFERENCE_SIZE",
+    "AUTO_PROVIDER",
     "DEFAULT_MODEL",
+    "EXECUTION_PROVIDERS",
     "FRAME_SIZE",
     "KEY_FRAME_MODES",
     "MAX_HISTORY_WEIGHT",
     "MAX_IMAGE_PIXELS",
     "PER_FRAME",
     "PRECISIONS",
+    "RUNTIMES",
     "UNLABELED",
     "DecodingConfig",
+    "ExecutionConfig",
     "StreamConfig",
 ]
 
@@ -24,6 +28,11 @@ DEFAULT_MODEL = "rooms-lite"
 KEY_FRAME_MODES = ("sync", "async")
 # "auto" is fp16 on a GPU, else fp32.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+# "auto" is ONNX Runtime for an exported file, else torch.
+RUNTIMES = ("auto", "torch", "onnx")
+# Of exported networks, by the names that users know.
+AUTO_PROVIDER = "auto"
+EXECUTION_PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
 # Stands for no propagation at all, where ways to label a video are compared.
 PER_FRAME = "per-frame"
 # In label images, where no class is.
@@ -202,6 +211,38 @@ class DecodingConfig:
         maximum=16,
         special=(0,),
         live=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class ExecutionConfig:
+    """What runs the key-frame network. Motion modules run in torch.
+
+    Raises:
+        ConfigError: If a value is unknown.
+    """
+
+    runtime: str = setting(
+        "auto",
+        "What runs the key-frame network: torch; onnx: ONNX Runtime or OpenVINO; auto: onnx for an .onnx file, else torch",
+        details="With ``onnx``, a model directory's network is exported for the size of the frames that come.",
+        choices=RUNTIMES,
+    )
+    execution_provider: str = setting(
+        AUTO_PROVIDER,
+        "Of runtime onnx: cpu, cuda, tensorrt or openvino; auto: cuda where the device is one and it is installed, else cpu",
+        details="``openvino`` needs the package of that name, the others are providers of ONNX Runtime.",
+        choices=(AUTO_PROVIDER, *EXECUTION_PROVIDERS),
+    )
+    onnx_folder: str = setting(
+        "",
+        "Folder where runtime onnx finds and keeps exported networks; empty: they are exported at each start",
+        details="``mpvss export MODEL FOLDER`` puts one there beforehand.",
+        unit="FOLDER",
     )
 
     def __post_init__(self) -> None:

@@ -55,8 +55,8 @@ class Setting:
 
     def allows(self, value: Any) -> bool:
         """Whether a value is of the right type and in the range."""
-        if self.choices:
-            return value in self.choices
+        if isinstance(self.default, str):
+            return value in self.choices if self.choices else isinstance(value, str)
         kind = int if isinstance(self.default, int) else Real
         if isinstance(value, bool) or not issubclass(type(value), kind):
             return False
@@ -67,6 +67,8 @@ class Setting:
     def _requirement(self) -> str:
         if self.choices:
             return f"one of {', '.join(self.choices)}"
+        if isinstance(self.default, str):
+            return "text"
         kind = "a whole number" if isinstance(self.default, int) else "a finite number"
         allowed = f"{kind} {'above' if self.above else 'of at least'} {self.minimum}"
         allowed += f" and at most {self.maximum}" * (self.maximum < math.inf)

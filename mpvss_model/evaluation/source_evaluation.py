@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mpvss_model.class_names import distinct_names
-from mpvss_model.config import PER_FRAME, DecodingConfig, StreamConfig
+from mpvss_model.config import PER_FRAME, DecodingConfig, ExecutionConfig, StreamConfig
 from mpvss_model.data import ClipSet, Frame, in_classes_of
 from mpvss_model.data.source_counts import CountedFrames, SourceCounts, listed_frames
 from mpvss_model.errors import ConfigError, DataError, left_out_reason
@@ -77,6 +77,7 @@ def evaluate_clips(
     decoding: DecodingConfig | None = None,
     device: str = "auto",
     precision: str = "auto",
+    execution: ExecutionConfig | None = None,
     first_interval: int | None = None,
     export: LabelExport | None = None,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
@@ -92,6 +93,7 @@ def evaluate_clips(
         decoding: That the clips were opened with, for the report.
         device: See `VideoSegmentor.from_pretrained`.
         precision: See `VideoSegmentor.from_pretrained`.
+        execution: See `VideoSegmentor.from_pretrained`.
         first_interval: Frames from the first key frame of a clip to the second, 1 up to the interval; by default that. A clip
             begins with a key frame anyway, so this shifts all others.
         export: Gets the labels.
@@ -106,7 +108,12 @@ def evaluate_clips(
     if is_per_frame:
         config = StreamConfig(max_interval_frames=1, inference_size=config.inference_size)
     segmentor = VideoSegmentor.from_pretrained(
-        model, device=device, propagation=AUTO if is_per_frame else propagation, precision=precision, config=config
+        model,
+        device=device,
+        propagation=AUTO if is_per_frame else propagation,
+        precision=precision,
+        config=config,
+        execution=execution,
     )
     first_interval = _checked_first_interval(first_interval, config.max_interval_frames)
     name = segmentor.segmentor.name
@@ -172,7 +179,11 @@ def evaluate_clips(
         first_intervals=(first_interval,),
         deviation={},
         history_weight=config.history_weight,
-        settings={**changed_settings(config), **changed_settings(decoding or DecodingConfig())},
+        settings={
+            **changed_settings(config),
+            **changed_settings(decoding or DecodingConfig()),
+            **changed_settings(execution or ExecutionConfig()),
+        },
     )
 
 

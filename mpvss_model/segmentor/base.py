@@ -44,6 +44,10 @@ class BaseSegmentor(ABC):
     def accelerate(self, dtype: torch.dtype) -> None:  # noqa: B027
         """As `KeyFrameSegmentor.accelerate`: does nothing, so that `dtype` stays as it is."""
 
+    def warm_up_size(self, expected: tuple[int, int]) -> tuple[int, int] | None:
+        """Of frames to warm up with where some are expected; None to do without, since it would cost more than it saves."""
+        return expected
+
     @property
     def num_parameters(self) -> int:
         """Learned numbers of the networks among the attributes."""
@@ -52,6 +56,17 @@ class BaseSegmentor(ABC):
     def digest(self) -> bytes:
         """Another one each time, since nothing is known of what the masks depend on: no study takes up its results again."""
         return uuid.uuid4().bytes
+
+    def exportable(self, frame_size: tuple[int, int]) -> torch.nn.Module | None:
+        """The network of `segment` as one module for `mpvss_model.segmentor.exported`, or None where there is none.
+
+        It takes uint8 RGB frames ``[N, H, W, 3]`` of the given size, and returns mask logits ``[N, Q, H'/4, W'/4]``, class
+        logits ``[N, Q, C + 1]`` and queries ``[N, Q, d]``, as `KeyFrame` has them, in operators that can be traced.
+
+        Args:
+            frame_size: Height and width of the frames in pixels.
+        """
+        return None
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost | None:
         """None: not known."""

@@ -4,6 +4,7 @@ A loader is a function ``load(name_or_dir, *, device)`` that returns a `KeyFrame
 more to a model. It is looked for in three places, first in the modules of this folder: ``mpvss_model/segmentor/NAME.py`` or
 ``NAME/__init__.py`` with a function ``load`` loads models of the type ``NAME``, in which hyphens become underscores. Then come
 the entry points of installed packages, group `ENTRY_POINTS`, by whose names types are called; then `WHOLE_MODELS`.
+An ``.onnx`` file is a model of its own.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from mpvss_model.runtime.flop_count import count_parameters
 from mpvss_model.segmentor.config_file import check_location, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
-__all__ = ["ENTRY_POINTS", "LoadedModel", "load_model"]
+__all__ = ["ENTRY_POINTS", "EXPORTED_SUFFIX", "LoadedModel", "load_model"]
 
 ENTRY_POINTS = "mpvss_model.segmentors"
 # What is more than a segmentor, and therefore loaded by rooms above this one; named so that nothing here imports them.
 WHOLE_MODELS = {"mpvss": "mpvss_model.checkpoints.load:load"}
+# Of files with a network for ONNX Runtime; their loader stands on this module, too.
+EXPORTED_SUFFIX = ".onnx"
+EXPORTED_LOADER = "mpvss_model.segmentor.exported.exported_model"
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,15 @@ Loader = Callable[..., "KeyFrameSegmentor | LoadedModel"]
 
 
 def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
-    """Load a model directory, or a model of the hub by its id.
+    """Load a model directory, a model of the hub by its id, or an ``.onnx`` file that ``mpvss export`` wrote.
 
     Raises:
         CheckpointError: If it is missing, incomplete, broken or of an unknown type.
+        ConfigError: If it is an ``.onnx`` file and ONNX Runtime is not installed.
     """
+    if name_or_dir.endswith(EXPORTED_SUFFIX):
+        exported: LoadedModel = import_module(EXPORTED_LOADER).load(name_or_dir, device=device)
+        return exported
     check_location(name_or_dir)
     config = read_config(name_or_dir)
     model_type, inference_size = str(config["model_type"]), recommended_inference_size(config, name_or_dir)

@@ -17,6 +17,7 @@ from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.runtime.cuda import to_device
 from mpvss_model.segmentor.base import BaseSegmentor
 from mpvss_model.segmentor.config_file import check_location, model_name
+from mpvss_model.segmentor.frame_network import FrameNetwork
 from mpvss_model.segmentor.image_processing.size_rule import SizeRule, size_rule
 from mpvss_model.segmentor.image_statistics import image_statistics
 from mpvss_model.segmentor.network_files import class_names_of, load_config, load_network, quiet
@@ -122,6 +123,17 @@ class TransformersSegmentor(BaseSegmentor):
     def digest(self) -> bytes:
         """Changes with weights, configuration and image statistics."""
         return content_digest(self.image_mean, self.image_std, self.model.config.to_json_string(), self.model)
+
+    def exportable(self, frame_size: tuple[int, int]) -> torch.nn.Module | None:
+        """As `BaseSegmentor.exportable`: what `exportable_network` gives, behind normalisation and padding."""
+        network = self.exportable_network()
+        if network is None:
+            return None
+        return FrameNetwork(network, FramePadding(*frame_size), image_mean=self.image_mean, image_std=self.image_std)
+
+    def exportable_network(self) -> torch.nn.Module | None:
+        """A module from normalised and padded frames ``[N, 3, H', W']`` to what `exportable` gives; None if there is none."""
+        return None
 
     def prepared(self, frame: np.ndarray) -> tuple[FramePadding, torch.Tensor]:
         """The network's input ``[1, 3, H', W']`` for a uint8 RGB frame ``[H, W, 3]``, and its geometry."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mpvss_model.config import DEFAULT_MODEL, FRAME_SIZE, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, FRAME_SIZE, ExecutionConfig, StreamConfig
 from mpvss_model.image import check_frame, resized
 from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.registry import make_propagator
@@ -83,8 +84,10 @@ class VideoSegmentor:
         propagation: str = "auto",
         precision: str = "auto",
         config: StreamConfig | None = None,
+        execution: ExecutionConfig | None = None,
+        report: Callable[[str], None] = warnings.warn,
     ) -> VideoSegmentor:
-        """Build from a shipped model's name, a checkpoint directory or a hub id.
+        """Build from a shipped model's name, a checkpoint directory, a hub id, or an ``.onnx`` file of ``mpvss export``.
 
         Args:
             model: A model of any of the families in `mpvss_model.segmentor`, or an MPVSS model with a motion module.
@@ -92,19 +95,22 @@ class VideoSegmentor:
             propagation: ``segment`` or ``pixel`` for the model's own motion module; ``tracked`` for ordinary optical flow from
                 frame to frame, ``dense`` straight to the key frame, ``copy`` for none; ``auto`` for what the model's
                 configuration says: ``tracked`` where it has no motion module.
-            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32.
+            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32. ONNX Runtime runs in fp32.
             config: Key-frame interval and limits.
+            execution: What runs the key-frame network; by default torch, and ONNX Runtime for an ``.onnx`` file.
+            report: Told before something takes long while frames come, and after.
 
         Raises:
             CheckpointError: If the model cannot be loaded.
-            ConfigError: If device or precision do not exist, or the model cannot propagate that way.
+            ConfigError: If device, precision or execution provider do not exist, or the model cannot propagate that way.
         """
         # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
-        from mpvss_model.segmentor.registry import load_model
+        from mpvss_model.segmentor.exported.exported_model import load_to_execute
 
         keep_freed_memory()
         torch_device = resolve_device(device)
-        loaded = load_model(model_location(model), device=torch_device)
+        execution = execution or ExecutionConfig()
+        loaded = load_to_execute(model_location(model), device=torch_device, execution=execution, report=report)
         loaded.accelerate(resolve_precision(precision, torch_device))
         propagator = make_propagator(
             propagation, motion=loaded.motion, released_grid=loaded.released_grid, recommended=loaded.propagation
@@ -199,6 +205,11 @@ class VideoSegmentor:
             SegmentorError: If the segmentor fails.
             PropagationError: If the propagation fails.
         """
+        # A segmentor of a user's own may have no more than what a stream asks for.
+        if (warm_up_size := getattr(self.segmentor, "warm_up_size", None)) is not None:
+            size = warm_up_size(size)
+        if size is None:
+            return
         # With this stream's propagator, which has costs of its own to pay.
         config = replace(self.config, max_interval_frames=2, min_interval_s=0.0)
         stream = VideoSegmentor(

@@ -17,6 +17,7 @@ with name_missing_packages("mpvss"):
     from mpvss_ros.cli.commands.data.label import label
     from mpvss_ros.cli.commands.data.rooms import rooms
     from mpvss_ros.cli.commands.evaluate import evaluate
+    from mpvss_ros.cli.commands.export import export
     from mpvss_ros.cli.commands.flops import flops
     from mpvss_ros.cli.commands.parity import parity
     from mpvss_ros.cli.commands.run import run
@@ -40,6 +41,7 @@ for command in (
     parity,
     flops,
     benchmark,
+    export,
     train,
     label,
     adapt,

@@ -12,7 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, DecodingConfig
+from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, DecodingConfig, ExecutionConfig
 from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_model.settings import Setting, settings_of
 from mpvss_ros.node.class_map import parse_entries
@@ -126,7 +126,7 @@ def _parameter_of(setting: Setting) -> Parameter:
         choices=setting.choices,
         live=setting.live,
     )
-    if setting.choices:
+    if isinstance(setting.default, str):
         return row
     if not setting.special:
         return replace(row, minimum=smallest, maximum=largest)
@@ -144,7 +144,8 @@ PARAMETERS = (
     Parameter(
         name="model",
         default=DEFAULT_MODEL,
-        description="Checkpoint of a segmentor: name of a shipped model, a directory, or a hub id (downloads on first use)",
+        description="Checkpoint of a segmentor: name of a shipped model, a directory, a hub id (downloads on first use), or an "
+        ".onnx file",
         accepts=bool,
         requirement="the name of a model",
     ),
@@ -167,6 +168,7 @@ PARAMETERS = (
         description="Floating-point type of the networks; auto: fp16 on a GPU, else fp32",
         choices=PRECISIONS,
     ),
+    *map(_parameter_of, settings_of(ExecutionConfig)),
     Parameter(
         name="threads",
         default=0,
@@ -240,6 +242,7 @@ class NodeConfig:
     propagation: str
     device: str
     precision: str
+    execution: ExecutionConfig
     threads: int
     mode: str
     queue_size: int
@@ -265,6 +268,7 @@ class NodeConfig:
         own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(
             **own,
+            execution=ExecutionConfig(**_values_of(ExecutionConfig, values)),
             decoding=DecodingConfig(**_values_of(DecodingConfig, values)),
             stream=StreamConfig(**{**_values_of(StreamConfig, values), "key_frames": key_frames}),
         )
@@ -272,7 +276,7 @@ class NodeConfig:
     @property
     def values(self) -> dict[str, Any]:
         """Of the parameters by name, as `from_values` takes them."""
-        parts = {**vars(self.decoding), **vars(self.stream), **vars(self)}
+        parts = {**vars(self.execution), **vars(self.decoding), **vars(self.stream), **vars(self)}
         return {row.name: parts[row.name] for row in PARAMETERS}
 
     @property

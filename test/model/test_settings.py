@@ -18,6 +18,7 @@ class Camera:
     rows: int = setting(4, "Rows of pixels", details="Not more than ten.", unit="PIXELS", minimum=1, maximum=10)
     gain: float = setting(1.0, "Brightness", minimum=0.0, above=True)
     bits: int = setting(0, "Bits; 0: unknown", minimum=8, maximum=16, special=(0,))
+    topic: str = setting("", "Where its images are")
 
     def __post_init__(self):
         check_settings(self)
@@ -40,6 +41,7 @@ def test_a_row_is_the_field_with_all_that_users_have_to_know():
         ({"gain": float("inf")}, "gain must be a finite number above 0.0, got inf"),
         ({"gain": "much"}, "gain must be a finite number above 0.0, got 'much'"),
         ({"bits": 7}, "bits must be 0 or a whole number of at least 8 and at most 16, got 7"),
+        ({"topic": 7}, "topic must be text, got 7"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_the_range(values, message):
@@ -51,6 +53,7 @@ def test_a_value_that_is_not_allowed_is_named_with_the_range(values, message):
 def test_values_at_the_ends_of_a_range_and_the_special_one_are_allowed():
     for rows, bits, gain in ((1, 8, 1), (10, 16, 1e-9), (4, 0, 1e9)):
         assert Camera(rows=rows, bits=bits, gain=gain).bits == bits
+    assert Camera(topic="/front").topic == "/front"
 
 
 def test_what_differs_from_the_defaults_is_told():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.config import DecodingConfig, ExecutionConfig, StreamConfig
 from mpvss_model.settings import settings_of
 from mpvss_ros.node.parameters import PARAMETERS, NodeConfig, checked_config
 
@@ -28,6 +28,9 @@ CHANGED = {
     "query_tolerance": 0.0,
     "max_image_pixels": 1000,
     "significant_bits": 12,
+    "runtime": "onnx",
+    "execution_provider": "openvino",
+    "onnx_folder": "/networks",
 }
 
 
@@ -66,7 +69,7 @@ def test_the_readme_lists_parameters_with_their_defaults():
         assert values == [ROWS[name].ros_default for name in names]
 
 
-@pytest.mark.parametrize("config", [StreamConfig, DecodingConfig])
+@pytest.mark.parametrize("config", [StreamConfig, DecodingConfig, ExecutionConfig])
 def test_every_setting_of_the_model_side_is_a_parameter(config):
     for setting in settings_of(config):
         row = ROWS[setting.name]
@@ -74,7 +77,7 @@ def test_every_setting_of_the_model_side_is_a_parameter(config):
         if setting.name != "key_frames":
             assert row.default == setting.default
             changed = checked_config({**DEFAULTS, setting.name: CHANGED[setting.name]})
-            part = changed.stream if config is StreamConfig else changed.decoding
+            part = {StreamConfig: changed.stream, DecodingConfig: changed.decoding}.get(config, changed.execution)
             assert getattr(part, setting.name) == CHANGED[setting.name] == changed.values[setting.name]
 
 

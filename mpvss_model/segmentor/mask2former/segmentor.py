@@ -14,6 +14,7 @@ from mpvss_model.runtime.cuda import GraphedFunction
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.segmentor.mask2former.cost import mask2former_cost
+from mpvss_model.segmentor.mask2former.exportable.network import ExportableMask2Former
 from mpvss_model.segmentor.mask2former.fast_network import FastMask2Former, SegmentedFrame
 from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
 
@@ -71,6 +72,10 @@ class Mask2FormerSegmentor(TransformersSegmentor):
             class_logits=segmented.class_logits.float(),
             queries=segmented.queries,
         )
+
+    def exportable_network(self) -> ExportableMask2Former | None:
+        """A module for export around the network's weights; None where it differs too much from the published ones."""
+        return None if self.model.config.pre_norm else ExportableMask2Former(self.model)
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of backbone, pixel decoder and transformer decoder for a frame of some height and width in pixels."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpvss_model.config import DEFAULT_MODEL, PER_FRAME, DecodingConfig, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, PER_FRAME, DecodingConfig, ExecutionConfig, StreamConfig
 from mpvss_model.propagation.registry import propagation_choices
 from mpvss_ros.cli.common.options import (
     DeviceOption,
@@ -76,6 +76,7 @@ def evaluate(
     threads: ThreadsOption = 0,
     streams: tuple[StreamConfig, ...],
     decoding: DecodingConfig,
+    execution: ExecutionConfig,
 ) -> None:
     """Measure a model on labelled video, straight from its files, without ROS communication."""
     from contextlib import ExitStack
@@ -113,6 +114,7 @@ def evaluate(
                     decoding=decoding,
                     device=device,
                     precision=precision,
+                    execution=execution,
                     export=target,
                     on_frame=lambda done, total, task=task: progress.update(task, completed=done, total=total),
                 )

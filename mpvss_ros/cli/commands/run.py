@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mpvss_model.config import DEFAULT_MODEL, DecodingConfig, StreamConfig
+from mpvss_model.config import DEFAULT_MODEL, DecodingConfig, ExecutionConfig, StreamConfig
 from mpvss_ros.cli.common.options import SAMPLE_BAG, DeviceOption, ModelOption, ThreadsOption, TopicOption, with_settings
 
 __all__ = ["run"]
@@ -29,6 +29,7 @@ def run(
     rate: RateOption = 1.0,
     stream: StreamConfig,
     decoding: DecodingConfig,
+    execution: ExecutionConfig,
 ) -> None:
     """Replay a bag through the real node over DDS, evaluate the labels and write a report."""
     from rich.console import Console
@@ -59,7 +60,14 @@ def run(
             session = run_session(
                 bag=recording,
                 topic=camera_topic,
-                node_parameters={"model": model, "device": device, "threads": threads, **vars(stream), **vars(decoding)},
+                node_parameters={
+                    "model": model,
+                    "device": device,
+                    "threads": threads,
+                    **vars(stream),
+                    **vars(decoding),
+                    **vars(execution),
+                },
                 rate=rate,
                 on_progress=show,
             )
@@ -76,7 +84,7 @@ def run(
                     bag=str(bag),
                     topic=camera_topic,
                     rate=rate,
-                    settings={**changed_settings(stream), **changed_settings(decoding)},
+                    settings={**changed_settings(stream), **changed_settings(decoding), **changed_settings(execution)},
                 ),
                 counts=session.counts,
                 decoding=decoding,

@@ -29,7 +29,7 @@ __all__ = [
 
 SAMPLE_BAG = Path(__file__).parents[2] / "samples" / "rooms"
 
-ModelOption = Annotated[str, typer.Option(help="Shipped model's name, checkpoint directory or hub id.")]
+ModelOption = Annotated[str, typer.Option(help="Shipped model's name, checkpoint directory, hub id or .onnx file.")]
 IntervalOption = Annotated[int, typer.Option(help="A key frame every so many frames; 1 segments each frame.")]
 TopicOption = Annotated[str | None, typer.Option(help="Camera topic, if the bag has several.", show_default=False)]
 SplitOption = Annotated[

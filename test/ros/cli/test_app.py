@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from mpvss_model.config import DecodingConfig, StreamConfig
+from mpvss_model.config import DecodingConfig, ExecutionConfig, StreamConfig
 from mpvss_model.runtime.interruption import Interrupted
 from mpvss_model.settings import settings_of
 from mpvss_ros.bags.bag import BagWriter
 from mpvss_ros.cli.app import app, main
 from mpvss_ros.cli.common.options import SAMPLE_BAG
 
-TABLES = (StreamConfig, DecodingConfig)
+TABLES = (StreamConfig, DecodingConfig, ExecutionConfig)
 
 
 @pytest.fixture
@@ -73,6 +73,10 @@ def broken_bag(tmp_path):
         (["study", SAMPLE_BAG, "--out", "{broken_bag}"], "cannot write a study to '{broken_bag}': there is a file"),
         (["convert", "nowhere.pth", "model"], "no checkpoint file at 'nowhere.pth'"),
         (["parity", "nowhere"], "nowhere"),
+        (["export", "{empty}", "a.onnx"], "has no config.json"),
+        (["export", "rooms-lite", "a.onnx", "--size", "480"], "a frame size is WIDTHxHEIGHT in pixels"),
+        (["export", "rooms-lite", "a.pt"], "cannot write 'a.pt': give a file that ends in .onnx"),
+        (["evaluate", SAMPLE_BAG, "--execution-provider", "tpu"], "execution_provider must be one of auto, cpu, cuda"),
         (["flops", "--size", "480"], "a frame size is WIDTHxHEIGHT in pixels"),
         (["flops", "--backbone", "r18"], "r18"),
         (["flops", "--model", "{empty}"], "has no config.json"),

@@ -1,0 +1,143 @@
+"""Key frames by ONNX Runtime and by OpenVINO beside the fast path, in one process, in turns, with one thread.
+
+    python -m benchmarks.onnx_runtime [--models rooms-lite:640x480,r50:864x480] [--rounds N] [--json FILE]
+
+Each model, a shipped one's name, a directory, or ``r50`` and the other backbones of the paper with random weights, is exported
+for frames of its size. Times are of the network from a frame to mask logits, as processor time of the whole process, so that
+others who use the machine count little; the least of all rounds. ``openvino`` is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mpvss_model.errors import ConfigError
+from mpvss_model.evaluation.flops import parse_frame_size
+from mpvss_model.image import resized
+from mpvss_model.runtime.threads import use_threads
+from mpvss_model.segmentor.exported.export import export_network
+from mpvss_model.segmentor.exported.network import ExportedNetwork
+from mpvss_model.segmentor.mask2former.backbones import BACKBONES
+from mpvss_model.segmentor.registry import load_model
+from mpvss_model.segmentor.shipped_models import model_location
+from mpvss_model.semantics import best_labels
+from mpvss_ros.bags.bag import Bag
+from mpvss_ros.bags.bag_frames import bag_frames
+from mpvss_ros.cli.common.json_output import write_json
+from mpvss_ros.cli.common.options import SAMPLE_BAG
+
+CPU = torch.device("cpu")
+PROVIDERS = {"ONNX Runtime": "cpu", "OpenVINO": "openvino"}
+FAST = "fast path"
+VSPW_CLASSES = 124
+# Masks and class logits of a frame.
+Outputs = tuple[torch.Tensor, torch.Tensor]
+Runner = Callable[[np.ndarray], Outputs]
+
+
+def runners(location: str, file: Path) -> dict[str, Runner]:
+    """Whatever can run a model here, by name, the fast path first."""
+    segmentor = load_model(location, device=CPU).segmentor
+    segmentor.accelerate(torch.float32)
+
+    def fast(frame: np.ndarray) -> Outputs:
+        key_frame = segmentor.segment(frame, 0.0)
+        return key_frame.mask_logits, key_frame.class_logits
+
+    found = {FAST: fast}
+    for name, provider in PROVIDERS.items():
+        try:
+            found[name] = exported(ExportedNetwork(file, provider=provider))
+        except ConfigError as error:
+            print(f"  without {name}: {error}")
+    return found
+
+
+def exported(network: ExportedNetwork) -> Runner:
+    """A network in ONNX Runtime."""
+
+    def run(frame: np.ndarray) -> Outputs:
+        masks, classes, _ = network.run(frame[None])
+        return masks[0], classes[0]
+
+    return run
+
+
+def measure(location: str, size: str, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of each runner, how often faster than the fast path it is, and its share of the fast path's labels."""
+    frame_size = parse_frame_size(size)
+    with Bag(SAMPLE_BAG) as bag:
+        frame = resized(next(iter(bag_frames(bag, bag.image_topic(None)))).read_image(), frame_size)
+    done = export_network(load_model(location, device=CPU).segmentor, folder / "network.onnx", frames=[frame])
+    candidates = runners(location, done.file)
+    labels = {
+        name: best_labels(*run(frame), done.description.padding).numpy() for name, run in candidates.items()
+    }  # which pays the first calls' costs, too
+    least_s = dict.fromkeys(candidates, float("inf"))
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            started_s = time.process_time()
+            run(frame)
+            least_s[name] = min(least_s[name], time.process_time() - started_s)
+    return {
+        name: {
+            "ms": 1e3 * least_s[name],
+            "times_faster": least_s[FAST] / least_s[name],
+            "same_labels": float((labels[name] == labels[FAST]).mean()),
+        }
+        for name in candidates
+    }
+
+
+@contextlib.contextmanager
+def model_directory(model: str) -> Iterator[str]:
+    """Of a model, or of one of the paper's backbones with random weights."""
+    if model not in BACKBONES:
+        yield model_location(model)
+        return
+    from mpvss_model.checkpoints.random_model import save_random_model
+
+    frame = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        save_random_model(model, Path(folder) / model, num_classes=VSPW_CLASSES, frame=frame)
+        yield str(Path(folder) / model)
+
+
+def processor() -> str:
+    """Its name, as Linux says it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def main() -> None:
+    """Measure all models, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="rooms-lite:640x480,r50:864x480", help="MODEL:WIDTHxHEIGHT, separated by commas")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each runner has its turn")
+    parser.add_argument("--json", type=Path, help="file to write")
+    options = parser.parse_args()
+    use_threads(1)
+    print(f"{processor()}, one thread")
+    figures = {}
+    for entry in options.models.split(","):
+        model, _, size = entry.rpartition(":")
+        print(f"{model}, {size}")
+        with tempfile.TemporaryDirectory() as folder, model_directory(model) as location:
+            figures[entry] = measure(location, size, Path(folder), options.rounds)
+        for name, row in figures[entry].items():
+            same = f"{100 * row['same_labels']:.3f} % same labels"
+            print(f"  {name:12} {row['ms']:8.0f} ms   x {row['times_faster']:.2f}   {same}")
+    if options.json is not None:
+        write_json(options.json, {"processor": processor(), "rounds": options.rounds, "models": figures})
+
+
+if __name__ == "__main__":
+    main()

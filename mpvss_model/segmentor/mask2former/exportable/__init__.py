@@ -1,0 +1,1 @@
+"""Mask2Former as one module that can be traced."""
