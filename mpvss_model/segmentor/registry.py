@@ -21,7 +21,7 @@ import mpvss_model.segmentor
 from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError, one_line
 from mpvss_model.runtime.flop_count import count_parameters
-from mpvss_model.segmentor.config_file import check_location, read_config, recommended_inference_size
+from mpvss_model.segmentor.config_file import check_location, listed_things, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
 __all__ = ["ENTRY_POINTS", "LoadedModel", "load_model"]
@@ -41,6 +41,8 @@ class LoadedModel:
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
         propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
         inference_size: What its configuration recommends for `StreamConfig.inference_size`; 0 if it recommends none.
+        thing_classes: Names or indices of the classes that are things, as its configuration has them; empty if it does not
+            say, see `mpvss_model.instances.thing_classes`.
     """
 
     segmentor: KeyFrameSegmentor
@@ -48,6 +50,7 @@ class LoadedModel:
     released_grid: bool = False
     propagation: str = "tracked"
     inference_size: int = FRAME_SIZE
+    thing_classes: tuple[str | int, ...] = ()
 
     @property
     def num_parameters(self) -> int:
@@ -77,7 +80,8 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     if loader is None:
         raise CheckpointError(f"model {name_or_dir!r} is of type {model_type!r}; known are {', '.join(_known_types())}")
     model = loader(name_or_dir, device=device)
-    return replace(model if isinstance(model, LoadedModel) else LoadedModel(model), inference_size=inference_size)
+    model = model if isinstance(model, LoadedModel) else LoadedModel(model)
+    return replace(model, inference_size=inference_size, thing_classes=listed_things(config, name_or_dir))
 
 
 def _own_loader(model_type: str) -> Loader | None:
