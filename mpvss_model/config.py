@@ -124,8 +124,8 @@ class StreamConfig:
     )
     max_lost_s: float = setting(
         2.0,
-        "A thing that key frames do not show any more keeps its id for this long; 0: only from one key frame to the next",
-        details="For models that find single things; in seconds of frame stamps. Its mask is carried on and matched meanwhile.",
+        "A thing that key frames do not show any more keeps its id for so long; 0: only from one key frame to the next",
+        details="Of models that find single things; in seconds of frame stamps. Meanwhile its mask is carried on and matched.",
         unit="SECONDS",
         minimum=0.0,
         offered=(0.0, HOUR_S),

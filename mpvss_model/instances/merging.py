@@ -1,9 +1,8 @@
-"""Overlapping masks of queries -> segments that do not overlap (Mask2Former's panoptic inference; Cheng et al., MaskFormer,
-NeurIPS 2021, section 3.4).
+"""Overlapping masks of queries -> segments that do not overlap (panoptic inference; Cheng et al., MaskFormer, section 3.4).
 
-What is kept and which pixels it gets is as in ``post_process_panoptic_segmentation`` of ``transformers``, but masks are brought
-to the frame's size rather than to 384 x 384 pixels first, and a segment that comes after stuff in several masks keeps a number
-of its own, where the library may give one twice.
+What is kept and which pixels it gets is as in ``post_process_panoptic_segmentation`` of ``transformers``, but masks are
+brought to the frame's size rather than to 384 x 384 pixels first, and a segment after stuff in several masks keeps a number of
+its own, where the library may give one twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ids of things that live on from key frame to key frame.
 
-A segmentor looks at each key frame as if it were the first. The masks of the last key frame, carried to the new one as they are
-to any frame, show which of the new masks are the same things. What is not found again is carried on for a while, beside the new
-key frame's masks, in case that only one key frame missed it.
+A segmentor looks at each key frame as if it were the first. The masks of the last key frame, carried to the new one as to any
+frame, show which of the new masks are the same things. What is not found again is carried on for a while, beside the new key
+frame's masks, in case that only one key frame missed it.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def recommended_inference_size(config: dict[str, Any], name_or_dir: str) -> int:
 
 
 def listed_things(config: dict[str, Any], name_or_dir: str) -> tuple[str | int, ...]:
-    """The ``thing_classes`` of a model's ``config.json``: names or indices of its classes that are things; none if it has none.
+    """The ``thing_classes`` of a model's ``config.json``: names or indices of classes that are things; none if it has none.
 
     Args:
         config: Its contents.

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
-from mpvss_model.instances.panoptic import LazyPanoptic
 from mpvss_model.instances.frame_panoptic import lazy_panoptic
+from mpvss_model.instances.panoptic import LazyPanoptic
 from mpvss_model.semantics import best_labels
 from mpvss_model.stream.change import Change
 from mpvss_model.stream.evidence import Evidence, Segments

@@ -85,7 +85,7 @@ def labels_from_message(message, *, max_image_pixels: int = MAX_IMAGE_PIXELS) ->
 
 
 def image_message(image: np.ndarray, encoding: str, header) -> Image:
-    """An array ``[H, W]`` or ``[H, W, C]``, uint8 or of the type of the encoding, as an Image message with the given header."""
+    """An array ``[H, W]`` or ``[H, W, C]``, of the encoding's type, as an Image message with the given header."""
     from sensor_msgs.msg import Image
 
     # A numpy array assigned to `data` would be converted element by element, which takes tens of milliseconds.

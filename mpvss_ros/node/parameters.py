@@ -219,7 +219,7 @@ PARAMETERS = (
     Parameter(
         name="thing_classes",
         default=NO_TEXTS,
-        description="The model's classes that are things, for the topics panoptic and instances; by default what the model says",
+        description="The model's classes that are things, for the topics panoptic and instances; by default as the model says",
         requirement="a list of the names of the model's classes",
     ),
     Parameter(
