@@ -49,7 +49,8 @@ def robots(tmp_path):
 
 
 def recipe(start, **model):
-    augmentation = {"short_sides_px": [SIZE_PX], "max_long_side_px": SIZE_PX, "crop_height_px": SIZE_PX, "crop_width_px": SIZE_PX}
+    sides = ("max_long_side_px", "crop_height_px", "crop_width_px")
+    augmentation = {"short_sides_px": [SIZE_PX], **dict.fromkeys(sides, SIZE_PX)}
     return TrainingConfig.from_mapping(
         {
             "data": {"root": "unused", "layout": "folder", "train_split": "", "validation_split": ""},
