@@ -63,10 +63,11 @@ class PanopticEvaluation:
         self._stuff = frozenset(range(num_classes)) - self._things
         self._qualities = {window: PanopticQuality(num_classes, window) for window in VIDEO_WINDOWS}
         self._id_switches = IdSwitches()
+        self._measured: tuple[PanopticQuality | IdSwitches, ...] = (*self._qualities.values(), self._id_switches)
 
     def start_video(self) -> None:
         """Say that the next frame does not follow on the last one."""
-        for measured in (*self._qualities.values(), self._id_switches):
+        for measured in self._measured:
             measured.start_video()
 
     def update(self, found: Panoptic, label: np.ndarray, instances: np.ndarray) -> None:
@@ -78,7 +79,7 @@ class PanopticEvaluation:
             instances: ``[H, W]``, the number of each thing; 0 where it is not known.
         """
         frame = Overlaps.of_frame(found.encoded, true_segments(label, instances, self._things))
-        for measured in (*self._qualities.values(), self._id_switches):
+        for measured in self._measured:
             measured.update(frame)
 
     def figures(self) -> PanopticFigures:
