@@ -131,6 +131,15 @@ class StreamConfig:
         offered=(SHORT_S, HOUR_S),
         live=True,
     )
+    max_lost_s: float = setting(
+        2.0,
+        "A thing that key frames do not show any more keeps its id for so long; 0: only from one key frame to the next",
+        details="Of models that find single things; in seconds of frame stamps. Meanwhile its mask is carried on and matched.",
+        unit="SECONDS",
+        minimum=0.0,
+        offered=(0.0, HOUR_S),
+        live=True,
+    )
     retry_initial_s: float = setting(
         0.5,
         "How long after a failed key frame the next one is tried, in seconds of frame stamps; doubles each time",

@@ -21,6 +21,7 @@ ROWS = (
     ("mpvss_model.runtime",),
     ("mpvss_model.segmentor", "mpvss_model.motion"),
     ("mpvss_model.propagation",),
+    ("mpvss_model.instances",),
     ("mpvss_model.stream",),
     ("mpvss_model.checkpoints",),
     ("mpvss_model.data",),

@@ -33,6 +33,7 @@ class MPVSSConfig(PreTrainedConfig):
         propagation: What ``"auto"`` stands for with this model, if it has a motion module: one of
             `mpvss_model.propagation.registry.propagation_names`.
         inference_size: The size of inference that the model recommends, see `mpvss_model.config.StreamConfig`; 0 for none.
+        thing_classes: Names or indices of the segmentor's classes that are things; None for a model that finds classes only.
 
     Raises:
         ConfigError: If the segmentor is no Mask2Former, the motion module does not take its queries, or there is no such
@@ -47,6 +48,7 @@ class MPVSSConfig(PreTrainedConfig):
     released_grid: bool = False
     propagation: str = "segment"
     inference_size: int = 0
+    thing_classes: list[str | int] | None = None
 
     def __post_init__(self, **kwargs):
         self.segmentor = _segmentor_config(self.segmentor)

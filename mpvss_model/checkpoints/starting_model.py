@@ -44,7 +44,8 @@ class StartingModel:
     """What training starts from, on the CPU.
 
     Attributes:
-        network: The segmentor. Its configuration's ``inference_size`` is what `StreamConfig` calls the model's recommendation.
+        network: The segmentor. Its configuration's ``inference_size`` is what `StreamConfig` calls the model's recommendation,
+            its ``thing_classes`` are those that the model says.
         motion: Its motion module, if it has one already.
         released_grid: How ``motion`` was trained to warp, see `mpvss_model.warp.backward_warp`.
         propagation: What ``auto`` stands for with ``motion``, see `MPVSSConfig`.
@@ -119,6 +120,7 @@ def load_start(name_or_dir: str) -> StartingModel:
     mean, std = image_statistics(name_or_dir)
     network = loaded.segmentor.model
     network.config.inference_size = loaded.inference_size
+    network.config.thing_classes = [*loaded.thing_classes] or None
     if loaded.motion is None:
         return StartingModel(network, image_mean=mean, image_std=std)
     return StartingModel(network, loaded.motion, loaded.released_grid, loaded.propagation, mean, std)
@@ -174,6 +176,7 @@ def with_motion(start: StartingModel, settings: Mapping[str, Any]) -> MPVSSModel
             released_grid=start.released_grid,
             propagation=start.propagation,
             inference_size=getattr(start.network.config, "inference_size", FRAME_SIZE),
+            thing_classes=getattr(start.network.config, "thing_classes", None),
         )
         model = MPVSSModel(config)
     model.segmentor = start.network

@@ -30,6 +30,8 @@ class Frame:
         image_file: Where the image lies, if it is a file.
         read_encoded: Returns a JPEG or PNG file's content that is decoded to the very image, or None if the source stores it
             in another way; None if the source stores no encoded images.
+        read_instances: Returns ``[H, W]``, the number that a single thing has in all frames of its clip and 0 where none is
+            known, or raises `DataError`; None if the frame has no such ground truth. Of stuff, numbers mean nothing.
     """
 
     stamp_ns: int
@@ -37,6 +39,7 @@ class Frame:
     read_label: Callable[[], np.ndarray] | None = None
     image_file: Path | None = None
     read_encoded: Callable[[], bytes | None] | None = None
+    read_instances: Callable[[], np.ndarray] | None = None
 
     @property
     def name(self) -> str:

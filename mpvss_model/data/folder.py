@@ -7,6 +7,8 @@
     <root>/train.txt, val.txt, ...       optional: the clips of a split, one name per line
     <root>/<clip>/images/*.jpg or *.png  the frames, in natural order of their names
     <root>/<clip>/labels/*.png           optional: 8-bit label images named like their frames; class indices, 255 for unlabeled
+    <root>/<clip>/instances/*.png        optional: 8- or 16-bit images of the same names: the number that a single thing has in
+                                         all frames of the clip, 0 for none. Of stuff, such as walls, numbers mean nothing
 
 A root that holds ``images`` itself is a single clip.
 """
@@ -65,13 +67,16 @@ def _clip_folders(root: Path, split: str | None) -> list[Path]:
 
 def _frames(clip: Path, class_index_of: np.ndarray, decoding: DecodingConfig | None) -> FileFrames:
     images = files_by_stem(clip / "images", IMAGE_SUFFIXES, LAYOUT)
-    labels = files_by_stem(clip / "labels", (".png",), LAYOUT) if (clip / "labels").is_dir() else {}
-    orphan = next((path for stem, path in labels.items() if stem not in images), None)
+    labels, instances = (
+        files_by_stem(clip / kind, (".png",), LAYOUT) if (clip / kind).is_dir() else {} for kind in ("labels", "instances")
+    )
+    orphan = next((path for path in (*labels.values(), *instances.values()) if path.stem not in images), None)
     if orphan:
         raise DataError(f"{orphan} has no frame of that name in {clip / 'images'}; expected {LAYOUT}")
     return FileFrames(
         images=list(images.values()),
         labels=[labels.get(stem) for stem in images],
+        instances=[instances.get(stem) for stem in images],
         rate_hz=RATE_HZ,
         class_index_of=class_index_of,
         decoding=decoding,

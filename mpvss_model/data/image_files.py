@@ -28,6 +28,8 @@ __all__ = ["IMAGE_SUFFIXES", "FileFrames", "class_index_table", "files_by_stem",
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 UNKNOWN_VALUE = -1
+# As Pillow calls grey images of 8 and 16 bits, and some versions all PNG files of 16 bits.
+INSTANCE_MODES = ("L", "P", "I;16", "I")
 
 
 class FileFrames(Sequence[Frame]):
@@ -39,6 +41,7 @@ class FileFrames(Sequence[Frame]):
     Args:
         images: Paths of the images.
         labels: Path of each image's label image, or None.
+        instances: Path of each image's image of instances, or None; by default there are none.
         rate_hz: Frames per second, from which the stamps are made.
         class_index_of: int16 ``[256]``, what `class_index_table` returns.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
@@ -52,8 +55,10 @@ class FileFrames(Sequence[Frame]):
         rate_hz: float,
         class_index_of: np.ndarray,
         decoding: DecodingConfig | None = None,
+        instances: Sequence[Path | None] | None = None,
     ) -> None:
         decoding = decoding or DecodingConfig()
+        self._instances = instances or [None] * len(images)
         self._images = images
         self._labels = labels
         self._rate_hz = rate_hz
@@ -66,12 +71,13 @@ class FileFrames(Sequence[Frame]):
         return len(self._images)
 
     def __getitem__(self, index: int) -> Frame:
-        label = self._labels[index]
+        label, instances = self._labels[index], self._instances[index]
         return Frame(
             stamp_ns=nanoseconds(index / self._rate_hz),
             read_image=partial(self._read_image, self._images[index]),
             read_label=None if label is None else partial(self._read_label, label),
             image_file=self._images[index],
+            read_instances=None if instances is None else partial(self._read_instances, instances),
         )
 
     def _read_image(self, path: Path) -> np.ndarray:
@@ -88,6 +94,12 @@ class FileFrames(Sequence[Frame]):
             known = _ranges(np.flatnonzero(self._class_index_of != UNKNOWN_VALUE).tolist())
             raise DataError(f"label image {path} holds the values {unknown}; expected {known}")
         return self._of_clip_size(class_indices.astype(np.uint8), path)
+
+    def _read_instances(self, path: Path) -> np.ndarray:
+        mode, values = _decoded(path, partial(_pillow_decoded, max_image_pixels=self._max_image_pixels))
+        if mode not in INSTANCE_MODES:
+            raise DataError(f"image of instances {path} is of mode {mode}; expected 8 or 16 bits per pixel, grey")
+        return self._of_clip_size(values.astype(np.uint16), path)
 
     def _of_clip_size(self, pixels: np.ndarray, path: Path) -> np.ndarray:
         size = pixels.shape[:2]

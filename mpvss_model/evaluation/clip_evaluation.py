@@ -10,6 +10,7 @@ from mpvss_model.data import Clip, Frame
 from mpvss_model.errors import DataError, FrameError, MPVSSError, PropagationError, SegmentorError, StaleKeyFrameError
 from mpvss_model.evaluation.boundary_iou import BoundaryIoU
 from mpvss_model.evaluation.metrics import ConfusionMatrix, VideoConsistency
+from mpvss_model.evaluation.panoptic.panoptic_evaluation import PanopticEvaluation
 from mpvss_model.evaluation.timing import Stopwatch
 from mpvss_model.stamps import stamp_text
 from mpvss_model.stream.segmentation import Segmentation
@@ -31,6 +32,7 @@ class ClipEvaluation:
         confusion: Of all labelled frames so far.
         consistency: Of all videos so far, by window length.
         boundary: Of all labelled frames so far; None where it is not measured.
+        panoptic: Of all frames so far that have labels and instances; None where things are not followed.
         labelled_frames: Answered frames with ground truth so far.
 
     Args:
@@ -59,6 +61,8 @@ class ClipEvaluation:
         self.confusion = ConfusionMatrix(len(segmentor.class_names))
         self.consistency = {window: VideoConsistency(window) for window in CONSISTENCY_WINDOWS}
         self.boundary = BoundaryIoU(len(segmentor.class_names)) if with_boundary else None
+        things = segmentor.things if segmentor.follows_things else None
+        self.panoptic = PanopticEvaluation(len(segmentor.class_names), things) if things else None
 
     @property
     def step_s(self) -> float:
@@ -81,7 +85,7 @@ class ClipEvaluation:
         for frame in frames:
             image, ground_truth = frame.read_image(), None if frame.read_label is None else frame.read_label()
             try:
-                segmentation = self.add_frame(image, frame.stamp_ns, ground_truth)
+                segmentation = self.add_frame(image, frame.stamp_ns, ground_truth, frame.read_instances)
             except UNANSWERED as error:
                 if self._on_unanswered is None:
                     raise
@@ -95,13 +99,20 @@ class ClipEvaluation:
         self._segmentor.reset()
         self._interrupt_video()
 
-    def add_frame(self, image: np.ndarray, stamp_ns: int, ground_truth: np.ndarray | None) -> Segmentation:
+    def add_frame(
+        self,
+        image: np.ndarray,
+        stamp_ns: int,
+        ground_truth: np.ndarray | None,
+        read_instances: Callable[[], np.ndarray] | None = None,
+    ) -> Segmentation:
         """Segment and count the next frame of the video; raises as `run`.
 
         Args:
             image: uint8 RGB ``[H, W, 3]``.
             stamp_ns: When it was taken, in nanoseconds of any clock.
             ground_truth: uint8 ``[H, W]``, or None.
+            read_instances: See `Frame`; called only where things are followed.
         """
         with self._stepping:
             segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
@@ -118,6 +129,8 @@ class ClipEvaluation:
             consistency.update(segmentation.labels, ground_truth)
         if self.boundary is not None:
             self.boundary.update(segmentation.labels, ground_truth)
+        if self.panoptic is not None and read_instances is not None:
+            self.panoptic.update(segmentation.panoptic(), ground_truth, read_instances())
         return segmentation
 
     def summary(self) -> dict[str, float]:
@@ -127,6 +140,8 @@ class ClipEvaluation:
     def _interrupt_video(self) -> None:
         for consistency in self.consistency.values():
             consistency.start_video()
+        if self.panoptic is not None:
+            self.panoptic.start_video()
 
 
 def metrics_summary(confusion: ConfusionMatrix, consistency: Mapping[int, VideoConsistency]) -> dict[str, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mpvss_model.data.source_counts import SourceCounts
+from mpvss_model.evaluation.panoptic.panoptic_evaluation import PanopticFigures
 
 __all__ = ["EvaluationReport"]
 
@@ -46,6 +47,7 @@ class EvaluationReport:
         deviation: Standard deviation of the repeats, by metric; empty where there is one.
         history_weight: See `StreamConfig`.
         settings: All that differ from the defaults of `StreamConfig` and `DecodingConfig`.
+        panoptic: Of single things and stuff, where the model finds and the ground truth shows them.
     """
 
     frames: int
@@ -77,6 +79,7 @@ class EvaluationReport:
     deviation: dict[str, float | None]
     history_weight: float
     settings: dict[str, object]
+    panoptic: PanopticFigures | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the counts' entries stand beside the others."""
@@ -84,4 +87,5 @@ class EvaluationReport:
         for field in fields(self):
             value = getattr(self, field.name)
             entries |= value.as_dict() if field.name == "counts" else {field.name: value}
+        entries["panoptic"] = None if self.panoptic is None else asdict(self.panoptic)
         return {**entries, "notes": list(self.notes), "first_intervals": list(self.first_intervals)}

@@ -13,6 +13,7 @@ from mpvss_model.config import PER_FRAME, StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.evaluation_report import EvaluationReport
+from mpvss_model.evaluation.panoptic.panoptic_evaluation import mean_figures
 from mpvss_model.evaluation.source_evaluation import evaluate_clips
 
 __all__ = ["evaluate_repeatedly", "first_intervals", "mean_report"]
@@ -88,6 +89,7 @@ def mean_report(reports: Sequence[EvaluationReport]) -> EvaluationReport:
         confusion_matrix=sum(np.array(report.confusion_matrix) for report in reports).tolist(),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
         first_intervals=tuple(interval for report in reports for interval in report.first_intervals),
+        panoptic=mean_figures([report.panoptic for report in reports if report.panoptic is not None]),
         deviation={name: _deviation([getattr(report, name) for report in reports]) for name in (*METRICS, *COSTS)},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -78,6 +78,7 @@ def evaluate_clips(
     device: str = "auto",
     precision: str = "auto",
     execution: ExecutionConfig | None = None,
+    thing_classes: Sequence[str] = (),
     first_interval: int | None = None,
     export: LabelExport | None = None,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
@@ -94,6 +95,7 @@ def evaluate_clips(
         device: See `VideoSegmentor.from_pretrained`.
         precision: See `VideoSegmentor.from_pretrained`.
         execution: See `VideoSegmentor.from_pretrained`.
+        thing_classes: See `VideoSegmentor.from_pretrained`.
         first_interval: Frames from the first key frame of a clip to the second, 1 up to the interval; by default that. A clip
             begins with a key frame anyway, so this shifts all others.
         export: Gets the labels.
@@ -114,7 +116,9 @@ def evaluate_clips(
         precision=precision,
         config=config,
         execution=execution,
+        thing_classes=thing_classes,
     )
+    segmentor.follows_things = bool(segmentor.things) and _have_instances(clips)
     first_interval = _checked_first_interval(first_interval, config.max_interval_frames)
     name = segmentor.segmentor.name
     clips = in_classes_of(clips, segmentor.class_names, name)
@@ -184,7 +188,14 @@ def evaluate_clips(
             **changed_settings(decoding or DecodingConfig()),
             **changed_settings(execution or ExecutionConfig()),
         },
+        panoptic=None if evaluation.panoptic is None else evaluation.panoptic.figures(),
     )
+
+
+def _have_instances(clips: ClipSet) -> bool:
+    """Whether ground truth shows single things; that of recordings does not."""
+    folders = [clip.frames for clip in clips.clips if not isinstance(clip.frames, CountedFrames)]
+    return any(frame.read_instances is not None for frames in folders for frame in frames)
 
 
 def _checked_first_interval(first_interval: int | None, interval: int) -> int:

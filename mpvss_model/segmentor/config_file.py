@@ -14,7 +14,7 @@ from mpvss_model.segmentor.tensor_files import foreign_content
 from mpvss_model.settings import settings_of
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["check_location", "model_name", "read_config", "recommended_inference_size"]
+__all__ = ["check_location", "listed_things", "model_name", "read_config", "recommended_inference_size"]
 
 FILE_NAME = "config.json"
 
@@ -64,6 +64,25 @@ def recommended_inference_size(config: dict[str, Any], name_or_dir: str) -> int 
     except ConfigError as error:
         raise CheckpointError(f"config.json of model {name_or_dir!r}: {error}") from error
     return int(size)
+
+
+def listed_things(config: dict[str, Any], name_or_dir: str) -> tuple[str | int, ...]:
+    """The ``thing_classes`` of a model's ``config.json``: names or indices of classes that are things; none if it has none.
+
+    Args:
+        config: Its contents.
+        name_or_dir: Where it comes from.
+
+    Raises:
+        CheckpointError: If it is no list of names and indices.
+    """
+    things = config.get("thing_classes") or []
+    if not isinstance(things, list) or not all(type(thing) in (str, int) for thing in things):
+        raise CheckpointError(
+            f"config.json of model {name_or_dir!r}: thing_classes must be a list of names or indices of its classes, got "
+            f"{reprlib.repr(things)}"
+        )
+    return tuple(things)
 
 
 def read_config(name_or_dir: str) -> dict[str, Any]:

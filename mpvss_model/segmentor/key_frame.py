@@ -22,13 +22,14 @@ class KeyFrame:
         image: uint8 RGB ``[H, W, 3]``.
         stamp_s: Of the image, in seconds, as far as a float tells; a stream keeps the exact stamp itself.
         padding: Geometry of the image in the network.
-        mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then, with
-            a history, those that `mpvss_model.stream.history` adds.
+        mask_logits: ``[S, H'/4, W'/4]``, of the last decoder layer, at 1/4 of the padded image; one for each query, then those
+            that `mpvss_model.stream.history` and `mpvss_model.instances.tracker` add.
         class_logits: ``[S, C + 1]``, likewise; the last column is "no object".
         queries: ``[Q, d]``, the vectors that the class head reads, after the decoder's final norm; ``[C, 0]`` of networks that
             classify pixels, where each class is a mask.
         moves_with: With a history: the index of the query that each mask moves with, ``[S]``.
         memory: What the next key frame of the same stream is segmented with, of any shape; None if each is segmented alone.
+        segmentors_class_logits: With a history: ``[Q, C + 1]``, as the segmentor gave them.
     """
 
     image: np.ndarray
@@ -39,6 +40,16 @@ class KeyFrame:
     queries: torch.Tensor
     moves_with: torch.Tensor | None = None
     memory: torch.Tensor | None = None
+    segmentors_class_logits: torch.Tensor | None = None
+
+    @property
+    def own_class_logits(self) -> torch.Tensor:
+        """What the segmentor says of its queries, without what earlier key frames say: ``[Q, C + 1]``."""
+        return self.class_logits if self.segmentors_class_logits is None else self.segmentors_class_logits
+
+    def segmentors_own(self, masks: torch.Tensor) -> torch.Tensor:
+        """Those of some masks, by their indices ``[S]``, that are the segmentor's queries, and not added to them."""
+        return masks[masks < len(self.own_class_logits)]
 
     def queries_of(self, masks: torch.Tensor) -> torch.Tensor:
         """Indices of masks ``[S]`` -> those of the queries that they move with."""

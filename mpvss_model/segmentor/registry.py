@@ -22,7 +22,7 @@ import mpvss_model.segmentor
 from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError, one_line
 from mpvss_model.runtime.flop_count import count_parameters
-from mpvss_model.segmentor.config_file import check_location, read_config, recommended_inference_size
+from mpvss_model.segmentor.config_file import check_location, listed_things, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
 __all__ = ["ENTRY_POINTS", "EXPORTED_SUFFIX", "LoadedModel", "load_model"]
@@ -46,6 +46,8 @@ class LoadedModel:
         propagation: What ``auto`` stands for, one of `mpvss_model.propagation.registry.propagation_names`.
         inference_size: What its configuration, or else its segmentor, recommends for `StreamConfig.inference_size`; 0 if
             neither recommends any.
+        thing_classes: Names or indices of the classes that are things, as its configuration has them; empty if it does not
+            say, see `mpvss_model.instances.thing_classes`.
     """
 
     segmentor: KeyFrameSegmentor
@@ -53,6 +55,7 @@ class LoadedModel:
     released_grid: bool = False
     propagation: str = "tracked"
     inference_size: int = FRAME_SIZE
+    thing_classes: tuple[str | int, ...] = ()
 
     @property
     def num_parameters(self) -> int:
@@ -89,7 +92,9 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     if not isinstance(model, LoadedModel):
         # A segmentor of a user's own may have no more than what a stream asks for.
         model = LoadedModel(model, inference_size=getattr(model, "recommended_inference_size", FRAME_SIZE))
-    return model if inference_size is None else replace(model, inference_size=inference_size)
+    if inference_size is not None:
+        model = replace(model, inference_size=inference_size)
+    return replace(model, thing_classes=listed_things(config, name_or_dir))
 
 
 def _own_loader(model_type: str) -> Loader | None:

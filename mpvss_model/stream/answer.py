@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import numpy as np
 import torch
 
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
+from mpvss_model.instances.frame_panoptic import lazy_panoptic
+from mpvss_model.instances.panoptic import LazyPanoptic
 from mpvss_model.semantics import best_labels
 from mpvss_model.stream.change import Change
 from mpvss_model.stream.evidence import Evidence, Segments
@@ -19,13 +22,16 @@ from mpvss_model.stream.state import StreamState
 __all__ = ["answer"]
 
 
-def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segmentation:
+def answer(
+    state: StreamState, seen: SeenFrame, *, max_key_age_s: float, things: Collection[int] = frozenset()
+) -> Segmentation:
     """Label a frame.
 
     Args:
         state: Of the stream; that the frame is answered is noted there.
         seen: The frame at hand. Unless it is the key frame itself, it stands beside the stream's last good one.
         max_key_age_s: See `StreamConfig`.
+        things: The model's class indices of things.
 
     Raises:
         SegmentorError: If there is no key frame.
@@ -44,6 +50,16 @@ def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segm
             f"{fault or 'the next one takes too long; use a faster model, or raise max_key_age_s'}"
         )
     segments, labels = _labelled(reference, seen, is_key_frame=is_key_frame)
+    panoptic = None
+    if state.instances is not None:
+        panoptic = lazy_panoptic(
+            segments.mask_logits,
+            reference.key_frame,
+            reference.queries,
+            ids=state.instances.ids,
+            things=things,
+            size=seen.size,
+        )
     is_new, restart_reason = state.note_answer()
     return Segmentation(
         labels=labels,
@@ -56,7 +72,7 @@ def answer(state: StreamState, seen: SeenFrame, *, max_key_age_s: float) -> Segm
         segmentor_s=reference.segmentor_s,
         freshness=1.0 - key_age_s / max_key_age_s,
         fault=fault,
-        evidence=_evidence(segments, seen, reference=reference if is_key_frame else None),
+        evidence=_evidence(segments, seen, panoptic, reference=reference if is_key_frame else None),
     )
 
 
@@ -76,10 +92,16 @@ def _own_array(labels: torch.Tensor) -> np.ndarray:
     return labels.cpu().numpy().copy()
 
 
-def _evidence(segments: Segments, seen: SeenFrame, *, reference: Reference | None) -> Evidence:
+def _evidence(segments: Segments, seen: SeenFrame, panoptic: LazyPanoptic | None, *, reference: Reference | None) -> Evidence:
     """Of a frame, or of the key frame with this reference, which does not change against itself."""
     if reference is not None:
         no_change = partial(Change.none, reference.thumbnail.shape)
-        return Evidence(segments=segments, size=seen.size, change=no_change, thumbnails=None)
+        return Evidence(segments=segments, size=seen.size, change=no_change, thumbnails=None, panoptic=panoptic)
     comparison = seen.comparison
-    return Evidence(segments=segments, size=seen.size, change=comparison.change, thumbnails=comparison.thumbnails)
+    return Evidence(
+        segments=segments,
+        size=seen.size,
+        change=comparison.change,
+        thumbnails=comparison.thumbnails,
+        panoptic=panoptic,
+    )

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from mpvss_model.image import FramePadding
+from mpvss_model.instances.panoptic import LazyPanoptic
 from mpvss_model.semantics import best_scores, confidence_map
 from mpvss_model.stream.change import Change, measure_change
 
@@ -81,6 +82,10 @@ class Evidence:
         change: Measures the frame against its key frame.
         thumbnails: What that takes, in place of the frame: of the key frame and of the frame, see
             `mpvss_model.stream.change`. None for a key frame, which does not change against itself.
+        panoptic: Things and stuff, of the same masks; None where things are not followed.
+
+    Attributes:
+        panoptic: As above.
     """
 
     def __init__(
@@ -90,7 +95,9 @@ class Evidence:
         size: tuple[int, int],
         change: Callable[[], Change],
         thumbnails: Callable[[], tuple[np.ndarray, np.ndarray]] | None,
+        panoptic: LazyPanoptic | None = None,
     ) -> None:
+        self.panoptic = panoptic
         self._scores: Segments | PackedScores = segments
         self._size = size
         self._change = change
@@ -126,6 +133,8 @@ class Evidence:
         if isinstance(self._scores, Segments):
             with suppress(Exception):  # such as a lack of memory: whoever asks for the scores will hear of it
                 self._scores = PackedScores.of(self._scores)
+                if self.panoptic is not None:
+                    self.panoptic.pack()
 
 
 class RecentEvidence:

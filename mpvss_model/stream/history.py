@@ -62,6 +62,7 @@ class History:
             mask_logits=torch.cat([key_frame.mask_logits, remembered[classes].logit(LEAST_SCORE).to(key_frame.mask_logits)]),
             class_logits=_class_logits(torch.cat([(1 - share) * probabilities, of_classes])),
             moves_with=torch.cat([queries, probabilities.argmax(dim=0)[classes]]),
+            segmentors_class_logits=key_frame.class_logits,
         )
 
 

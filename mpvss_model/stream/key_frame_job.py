@@ -22,7 +22,7 @@ from mpvss_model.stream.change import thumbnail
 from mpvss_model.stream.history import History
 from mpvss_model.stream.schedule import KeyFrameReason
 
-__all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker"]
+__all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker", "padded_queries"]
 
 # Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
 # More would starve key frames on a busy machine.
@@ -189,6 +189,13 @@ class KeyFrameJob:
             reason=self.reason,
             segmentor_s=time.monotonic() - started_s,
         )
+
+
+def padded_queries(queries: torch.Tensor) -> torch.Tensor:
+    """Indices of queries, on a GPU the last one again and again up to a number that occurs more often."""
+    multiple = GPU_QUERY_MULTIPLE if queries.is_cuda else 1
+    missing = -len(queries) % multiple
+    return torch.cat([queries, queries[-1:].expand(missing)]) if missing else queries
 
 
 def check_finite(name: str, tensor: torch.Tensor) -> None:

@@ -9,7 +9,7 @@ from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.stamps import seconds
 from mpvss_model.stream.change import Comparison
 from mpvss_model.stream.history import History
-from mpvss_model.stream.key_frame_job import Reference, check_finite
+from mpvss_model.stream.key_frame_job import Reference, check_finite, padded_queries
 
 __all__ = ["SeenFrame"]
 
@@ -71,10 +71,8 @@ class SeenFrame:
             ValueError: If they are not finite.
         """
         if self._masks is None:
-            assert self._reference is not None, NO_KEY_FRAME
-            masks = self._propagator.propagate(self._reference.key_frame, self.image, self._reference.queries)
-            check_finite("propagated masks", masks)
-            self._masks = masks
+            self.masks_of(torch.empty(0, dtype=torch.int64))
+        assert self._masks is not None
         return self._masks
 
     def memory(self, *, max_key_age_s: float) -> torch.Tensor | None:
@@ -82,6 +80,25 @@ class SeenFrame:
         if self._reference is None or self.key_age_s >= max_key_age_s:
             return None
         return self._reference.key_frame.memory
+
+    def masks_of(self, others: torch.Tensor) -> torch.Tensor:
+        """Other masks of the key frame, by their indices ``[N]``, carried to the frame beside those that matter.
+
+        To be asked before `masks`, which then takes no time: propagations may go on from frame to frame.
+
+        Returns:
+            ``[N, H'/4, W'/4]``.
+
+        Raises:
+            Exception: As `masks`.
+        """
+        assert self._reference is not None, NO_KEY_FRAME
+        key_frame, queries = self._reference.key_frame, self._reference.queries
+        missing = padded_queries(others.to(queries.device))
+        masks = self._propagator.propagate(key_frame, self.image, torch.cat([queries, missing]))
+        check_finite("propagated masks", masks)
+        self._masks = masks[: len(queries)]
+        return masks[len(queries) : len(queries) + len(others)]
 
     def history(self, *, weight: float, max_key_age_s: float) -> History | None:
         """What earlier key frames say about the frame; None if they are not asked, too old, or cannot be carried to it.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mpvss_model.errors import ConfigError
+from mpvss_model.instances.panoptic import Panoptic
 from mpvss_model.stamps import seconds
 from mpvss_model.stream.change import Change
 from mpvss_model.stream.evidence import SCORE_LEVELS, Evidence
@@ -66,6 +68,18 @@ class Segmentation:
     def change(self) -> Change:
         """What motion since the key frame does not explain; measured when asked for."""
         return self.evidence.change()
+
+    def panoptic(self) -> Panoptic:
+        """Things, with ids that live on from key frame to key frame, and stuff; found when asked for, the same at any time.
+
+        A thing whose mask its key frame left out, such as a second one of the same thing, stays out until the next one.
+
+        Raises:
+            ConfigError: If the stream does not follow things, see `VideoSegmentor.follows_things`.
+        """
+        if self.evidence.panoptic is None:
+            raise ConfigError("things were not followed: they are with thing_classes, unless follows_things is False")
+        return self.evidence.panoptic()
 
     @property
     def motion(self) -> float:

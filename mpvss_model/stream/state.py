@@ -8,6 +8,7 @@ import numpy as np
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import FrameError
+from mpvss_model.instances.tracker import CarriedInstances, InstanceTracker
 from mpvss_model.stamps import seconds, stamp_text
 from mpvss_model.stream.key_frame_job import Failure, KeyFrameJob, Reference
 from mpvss_model.stream.schedule import KeyFrameReason, RestartReason
@@ -22,6 +23,8 @@ class StreamState:
     Attributes:
         reference: The last good key frame.
         reference_is_new: No frame has been answered from it yet.
+        instances: Follows the things of key frames; None while nobody asks for them.
+        carried: What it follows, in the image of the key frame that is being made.
         job: The key frame that is being made in the background.
         frames_since_key: Frames since the last one that was begun.
         unexplained_s: What motion since the reference does not explain, in share of the image x seconds.
@@ -39,6 +42,8 @@ class StreamState:
 
     reference: Reference | None = None
     reference_is_new: bool = False
+    instances: InstanceTracker | None = None
+    carried: CarriedInstances | None = None
     job: KeyFrameJob | None = None
     frames_since_key: int = 0
     unexplained_s: float = 0.0

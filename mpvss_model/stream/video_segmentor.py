@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +13,8 @@ import torch
 
 from mpvss_model.config import DEFAULT_MODEL, FRAME_SIZE, ExecutionConfig, StreamConfig
 from mpvss_model.image import check_frame, resized
+from mpvss_model.instances.thing_classes import thing_classes as known_thing_classes
+from mpvss_model.instances.tracker import CarriedInstances, InstanceTracker
 from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.runtime.device import resolve_device
@@ -56,6 +58,11 @@ class VideoSegmentor:
         config: Key-frame interval and limits.
         worker: Makes key frames in the background, one after the other; its own by default.
         recommended_inference_size: What the configuration's ``inference_size`` of -1 stands for; 0 for the frame's own size.
+        things: Class indices of things, which can be counted; none where the model finds classes only.
+
+    Attributes:
+        follows_things: Whether `Segmentation.panoptic` can be asked for; by default if there are classes of things. It costs
+            propagation to one more frame for each key frame, and may change between two frames: ids begin anew then.
     """
 
     def __init__(
@@ -66,11 +73,14 @@ class VideoSegmentor:
         config: StreamConfig,
         worker: Executor | None = None,
         recommended_inference_size: int = FRAME_SIZE,
+        things: Collection[int] = frozenset(),
     ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
         self.recommended_inference_size = recommended_inference_size
+        self.things = frozenset(things)
+        self.follows_things = bool(things)
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
         self._answered = RecentEvidence()
@@ -86,6 +96,7 @@ class VideoSegmentor:
         config: StreamConfig | None = None,
         execution: ExecutionConfig | None = None,
         report: Callable[[str], None] = warnings.warn,
+        thing_classes: Sequence[str | int] = (),
     ) -> VideoSegmentor:
         """Build from a shipped model's name, a checkpoint directory, a hub id, or an ``.onnx`` file of ``mpvss export``.
 
@@ -99,10 +110,13 @@ class VideoSegmentor:
             config: Key-frame interval and limits.
             execution: What runs the key-frame network; by default torch, and ONNX Runtime for an ``.onnx`` file.
             report: Told before something takes long while frames come, and after.
+            thing_classes: Names or indices of the classes that are things, of a model that was trained for panoptic or
+                instance segmentation; by default what its ``config.json`` says, or what is known of its data set.
 
         Raises:
             CheckpointError: If the model cannot be loaded.
-            ConfigError: If device, precision or execution provider do not exist, or the model cannot propagate that way.
+            ConfigError: If device, precision or execution provider do not exist, or the model cannot propagate that way or
+                has no such class.
         """
         # transformers takes seconds to import, which `mpvss_model` spares those who bring their own segmentor.
         from mpvss_model.segmentor.exported.exported_model import load_to_execute
@@ -120,6 +134,9 @@ class VideoSegmentor:
             propagator=propagator,
             config=config or StreamConfig(),
             recommended_inference_size=loaded.inference_size,
+            things=known_thing_classes(
+                loaded.segmentor.class_names, thing_classes or loaded.thing_classes, model_name=loaded.segmentor.name
+            ),
         )
 
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
@@ -140,6 +157,7 @@ class VideoSegmentor:
             config=config or self.config,
             worker=self._worker,
             recommended_inference_size=self.recommended_inference_size,
+            things=self.things,
         )
 
     @property
@@ -186,12 +204,13 @@ class VideoSegmentor:
         image = resized(frame, self.inference_size(size))
         state = self._continue_or_restart(frame, image, stamp_ns)
         self._adopt_finished_key_frame(state)
+        self._follow_things(state)
         seen = SeenFrame(image, stamp_ns, size=size, reference=state.reference, propagator=self.propagator)
         if (job := state.job) is not None:
             self._replace_waiting_frame(state, job, seen)
         elif (reason := key_frame_reason(state, seen, self._schedule)) is not None:
             self._make_key_frame(state, seen, reason)
-        segmentation = answer(state, seen, max_key_age_s=self.config.max_key_age_s)
+        segmentation = answer(state, seen, max_key_age_s=self.config.max_key_age_s, things=self.things)
         self._answered.add(segmentation.evidence)
         return segmentation
 
@@ -272,6 +291,7 @@ class VideoSegmentor:
         """Make the frame a key frame: now, or, in ``async`` mode, in the background unless it is the first."""
         state.key_frame_requested = False
         state.frames_since_key = 0
+        state.carried = self._carried_things(state, seen)
         job = KeyFrameJob(
             segmentor=self.segmentor,
             query_tolerance=self.config.query_tolerance,
@@ -291,8 +311,12 @@ class VideoSegmentor:
 
     def _replace_waiting_frame(self, state: StreamState, job: KeyFrameJob, seen: SeenFrame) -> None:
         """Make the key frame that waits for other streams' of this frame, since it is newer."""
-        if not job.has_begun and job.replace_frame(seen.image, seen.stamp_ns, self._history(seen)):
+        if job.has_begun:
+            return
+        carried = self._carried_things(state, seen)
+        if job.replace_frame(seen.image, seen.stamp_ns, self._history(seen)):
             state.frames_since_key = 0
+            state.carried = carried
 
     def _history(self, seen: SeenFrame) -> History | None:
         return seen.history(weight=self.config.history_weight, max_key_age_s=self.config.max_key_age_s)
@@ -306,3 +330,28 @@ class VideoSegmentor:
             state.note_failure(error, reason, self.config)
         else:
             state.note_key_frame(reference)
+            self._follow_things(state)
+
+    def _follow_things(self, state: StreamState) -> None:
+        """Know the things of the last key frame, if somebody wants to and it is not done yet."""
+        if not self.follows_things:
+            state.instances = state.carried = None
+            return
+        if state.instances is None:
+            state.instances = InstanceTracker(self.things)
+        reference, carried = state.reference, state.carried
+        if reference is not None and not state.instances.is_following(reference.key_frame):
+            key_frame = state.instances.follow(
+                reference.key_frame,
+                reference.queries,
+                stamp_ns=reference.stamp_ns,
+                carried=carried,
+                max_lost_s=self.config.max_lost_s,
+            )
+            state.reference, state.carried = replace(reference, key_frame=key_frame), None
+
+    def _carried_things(self, state: StreamState, seen: SeenFrame) -> CarriedInstances | None:
+        """What is followed, in the frame that becomes a key frame; asked for before `_history`, which then costs nothing."""
+        if state.instances is None or state.reference is None or seen.key_age_s >= self.config.max_key_age_s:
+            return None
+        return state.instances.carried(seen.masks_of)

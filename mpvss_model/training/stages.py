@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from mpvss_model.checkpoints.starting_model import StartingModel, load_start, wi
 from mpvss_model.config import FRAME_SIZE, StreamConfig
 from mpvss_model.data import ClipSet
 from mpvss_model.errors import ConfigError
+from mpvss_model.instances.thing_classes import thing_classes
 from mpvss_model.motion.module import flow_of_masks
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.propagation.ways.copy import CopyPropagator
@@ -28,7 +29,7 @@ from mpvss_model.training.losses.flow import flow_loss
 from mpvss_model.training.losses.segmentation import segmentation_losses
 from mpvss_model.training.predictor import Predictor
 from mpvss_model.training.recipe.config import LossConfig, TrainingConfig
-from mpvss_model.training.samples.datasets import ClipDataset, FrameDataset, FramePairDataset
+from mpvss_model.training.samples.datasets import ClipDataset, FrameDataset, FramePairDataset, PanopticFrameDataset
 from mpvss_model.training.samples.style import RandomStyle
 from mpvss_model.warp import backward_warp
 
@@ -149,6 +150,7 @@ class SegmentorStage(Stage):
         model: As in `Stage`.
         freeze_backbone_norms: Whether the backbone's batch norms keep their statistics and weights.
         written_with: Makes the model that is to be written from ``model``, such as one with a motion module; None for itself.
+        things: Class indices of things, each of which is to be found by itself; batches are of `PanopticFrameDataset` then.
         loss: Weights and sampling of the losses.
         image_mean: As in `Stage`.
         image_std: Likewise.
@@ -160,11 +162,13 @@ class SegmentorStage(Stage):
         *,
         freeze_backbone_norms: bool,
         written_with: Callable[[nn.Module], nn.Module] | None = None,
+        things: Collection[int] = frozenset(),
         loss: LossConfig,
         image_mean: RGB,
         image_std: RGB,
     ) -> None:
         super().__init__(model, image_mean=image_mean, image_std=image_std)
+        self._things = things
         self._written_with = written_with
         self._loss = loss
         self._freeze_backbone_norms = freeze_backbone_norms
@@ -178,17 +182,25 @@ class SegmentorStage(Stage):
         """With the motion module of ``model.motion_from``, if one is named."""
         source = config.model.motion_from
         written_with = partial(_with_motion_of, with_motion_from(source, start)) if source else None
+        names = config.model.thing_classes
+        things = thing_classes(tuple(start.network.config.id2label.values()), names) if names else frozenset()
+        start.network.config.thing_classes = [*names] or None
         return cls(
             start.network,
             freeze_backbone_norms=config.freeze_backbone_norms,
             written_with=written_with,
+            things=things,
             loss=config.loss,
             image_mean=start.image_mean,
             image_std=start.image_std,
         )
 
-    def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> FrameDataset:
-        """Labelled frames."""
+    def dataset(
+        self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None
+    ) -> FrameDataset | PanopticFrameDataset:
+        """Labelled frames, with instances where there are classes of things."""
+        if self._things:
+            return PanopticFrameDataset(clips, things=self._things, **sample_settings(config, style))
         return FrameDataset(clips, **sample_settings(config, style))
 
     def train(self, mode: bool = True) -> SegmentorStage:
@@ -206,7 +218,7 @@ class SegmentorStage(Stage):
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Losses by name, each weighted, of the frames ``image`` against the labels ``label``."""
         masks, classes, _ = self._predictor(self._normalized(batch["image"]))
-        return segmentation_losses(masks, classes, batch["label"], self._loss)
+        return segmentation_losses(masks, classes, batch["label"], self._loss, batch.get("target_classes"))
 
     def video_segmentor(self, key_frame_interval: int) -> VideoSegmentor:
         """Segments every frame, whatever the interval."""

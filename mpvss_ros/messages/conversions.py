@@ -85,14 +85,14 @@ def labels_from_message(message, *, max_image_pixels: int = MAX_IMAGE_PIXELS) ->
 
 
 def image_message(image: np.ndarray, encoding: str, header) -> Image:
-    """A uint8 array ``[H, W]`` or ``[H, W, C]`` as an Image message with the given header."""
+    """An array ``[H, W]`` or ``[H, W, C]``, of the encoding's type, as an Image message with the given header."""
     from sensor_msgs.msg import Image
 
     # A numpy array assigned to `data` would be converted element by element, which takes tens of milliseconds.
     data = array("B")
     data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     height, width = image.shape[:2]
-    return Image(header=header, height=height, width=width, encoding=encoding, step=image[0].size, is_bigendian=0, data=data)
+    return Image(header=header, height=height, width=width, encoding=encoding, step=image[0].nbytes, is_bigendian=0, data=data)
 
 
 def compressed_message(image: np.ndarray, file_format: str, header, *, quality: int = 95) -> CompressedImage:

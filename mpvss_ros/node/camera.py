@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from mpvss_model import FrameError, VideoSegmentor
 from mpvss_model.errors import UNANSWERED_REASONS, first_line
 from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_model.instances.thing_classes import why_none
 from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.frame_sequence import FrameSequence
 from mpvss_ros.diagnostics.statistics import CameraStatistics
@@ -101,6 +102,7 @@ class Camera:
             prefix=self._prefix,
             class_map=class_map,
             depth=config.queue_size if lossless else REALTIME_RESULTS,
+            why_no_things="" if stream.things else why_none(stream.segmentor.name),
         )
         self._services = [
             node.create_service(service_type, f"~/{self._prefix}{service}", callback)
@@ -302,6 +304,7 @@ class Camera:
             config = self._config
         if self._stream.config != config.stream:
             self._stream.config = config.stream
+        self._stream.follows_things = self._outputs.things_are_wanted
         return config
 
     def _log_throttled(self, text: str) -> None:

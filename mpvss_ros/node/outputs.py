@@ -15,6 +15,7 @@ from mpvss_model.overlay import overlay
 from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
 from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.node.instance_outputs import InstanceOutputs
 from mpvss_ros.node.parameters import NodeConfig
 
 __all__ = ["Outputs", "time_message"]
@@ -33,12 +34,13 @@ class Outputs:
         prefix: Of the topics: empty, or a camera's name and a slash.
         class_map: Its names are published once, latched, before the first label image.
         depth: Results kept for a subscriber that is held up.
+        why_no_things: Why the model finds no single things, in one line; empty if it finds some.
 
     Attributes:
         publishers: All of them.
     """
 
-    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int) -> None:
+    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int, why_no_things: str) -> None:
         self._node = node
         self._class_map = class_map
         self.publishers: list[Publisher] = []
@@ -54,6 +56,7 @@ class Outputs:
         self._overlay = create(Image, "overlay", OVERLAY_QOS)
         self._key_frame = create(TimeReference, "key_frame", result_qos)
         self._camera_info = create(CameraInfo, "camera_info", result_qos)
+        self._things = InstanceOutputs(node, create, class_map=class_map, qos=result_qos, why_none=why_no_things)
 
     def publish(
         self,
@@ -83,6 +86,8 @@ class Outputs:
         if self._confidence.get_subscription_count():
             confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
             self._confidence.publish(image_message(_resized(confidence, config.label_size), "mono8", header))
+        if segmentation.evidence.panoptic is not None and self.things_are_wanted:
+            self._things.publish(header, segmentation, config.label_size)
         # Labels come last: whoever waits for them finds the rest of the frame already sent.
         self._labels.publish(image_message(_resized(labels, config.label_size), "mono8", header))
         if self._overlay.get_subscription_count():
@@ -92,6 +97,11 @@ class Outputs:
     def camera_info_is_wanted(self) -> bool:
         """Whether somebody subscribes to the calibration."""
         return self._camera_info.get_subscription_count() > 0
+
+    @property
+    def things_are_wanted(self) -> bool:
+        """Whether somebody subscribes to single things, and the model finds some."""
+        return self._things.are_wanted
 
     def destroy(self) -> None:
         """Destroy the publishers."""

@@ -144,8 +144,8 @@ PARAMETERS = (
     Parameter(
         name="model",
         default=DEFAULT_MODEL,
-        description="Checkpoint of a segmentor: name of a shipped model, a directory, a hub id (downloads on first use), or an "
-        ".onnx file",
+        description="Checkpoint of a segmentor: name of a shipped model, a directory, a hub id (downloads on first use), or "
+        "an .onnx file",
         accepts=bool,
         requirement="the name of a model",
     ),
@@ -219,6 +219,12 @@ PARAMETERS = (
         requirement="a list of 'class=name' that names each class once",
     ),
     Parameter(
+        name="thing_classes",
+        default=NO_TEXTS,
+        description="The model's classes that are things, for the topics panoptic and instances; by default as the model says",
+        requirement="a list of the names of the model's classes",
+    ),
+    Parameter(
         name="overlay_alpha",
         default=0.5,
         description="Opacity of the class colours in the overlay image",
@@ -253,6 +259,7 @@ class NodeConfig:
     stream: StreamConfig
     output_size: tuple[int, ...]
     class_map: tuple[str, ...]
+    thing_classes: tuple[str, ...]
     overlay_alpha: float
     autostart: bool
 
@@ -288,6 +295,11 @@ class NodeConfig:
     def class_map_entries(self) -> tuple[str, ...]:
         """What `ClassMap` needs of it."""
         return tuple(entry for entry in self.class_map if entry)
+
+    @property
+    def thing_class_names(self) -> tuple[str, ...]:
+        """What is given of it."""
+        return tuple(name for name in self.thing_classes if name)
 
     @property
     def label_size(self) -> tuple[int, int] | None:

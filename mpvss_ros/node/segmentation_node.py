@@ -38,7 +38,7 @@ STOP_TIMEOUT_S = 1.0
 # At the end of the process, whose whole end may take two seconds.
 EXIT_TIMEOUT_S = 0.5
 # What a model is loaded with.
-MODEL_PARAMETERS = ("model", "device", "propagation", "precision", "execution", "threads")
+MODEL_PARAMETERS = ("model", "device", "propagation", "precision", "execution", "threads", "thing_classes")
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,7 @@ class SegmentationNode(LifecycleNode):
             config=config.stream,
             execution=config.execution,
             report=self.get_logger().info,
+            thing_classes=config.thing_class_names,
         )
         model.warm_up()
         self.get_logger().info(

@@ -23,6 +23,7 @@ CHANGED = {
     "motion_threshold": 0.03,
     "history_weight": 0.5,
     "max_key_age_s": 2.0,
+    "max_lost_s": 0.5,
     "retry_initial_s": 1.0,
     "retry_max_s": 4.0,
     "query_tolerance": 0.0,

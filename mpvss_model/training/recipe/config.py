@@ -136,6 +136,8 @@ class ModelConfig(_Settings):
             none after the stage ``segmentor``, and the stage ``motion`` trains that of ``start``, or else a new one.
         inference_size: The size of inference, as `StreamConfig` has it, that the model is validated at and recommends; 0 for
             the frames' own, -1 for that of the starting model.
+        thing_classes: In the stage ``segmentor``: names of the classes whose single things are found one by one, as the data's
+            images of instances show them (panoptic segmentation); the model says so, too. Empty to find classes alone.
         motion: Arguments of `MotionConfig` other than those that follow from the segmentor; they may not change the sizes of
             a motion module that the starting model has.
     """
@@ -149,6 +151,7 @@ class ModelConfig(_Settings):
     backbone_weights: str = ""
     motion_from: str = ""
     inference_size: int = _setting(AUTO_INFERENCE_SIZE)
+    thing_classes: tuple[str, ...] = ()
     motion: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -319,6 +322,10 @@ class TrainingConfig(_Settings):
             raise ConfigError(
                 f"model.start must name a trained segmentor for the stage {self.stage!r}, such as the result of 'segmentor'"
             )
+        if self.stage != "segmentor" and self.model.thing_classes:
+            raise ConfigError(
+                f"model.thing_classes must be empty for the stage {self.stage!r}, which keeps what model.start finds"
+            )
         if self.stage != "segmentor" and self.model.replace_classes:
             raise ConfigError(
                 f"model.replace_classes must be false for the stage {self.stage!r}, which goes on from the trained class "
@@ -386,6 +393,9 @@ def _check(name: str, value: Any, expected: Any, limits: Mapping[str, Any]) -> N
             raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
         for i, item in enumerate(value):
             _check(f"{name}[{i}]", item, int, limits)
+    elif expected == tuple[str, ...]:
+        if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{name} must be a list of names, got {value!r}")
     elif expected == tuple[MixedDataConfig, ...]:
         if not isinstance(value, tuple) or not all(isinstance(item, MixedDataConfig) for item in value):
             raise ConfigError(f"{name} must be a list of data sets, each with root and share, got {value!r}")

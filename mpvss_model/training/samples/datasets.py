@@ -7,7 +7,7 @@ any index, with any number of loading processes, as if it had never stopped.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +29,9 @@ from mpvss_model.training.samples.augmentation import (
 )
 from mpvss_model.training.samples.repeats import repeat_factors
 from mpvss_model.training.samples.style import RandomStyle
+from mpvss_model.training.samples.targets import panoptic_targets, present_targets
 
-__all__ = ["FlawedFrameDataset", "FrameDataset", "FramePairDataset"]
+__all__ = ["FlawedFrameDataset", "FrameDataset", "FramePairDataset", "PanopticFrameDataset"]
 
 # Of the motion module's flow: 1/8 of the frame.
 FLOW_STRIDE = 8
@@ -120,6 +121,41 @@ class FrameDataset(ClipDataset):
         images = self._images(clip, [target], rng)
         (image,), label = augmented(images, clip.frames[target].read_label(), self._augmentation, rng)
         return {"image": _channels_first(image), "label": torch.from_numpy(label)}
+
+
+class PanopticFrameDataset(ClipDataset):
+    """Single frames with labels and instances.
+
+    ``image`` is uint8 RGB ``[3, H, W]``; ``label``, uint8 ``[H, W]``, has the number of each pixel's target in this frame, 255
+    for none, and ``target_classes``, int64 ``[MAX_TARGETS]``, the class of each number, see
+    `mpvss_model.training.samples.targets`.
+
+    Args:
+        clips: Where the samples come from.
+        things: Class indices of things.
+        settings: As of `ClipDataset`.
+    """
+
+    needed = "a labelled frame with instances"
+
+    def __init__(self, clips: ClipSet, *, things: Collection[int], **settings: Any) -> None:
+        super().__init__(clips, **settings)
+        self._things = things
+
+    @staticmethod
+    def _targets(clip: Clip) -> list[int]:
+        return [i for i, frame in enumerate(clip.frames) if frame.is_labelled and frame.read_instances is not None]
+
+    def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
+        frame = clip.frames[target]
+        numbers, classes = panoptic_targets(frame.read_label(), frame.read_instances(), self._things)
+        (image,), numbers = augmented(self._images(clip, [target], rng), numbers, self._augmentation, rng)
+        numbers, classes = present_targets(numbers, classes)
+        return {
+            "image": _channels_first(image),
+            "label": torch.from_numpy(numbers),
+            "target_classes": torch.from_numpy(classes),
+        }
 
 
 class FlawedFrameDataset(ClipDataset):

@@ -15,8 +15,10 @@ from mpvss_ros.cli.common.options import (
     ModelOption,
     PrecisionOption,
     SplitOption,
+    ThingClassesOption,
     ThreadsOption,
     TopicOption,
+    separate_names,
     with_settings,
 )
 
@@ -69,6 +71,7 @@ def evaluate(
     repeats: RepeatsOption = 1,
     export: ExportOption = None,
     ids: IdsOption = "index",
+    thing_classes: ThingClassesOption = "",
     topic: TopicOption = None,
     split: SplitOption = None,
     device: DeviceOption = "auto",
@@ -115,6 +118,7 @@ def evaluate(
                     device=device,
                     precision=precision,
                     execution=execution,
+                    thing_classes=separate_names(thing_classes),
                     export=target,
                     on_frame=lambda done, total, task=task: progress.update(task, completed=done, total=total),
                 )
@@ -152,9 +156,11 @@ def _check_files(confusion: Path | None, export: Path | None, *, several_runs: b
 
 
 def _show(console: Console, reports: list[EvaluationReport], *, per_class: bool) -> None:
-    from mpvss_ros.cli.common.tables import classes_table, evaluation_table, evaluations_table
+    from mpvss_ros.cli.common.tables import classes_table, evaluation_table, evaluations_table, things_table
 
     console.print(evaluation_table(reports[0]) if len(reports) == 1 else evaluations_table(reports))
+    if any(report.panoptic is not None for report in reports):
+        console.print(things_table(reports))
     if per_class:
         console.print(classes_table(reports))
     for note in dict.fromkeys(note for report in reports for note in report.notes):

@@ -22,6 +22,7 @@ __all__ = [
     "ModelOption",
     "PrecisionOption",
     "SplitOption",
+    "ThingClassesOption",
     "ThreadsOption",
     "TopicOption",
     "with_settings",
@@ -40,6 +41,13 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
 NamesOption = Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)]
+ThingClassesOption = Annotated[
+    str,
+    typer.Option(
+        help="Names of the model's classes that are things, separated by commas; by default as the model says.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 # Settings that are given so often that they have a short name.

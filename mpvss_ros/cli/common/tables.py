@@ -30,6 +30,7 @@ __all__ = [
     "parity_table",
     "rival_line",
     "run_table",
+    "things_table",
 ]
 
 
@@ -104,6 +105,21 @@ def classes_table(reports: Sequence[EvaluationReport]) -> Table:
     for name, share in first.pixel_share_per_class.items():
         figures = (_shown(values[name], "{:.3f}") for values in columns.values())
         table.add_row(escape(name), *figures, _shown(share, "{:.2%}"))
+    return table
+
+
+def things_table(reports: Sequence[EvaluationReport]) -> Table:
+    """What one or several evaluations found of single things and stuff, a row each, within 80 columns."""
+    table = Table(title="things and stuff", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("propagation")
+    for column in ("interval", "PQ", "SQ", "RQ", "things", "stuff", "VPQ", "id switches", "per track"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for report in reports:
+        if (found := report.panoptic) is not None:
+            qualities = (found.pq, found.sq, found.rq, found.pq_things, found.pq_stuff, found.vpq)
+            figures = (*(_shown(value, "{:.3f}") for value in qualities), str(found.id_switches))
+            per_track = _shown(found.id_switches_per_track, "{:.2f}")
+            table.add_row(report.propagation, str(report.interval), *figures, per_track)
     return table
 
 

@@ -41,13 +41,19 @@ def same_points(monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *size, device=None: drawn[: size[1]].expand(size).clone())
 
 
-def reference_losses(masks, classes, labels) -> tuple[dict[str, torch.Tensor], list[list[tuple[int, int, int]]]]:
-    """What transformers computes, and its pairs of image, query and class for each layer."""
+def reference_losses(
+    masks, classes, labels, class_of=None
+) -> tuple[dict[str, torch.Tensor], list[list[tuple[int, int, int]]]]:
+    """What transformers computes, and its pairs of image, query and label for each layer.
+
+    Labels are classes, unless ``class_of`` has the class of each label of each image.
+    """
     settings = {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__}
     loss = Mask2FormerLoss(Mask2FormerConfig(num_labels=NUM_CLASSES, **settings), weight_dict={})
     present = [[c for c in label_map.unique().tolist() if c != 255] for label_map in labels]
-    target_classes = [torch.tensor(p, dtype=torch.long) for p in present]
-    target_masks = [(label_map == p[:, None, None]).float() for label_map, p in zip(labels, target_classes, strict=True)]
+    numbers = [torch.tensor(p, dtype=torch.long) for p in present]
+    target_classes = numbers if class_of is None else [classes[p] for classes, p in zip(class_of, numbers, strict=True)]
+    target_masks = [(label_map == p[:, None, None]).float() for label_map, p in zip(labels, numbers, strict=True)]
     pairs = []
     for layer in zip(masks, classes, strict=True):
         indices = loss.matcher(*layer, target_masks, target_classes)
@@ -78,6 +84,17 @@ def test_losses_assignments_and_gradients_are_those_of_transformers(same_points,
     gradients = torch.autograd.grad(sum(losses.values()), inputs)
     for gradient, reference in zip(gradients, torch.autograd.grad(total, inputs), strict=True):
         torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_of_single_masks_are_those_of_transformers(same_points):
+    labels = label_maps([0, 1, 2, 255], [0, 1, 2, 3, 4], [255], [1])
+    class_of = torch.tensor([[2, 2, 0, -1, -1], [3, 1, 1, 1, 3], [-1] * 5, [4, 4, -1, -1, -1]])
+    layers = predictions(3)
+    losses = segmentation_losses(*layers, labels, CONFIG, class_of)
+    expected, _ = reference_losses(*layers, labels, class_of)
+    for name, reference_name in NAMES.items():
+        weight = getattr(CONFIG, f"{name.replace('cross_entropy', 'class')}_weight")
+        torch.testing.assert_close(losses[name], weight * expected[reference_name], rtol=1e-5, atol=1e-5)
 
 
 def test_mask_losses_are_means_over_all_images(same_points):

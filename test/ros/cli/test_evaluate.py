@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -168,3 +169,26 @@ def test_splits_that_contradict_or_cannot_be_are_refused(evaluate, data):
     assert "give one" in evaluate(f"{data}:val", "--split", "train").err
     failed = evaluate(SAMPLE_BAG, "--split", "val")
     assert failed.code == 2 and "has no splits, got 'val'" in failed.err
+
+
+def test_things_are_measured_where_the_model_finds_and_the_ground_truth_shows_them(evaluate, small_clips, tmp_path):
+    root = tmp_path / "things"
+    shutil.copytree(small_clips, root)
+    for clip in ("a", "b"):
+        (root / clip / "instances").mkdir()
+        for label in (root / clip / "labels").iterdir():
+            Image.fromarray((np.array(Image.open(label)) == 1).astype(np.uint16) * 300).save(
+                root / clip / "instances" / label.name
+            )
+    done = evaluate(root, "--split", "all", "--thing-classes", "robot, wall", "--interval", "2,5")
+    for run in done.report["runs"]:
+        found = run["panoptic"]
+        assert set(found["vpq_by_window"]) == {"1", "5", "10", "15"} and found["vpq_by_window"]["1"] == found["pq"]
+        assert 0 <= found["pq_stuff"] <= 1 and found["tracks"] <= 2
+    assert "PQ" in done.out and "id switches" in done.out and max(map(len, done.out.splitlines())) <= 80
+    without_things = evaluate(root, "--split", "all")
+    assert without_things.report["panoptic"] is None and "PQ" not in without_things.out
+    without_instances = evaluate(small_clips, "--thing-classes", "robot")
+    assert without_instances.report["panoptic"] is None
+    refused = evaluate(root, "--thing-classes", "lamp")
+    assert refused.code == 2 and "names the class 'lamp'" in refused.err

@@ -1,0 +1,1 @@
+"""How well single things and stuff are found, and how long things keep their ids."""
