@@ -33,7 +33,7 @@ ARGUMENTS = (
         "Camera info topic, republished beside the labels; {camera} as in image. Empty for camera_info beside the image",
     ),
     ("params_file", "", "YAML file with parameters of the node, such as a copy of config/segment.yaml; arguments win over it"),
-    ("model", "", "Shipped model's name, checkpoint directory or hub id; empty for the one in params_file"),
+    ("model", "", "Shipped model's name, checkpoint directory, hub id or .onnx file; empty for the one in params_file"),
     ("device", "", "auto, cpu, cuda or cuda:N; empty for the one in params_file"),
     ("image_transport", "", "raw or compressed; empty for the one in params_file"),
     ("namespace", "mpvss", "Namespace of the node and its topics"),
