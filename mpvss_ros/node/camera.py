@@ -100,6 +100,7 @@ class Camera:
             node,
             prefix=self._prefix,
             class_map=class_map,
+            config=config,
             depth=config.queue_size if lossless else REALTIME_RESULTS,
         )
         self._services = [
