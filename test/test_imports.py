@@ -33,6 +33,7 @@ ROWS = (
     ("mpvss_ros.bags",),
     ("mpvss_ros.diagnostics",),
     ("mpvss_ros.node",),
+    ("mpvss_ros.consumers",),
     ("mpvss_ros.replay",),
     ("mpvss_ros.cli",),
 )

@@ -18,6 +18,7 @@ with name_missing_packages("mpvss"):
     from mpvss_ros.cli.commands.data.rooms import rooms
     from mpvss_ros.cli.commands.evaluate import evaluate
     from mpvss_ros.cli.commands.flops import flops
+    from mpvss_ros.cli.commands.labelspace import labelspace
     from mpvss_ros.cli.commands.parity import parity
     from mpvss_ros.cli.commands.run import run
     from mpvss_ros.cli.commands.study import study
@@ -46,6 +47,7 @@ for command in (
     import_video,
     import_labels,
     rooms,
+    labelspace,
 ):
     app.command()(command)
 
