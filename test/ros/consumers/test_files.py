@@ -6,11 +6,14 @@ import pytest
 import yaml
 
 from mpvss_model import ConfigError
+from mpvss_model.data.rooms.catalogue import CLASS_NAMES
 from mpvss_model.overlay import PALETTE
 from mpvss_ros.consumers.files import CONSUMERS
 from mpvss_ros.consumers.label_space import ROLES, roles_of
 
-PROFILES = Path(__file__).parents[3] / "config" / "profiles"
+ROOT = Path(__file__).parents[3]
+PROFILES = ROOT / "config" / "profiles"
+PAGES = ROOT / "docs" / "consumers"
 CLASSES = ("wall", "floor", "ceiling", "door, double door", "person", "chair")
 
 
@@ -95,6 +98,22 @@ def test_elevation_mapping_gets_a_channel_for_each_class_in_order():
         "channels": list(CLASSES),
         "data_type": "image",
     }
+
+
+@pytest.mark.parametrize("name", ["nav2", "elevation_mapping"])
+def test_the_page_shows_what_is_written_for_the_shipped_model(name):
+    (text,) = CONSUMERS[name].files(CLASS_NAMES).values()
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    if name == "nav2":
+        layer = shown["local_costmap"]["local_costmap"]["ros__parameters"]["semantic_segmentation_layer"]
+        assert layer == yaml.safe_load(text)["semantic_segmentation_layer"]
+    else:
+        subscribers = (
+            tree["/elevation_mapping_node"]["ros__parameters"]["subscribers"]["mpvss"]
+            for tree in (shown, yaml.safe_load(text))
+        )
+        assert next(subscribers) == next(subscribers)
 
 
 def test_roles_are_guessed_only_where_they_are_not_given():
