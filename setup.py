@@ -34,6 +34,10 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", ["launch/cloud.launch.py", "launch/segment.launch.py"]),
         (f"share/{PACKAGE}/config", ["config/segment.yaml"]),
+        (
+            f"share/{PACKAGE}/config/profiles",
+            [f"config/profiles/{name}.yaml" for name in ("elevation_mapping", "hydra", "nav2", "nvblox")],
+        ),
     ],
     # requirements.txt and requirements-robot.txt have the versions this was tested with.
     install_requires=[

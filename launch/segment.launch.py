@@ -1,4 +1,7 @@
-"""Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``."""
+"""Start the segmentation node: ``ros2 launch mpvss_ros segment.launch.py image:=/my_camera/image_raw``.
+
+With ``for:=nav2`` or another one who reads the labels, topics and parameters are as that one wants them.
+"""
 
 import re
 from difflib import get_close_matches
@@ -32,6 +35,12 @@ ARGUMENTS = (
         "",
         "Camera info topic, republished beside the labels; {camera} as in image. Empty for camera_info beside the image",
     ),
+    (
+        "for",
+        "",
+        "Who reads the labels, nav2, hydra, elevation_mapping or nvblox: topics and parameters as in config/profiles; "
+        "params_file and arguments win over it",
+    ),
     ("params_file", "", "YAML file with parameters of the node, such as a copy of config/segment.yaml; arguments win over it"),
     ("model", "", "Shipped model's name, checkpoint directory, hub id or .onnx file; empty for the one in params_file"),
     ("device", "", "auto, cpu, cuda or cuda:N; empty for the one in params_file"),
@@ -47,6 +56,7 @@ ARGUMENTS = (
     ("respawn", "false", "Start the node again when it ends"),
 )
 NODE_NAME = "segmentation"
+PROFILES = Path(__file__).parents[1] / "config" / "profiles"
 STRING_PARAMETERS = ("model", "device", "image_transport")
 FLAG_PARAMETERS = ("use_sim_time", "autostart")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -83,14 +93,20 @@ def start_node(context, *, outer_namespace: str = "", outer_parameters: tuple = 
         ValueError: If an argument or the cameras in a parameter file cannot be used, with one line that says why.
     """
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    profile = read_profile(given["for"]) if given["for"] else {}
     params_files = [existing_file(given["params_file"])] if given["params_file"] else []
-    parameters = {name: ParameterValue(given[name], value_type=str) for name in STRING_PARAMETERS if given[name]}
+    node_name = "/" + "/".join(part for part in f"{outer_namespace}/{given['namespace']}".split("/") if part)
+    elsewhere = parameters_set_elsewhere((*outer_parameters, *params_files), f"{node_name.rstrip('/')}/{NODE_NAME}")
+    # Left out, not given before the file: of several keys for a node, rcl takes the one that it meets last for the first time.
+    parameters = {name: typed(value) for name, value in profile.get("parameters", {}).items() if name not in elsewhere}
+    parameters |= {name: ParameterValue(given[name], value_type=str) for name in STRING_PARAMETERS if given[name]}
     parameters |= {name: flag(name, given[name]) for name in FLAG_PARAMETERS if given[name]}
     if given["cameras"]:
         cameras = camera_names(given["cameras"], f"cameras:={given['cameras']}")
+    elif elsewhere.get("cameras") is not None:
+        cameras = camera_names(elsewhere["cameras"], f"parameter cameras: {elsewhere['cameras']}")
     else:
-        node_name = "/" + "/".join(part for part in f"{outer_namespace}/{given['namespace']}".split("/") if part)
-        cameras = cameras_set_elsewhere((*outer_parameters, *params_files), f"{node_name.rstrip('/')}/{NODE_NAME}")
+        cameras = []
     if cameras or given["cameras"]:  # also those of a SetParameter, whose lists launch_ros hands on as text
         parameters["cameras"] = ParameterValue(cameras or [""], value_type=list[str])
     node = Node(
@@ -102,10 +118,32 @@ def start_node(context, *, outer_namespace: str = "", outer_parameters: tuple = 
         respawn=flag("respawn", given["respawn"]),
         respawn_delay=RESPAWN_DELAY_S,
         parameters=[*params_files, parameters] if parameters else params_files,
-        remappings=remappings(cameras, image=given["image"], camera_info=given["camera_info"]),
+        remappings=[
+            *remappings(cameras, image=given["image"], camera_info=given["camera_info"]),
+            *output_remappings(cameras, profile.get("remappings", {})),
+        ],
         ros_arguments=["--log-level", log_level(given["log_level"])],
     )
     return [node]
+
+
+def read_profile(name: str) -> dict:
+    """What one who reads the labels wants: ``remappings`` of the node's topics, and ``parameters``.
+
+    Raises:
+        ValueError: If there is no such profile.
+    """
+    files = {file.stem: file for file in sorted(PROFILES.glob("*.yaml"))}
+    if name not in files:
+        raise ValueError(f"for:={name} must be one of {', '.join(files)}")
+    return read_yaml(files[name])
+
+
+def typed(value):
+    """A parameter's value of a YAML file, to be handed on as it is: launch would read texts as YAML once more."""
+    if isinstance(value, list):
+        return ParameterValue(value, value_type=list[type(value[0])])
+    return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 
 
 def existing_file(path: str) -> str:
@@ -151,26 +189,28 @@ def camera_names(value, source: str) -> list[str]:
     raise ValueError(f"{source}: cameras must be a list of different names such as ['front','rear']")
 
 
-def cameras_set_elsewhere(sources: tuple, node_name: str) -> list[str]:
-    """The value that the node's parameter ``cameras`` has without the argument.
+def parameters_set_elsewhere(sources: tuple, node_name: str) -> dict:
+    """The values that the node's parameters have without arguments.
 
-    As rcl reads it: of all keys that match the node, in the order in which each first appears, the last one wins.
+    As rcl reads them: of all keys that match the node, in the order in which each first appears, the last one wins.
 
     Args:
         sources: Names and values that are set for all nodes, and paths of parameter files, in order.
         node_name: With its namespace.
 
     Returns:
-        Names of the cameras; empty for one without a name.
+        Those that are set, by name.
     """
     by_key: dict[str, dict] = {}
     for source in sources:
         blocks = [("/**", dict([source]))] if isinstance(source, tuple) else parameter_blocks(read_yaml(source))
         for key, values in blocks:
             by_key.setdefault(key, {}).update(values)
-    matching = [values["cameras"] for key, values in by_key.items() if "cameras" in values and matches(key, node_name)]
-    value = matching[-1] if matching else None
-    return [] if value is None else camera_names(value, f"parameter cameras: {value}")
+    found: dict = {}
+    for key, values in by_key.items():
+        if matches(key, node_name):
+            found |= values
+    return found
 
 
 def read_yaml(path) -> dict:
@@ -198,6 +238,22 @@ def remappings(cameras: list[str], *, image: str, camera_info: str) -> list[tupl
     if not cameras:
         return [(name, topic.replace("{camera}", "camera")) for name, topic in inputs.items()]
     return [(f"{camera}/{name}", topic.replace("{camera}", camera)) for name, topic in inputs.items() for camera in cameras]
+
+
+def output_remappings(cameras: list[str], topics: dict[str, str]) -> list[tuple[str, str]]:
+    """From names of what the node publishes to the topics that a profile wants.
+
+    Args:
+        cameras: Empty for one without a name.
+        topics: By the node's names; {camera} stands for the camera's name, 'camera' if there is only one, and {index} for its
+            place in the list, from 0 on.
+    """
+    pairs = []
+    for index, camera in enumerate(cameras or [""]):
+        for name, topic in topics.items():
+            wanted = topic.replace("{camera}", camera or "camera").replace("{index}", str(index))
+            pairs.append((f"{camera}/{name}" if camera else name, wanted))
+    return pairs
 
 
 def camera_info_beside(image: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "best_scores",
     "class_probabilities",
     "class_scores",
+    "class_shares",
     "confidence_map",
     "grid_scores",
     "label_map",
@@ -40,6 +41,8 @@ BLOCK_NUMBERS = 2**19
 # 64 MiB of masks at a time keep the memory of a GPU free, and all of it busy.
 STRIP_NUMBERS = 2**24
 FAR = 1e38
+# What a sum of scores is at least, to be divided by.
+TINY = 1e-30
 
 
 def class_probabilities(class_logits: torch.Tensor) -> torch.Tensor:
@@ -104,6 +107,44 @@ def _interpolated_scores(
     rows, columns = axes = _axes(mask_logits, padding, size)
     strips = rows.interpolated(_used_masks(masks, axes), dim=1).split(max(1, STRIP_NUMBERS // (len(masks) * size[1])), dim=1)
     return torch.cat([scores_of(columns.interpolated(strip, dim=2)) for strip in strips], dim=1)
+
+
+def class_shares(
+    mask_logits: torch.Tensor,
+    class_logits: torch.Tensor,
+    padding: FramePadding,
+    groups: torch.Tensor,
+    size: tuple[int, int] | None = None,
+) -> torch.Tensor:
+    """What share of all class scores of a pixel some classes have: their probabilities, if it has one of the model's classes.
+
+    Memory is for the groups, however many classes there are.
+
+    Args:
+        mask_logits: ``[Q, h, w]``, at any resolution of the padded frame.
+        class_logits: ``[Q, C + 1]``, the last one "no object".
+        padding: Geometry of the frame; its padding is cropped.
+        groups: float ``[C, K]``, 1 where a class belongs to a group of classes, else 0.
+        size: Height and width of the shares, ``H`` and ``W``; the frame's by default.
+
+    Returns:
+        float32 ``[K, H, W]`` in 0..1; over groups that have each class once they sum to 1. 0 where no mask says anything.
+    """
+    height, width = size or padding.size
+    rows, columns = axes = _axes(mask_logits, padding, (height, width))
+    probabilities = class_probabilities(class_logits).float()
+    of_groups, of_all = probabilities @ groups.to(probabilities), probabilities.sum(dim=1, keepdim=True)
+    weights = torch.cat([of_groups, of_all], dim=1)  # [Q, K + 1]
+    shares = torch.empty(groups.shape[1], height, width, device=mask_logits.device)
+    used = rows.interpolated(_used_masks(mask_logits, axes), dim=1)
+    numbers = STRIP_NUMBERS if mask_logits.is_cuda else BLOCK_NUMBERS
+    for rows_of_masks, rows_of_shares in zip(
+        *(image.split(max(1, numbers // (len(used) * width)), dim=1) for image in (used, shares)), strict=True
+    ):
+        masks = columns.interpolated(rows_of_masks, dim=2).sigmoid_()
+        scores = torch.einsum("qk,qhw->khw", weights, masks)
+        torch.div(scores[:-1], scores[-1].clamp_min(TINY), out=rows_of_shares)
+    return shares
 
 
 def grid_scores(mask_logits: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(
+        str(path.relative_to(ROOT))
+        for folder in (ROOT / "docs", ROOT / "docs" / "consumers")
+        for path in sorted(folder.glob("*.md"))
+    ),
+)
 # A path in this repository, in backticks; those of files that a reader is to write have NAME in them.
 PATH = re.compile(r"`((?:\.ci|benchmarks|config|docker|docs|launch|mpvss_model|mpvss_ros|test)/[\w./-]+)`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")

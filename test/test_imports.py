@@ -35,6 +35,7 @@ ROWS = (
     ("mpvss_ros.diagnostics",),
     ("mpvss_ros.node",),
     ("mpvss_ros.cloud",),
+    ("mpvss_ros.consumers",),
     ("mpvss_ros.replay",),
     ("mpvss_ros.cli",),
 )

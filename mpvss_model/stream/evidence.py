@@ -14,9 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mpvss_model.errors import MPVSSError
 from mpvss_model.image import FramePadding
 from mpvss_model.instances.panoptic import LazyPanoptic
-from mpvss_model.semantics import best_scores, confidence_map
+from mpvss_model.semantics import best_scores, class_shares, confidence_map
 from mpvss_model.stream.change import Change, measure_change
 
 __all__ = ["SCORE_LEVELS", "Evidence", "RecentEvidence", "Segments"]
@@ -39,6 +40,11 @@ class Segments:
         """Exactly."""
         with torch.inference_mode():
             return best_scores(self.mask_logits, self.class_logits, self.padding)
+
+    def class_shares(self, groups: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """See `mpvss_model.semantics.class_shares`."""
+        with torch.inference_mode():
+            return class_shares(self.mask_logits, self.class_logits, self.padding, groups, size)
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -114,6 +120,21 @@ class Evidence:
         """The same as uint8 ``[H, W]`` in 0..`SCORE_LEVELS`, packed or not."""
         levels = self._scores.levels
         return levels if levels.shape == self._size else cv2.resize(levels, self._size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def class_shares(self, groups: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Of groups of classes, float32 ``[K, H, W]``; see `mpvss_model.semantics.class_shares`.
+
+        Args:
+            groups: float ``[C, K]``.
+            size: Height and width of the shares; the labels' by default.
+
+        Raises:
+            MPVSSError: If the masks are not there any more.
+        """
+        segments = self._scores
+        if not isinstance(segments, Segments):
+            raise MPVSSError("class scores can be had of a stream's newest two results only: ask for them when they are new")
+        return segments.class_shares(groups, size or self._size)
 
     def change(self) -> Change:
         """What motion since the key frame does not explain."""

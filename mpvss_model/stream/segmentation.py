@@ -65,6 +65,18 @@ class Segmentation:
         """Score of each pixel's class, float32 ``[H, W]``, on the model's device; see `Evidence.best_scores`."""
         return self.evidence.best_scores()
 
+    def class_shares(self, groups: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Probabilities of groups of classes at each pixel, float32 ``[K, H, W]``, of the stream's newest two results.
+
+        Args:
+            groups: float ``[C, K]``, 1 where a class of the model belongs to a group; the identity for each class alone.
+            size: Height and width of the shares; the labels' by default.
+
+        Raises:
+            MPVSSError: If the result is an older one.
+        """
+        return self.evidence.class_shares(groups, size)
+
     def change(self) -> Change:
         """What motion since the key frame does not explain; measured when asked for."""
         return self.evidence.change()

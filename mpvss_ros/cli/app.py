@@ -19,6 +19,7 @@ with name_missing_packages("mpvss"):
     from mpvss_ros.cli.commands.evaluate import evaluate
     from mpvss_ros.cli.commands.export import export
     from mpvss_ros.cli.commands.flops import flops
+    from mpvss_ros.cli.commands.labelspace import labelspace
     from mpvss_ros.cli.commands.parity import parity
     from mpvss_ros.cli.commands.run import run
     from mpvss_ros.cli.commands.study import study
@@ -48,6 +49,7 @@ for command in (
     import_video,
     import_labels,
     rooms,
+    labelspace,
 ):
     app.command()(command)
 

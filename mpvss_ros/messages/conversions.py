@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mpvss_model import FrameError
-from mpvss_model.config import MAX_IMAGE_PIXELS
+from mpvss_model.config import MAX_IMAGE_PIXELS, UNLABELED
 from mpvss_model.images.encoded_image import check_encoded_size
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import seconds
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
 
 __all__ = [
+    "compressed_labels_message",
     "compressed_message",
     "encoding_name",
     "image_message",
@@ -32,6 +33,9 @@ __all__ = [
     "stamp_ns",
     "stamp_s",
 ]
+
+# Of label images, where one pixel mostly repeats the one before: smaller and faster than what OpenCV takes for photographs.
+PNG_OF_LABELS = [cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
 def stamp_ns(message) -> int:
@@ -68,19 +72,23 @@ def rgb_from_message(
 
 
 def labels_from_message(message, *, max_image_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray:
-    """Decode a label image, ``mono8`` Image or PNG CompressedImage, to uint8 ``[H, W]``.
+    """Decode a label image, ``mono8`` or ``16SC1`` Image or PNG CompressedImage, to uint8 ``[H, W]``.
+
+    Of 16 bits, ids below 0 and above 255 are nobody's class: they become 255, unlabeled.
 
     Args:
         message: Of ``rclpy``, ``rosbags`` or any other origin.
         max_image_pixels: Width x height, at most; checked before anything is decoded.
 
     Raises:
-        FrameError: If it is malformed, too large, or not of one 8-bit channel.
+        FrameError: If it is malformed, too large, or not of one channel of 8 or 16 bits.
     """
     if hasattr(message, "format"):
         return _decoded_labels(message, max_image_pixels)
+    if message.encoding == "16SC1":
+        return _eight_bits(packed_rows(message, 2, max_image_pixels).view(">i2" if message.is_bigendian else "<i2"))
     if message.encoding not in ("mono8", "8UC1"):
-        raise FrameError("unknown encoding", f"a label image is mono8, got {message.encoding!r}")
+        raise FrameError("unknown encoding", f"a label image is mono8 or 16SC1, got {message.encoding!r}")
     return packed_rows(message, 1, max_image_pixels)
 
 
@@ -105,12 +113,31 @@ def compressed_message(image: np.ndarray, file_format: str, header, *, quality: 
     return CompressedImage(header=header, format=file_format, data=array("B", encoded.tobytes()))
 
 
+def compressed_labels_message(labels: np.ndarray, encoding: str, header) -> CompressedImage:
+    """Label ids ``[H, W]``, of the encoding's type, without loss as ``image_transport`` would have compressed them to PNG.
+
+    Its subscribers read the encoding from the format, and get the raw image back, bit for bit, also of signed 16 bits.
+    """
+    from sensor_msgs.msg import CompressedImage
+
+    # PNG knows no sign, and OpenCV would cut off what is below 0.
+    pixels = labels if labels.dtype == np.uint8 else labels.view(np.uint16)
+    _, encoded = cv2.imencode(".png", pixels, PNG_OF_LABELS)
+    return CompressedImage(header=header, format=f"{encoding}; png compressed ", data=array("B", encoded.tobytes()))
+
+
 def _decoded_labels(message, max_image_pixels: int) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)
     check_encoded_size(data.tobytes(), max_image_pixels)
     labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if labels is None:
         raise FrameError("broken image", f"{data.size} bytes of format {message.format!r} cannot be decoded")
+    if labels.ndim == 2 and labels.dtype == np.uint16 and message.format.startswith("16SC1"):
+        return _eight_bits(labels.view(np.int16))
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise FrameError("unknown encoding", f"a label image has one 8-bit channel, got {labels.dtype} {labels.shape}")
     return labels
+
+
+def _eight_bits(ids: np.ndarray) -> np.ndarray:
+    return np.where((ids < 0) | (ids > UNLABELED), UNLABELED, ids).astype(np.uint8)

@@ -101,6 +101,7 @@ class Camera:
             node,
             prefix=self._prefix,
             class_map=class_map,
+            config=config,
             depth=config.queue_size if lossless else REALTIME_RESULTS,
             why_no_things="" if stream.things else why_none(stream.segmentor.name),
         )

@@ -10,13 +10,15 @@ from mpvss_model.config import UNLABELED
 __all__ = ["REST", "ClassMap", "parse_entries"]
 
 REST = "*"
+# Begins an entry for models that have the class, where those that have not are fine, too.
+IF_KNOWN = "?"
 
 
 def parse_entries(entries: tuple[str, ...], class_names: tuple[str, ...] = ()) -> dict[str, str]:
     """``("wall=obstacle", "*=other")`` as a dictionary from the model's class to the published one.
 
     Args:
-        entries: ``class=name`` each.
+        entries: ``class=name`` each; those that begin with ``?`` are left out if the model has no such class.
         class_names: Of the model, as far as known. They tell which ``=`` of an entry ends the name of its class, and whether
             blanks beside it belong to the name.
 
@@ -26,10 +28,19 @@ def parse_entries(entries: tuple[str, ...], class_names: tuple[str, ...] = ()) -
     exact = {name: name for name in class_names}
     loose = {name.strip(): name for name in class_names} | exact | {REST: REST}
     names: dict[str, str] = {}
+
+    def known(splits: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        found = [(exact[name], target) for name, target in splits if name in exact]
+        return found + [(loose[name.strip()], target) for name, target in splits if name.strip() in loose]
+
     for entry in entries:
         splits = _splits(entry)
-        found = [(exact[name], target) for name, target in splits if name in exact]
-        found += [(loose[name.strip()], target) for name, target in splits if name.strip() in loose]
+        found = known(splits)
+        if not found and entry.startswith(IF_KNOWN):
+            splits = _splits(entry.removeprefix(IF_KNOWN))
+            found = known(splits)
+            if not found and class_names:
+                continue
         source, target = (found or splits)[0]
         if source in names:
             raise ConfigError(f"parameter 'class_map' must name each class once, got {entry!r} after {source}={names[source]}")
@@ -52,7 +63,8 @@ class ClassMap:
 
     Classes that get the same name become one class. Those that no entry names keep theirs, unless there is an entry for
     ``*``, the rest; where the model has several of one name, they stay as many classes. A class that gets an empty name
-    becomes unlabeled. Published indices count the classes in the order of the model's.
+    becomes unlabeled. Published indices count the classes in the order of the model's. An entry ``?class=name`` is one for
+    models that have the class.
 
     >>> class_map = ClassMap(("wall", "floor", "chair", "table"), ("floor=ground", "chair=obstacle", "table=obstacle"))
     >>> class_map.names
@@ -70,6 +82,7 @@ class ClassMap:
 
     def __init__(self, class_names: tuple[str, ...], entries: tuple[str, ...] = ()) -> None:
         self.names = class_names
+        self._class_count = len(class_names)
         self._table: np.ndarray | None = None
         if not entries:
             return
@@ -97,6 +110,31 @@ class ClassMap:
             names.append(new_name)
             return len(names) - 1
         return names.index(new_name)
+
+    def groups(self, names: tuple[str, ...] = ()) -> np.ndarray:
+        """Which classes of the model make up some published ones.
+
+        Args:
+            names: Of published classes, in the order that is wanted; all by default. One that several classes have is theirs
+                together.
+
+        Returns:
+            float32 ``[C, K]``, 1 where a class of the model belongs to the published one.
+
+        Raises:
+            ConfigError: If no such class is published.
+        """
+        published = self(np.arange(self._class_count, dtype=np.uint8))
+        if not names:
+            return np.float32(published[:, None] == np.arange(len(self.names)))
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ConfigError(
+                f"parameter 'score_classes' names the class {unknown[0]!r}, which is not published; "
+                f"published classes are {', '.join(self.names) or 'none'}"
+            )
+        name_of = np.array([*self.names, None], object)[np.where(published == UNLABELED, len(self.names), published)]
+        return np.float32(name_of[:, None] == np.array(names, object))
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """uint8 ``[H, W]`` class indices of the model -> the published ones."""

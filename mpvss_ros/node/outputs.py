@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 
 from mpvss_model import Segmentation
@@ -16,12 +15,13 @@ from mpvss_ros.messages.camera_info import image_scale, scaled_camera_info
 from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.instance_outputs import InstanceOutputs
+from mpvss_ros.node.label_info import LabelInfoOutput
+from mpvss_ros.node.label_outputs import LabelOutputs, resized
 from mpvss_ros.node.parameters import NodeConfig
 
 __all__ = ["Outputs", "time_message"]
 
 OVERLAY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NANOSECONDS = 1_000_000_000
 MAX_SEC = 2**31 - 1
 
@@ -32,15 +32,28 @@ class Outputs:
     Args:
         node: Owns the publishers.
         prefix: Of the topics: empty, or a camera's name and a slash.
-        class_map: Its names are published once, latched, before the first label image.
+        class_map: Its names are published, latched, before the first label image.
+        config: What label images hold, and which classes have scores.
         depth: Results kept for a subscriber that is held up.
         why_no_things: Why the model finds no single things, in one line; empty if it finds some.
 
     Attributes:
         publishers: All of them.
+
+    Raises:
+        ConfigError: If a class that is to have scores is not published.
     """
 
-    def __init__(self, node: LifecycleNode, *, prefix: str, class_map: ClassMap, depth: int, why_no_things: str) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        *,
+        prefix: str,
+        class_map: ClassMap,
+        config: NodeConfig,
+        depth: int,
+        why_no_things: str,
+    ) -> None:
         self._node = node
         self._class_map = class_map
         self.publishers: list[Publisher] = []
@@ -49,9 +62,13 @@ class Outputs:
             self.publishers.append(node.create_publisher(message_type, prefix + name, qos))
             return self.publishers[-1]
 
-        self._publish_label_info(create)
+        label_ids = config.label_ids(len(class_map.names))
+        classes = list(zip(label_ids.ids, class_map.names, strict=True))
+        self._label_info = LabelInfoOutput(node, create, classes=classes, period_s=config.label_info_period_s)
         result_qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
-        self._labels = create(Image, "labels", result_qos)
+        self._labels = LabelOutputs(
+            create, class_map=class_map, label_ids=label_ids, score_classes=config.score_class_names, qos=result_qos
+        )
         self._confidence = create(Image, "confidence", result_qos)
         self._overlay = create(Image, "overlay", OVERLAY_QOS)
         self._key_frame = create(TimeReference, "key_frame", result_qos)
@@ -85,11 +102,11 @@ class Outputs:
             self._publish_camera_info(header, camera_info, labels.shape, config.label_size)
         if self._confidence.get_subscription_count():
             confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
-            self._confidence.publish(image_message(_resized(confidence, config.label_size), "mono8", header))
+            self._confidence.publish(image_message(resized(confidence, config.label_size), "mono8", header))
         if segmentation.evidence.panoptic is not None and self.things_are_wanted:
             self._things.publish(header, segmentation, config.label_size)
         # Labels come last: whoever waits for them finds the rest of the frame already sent.
-        self._labels.publish(image_message(_resized(labels, config.label_size), "mono8", header))
+        self._labels.publish(header, labels, segmentation, config.label_size)
         if self._overlay.get_subscription_count():
             self._overlay.publish(image_message(overlay(frame, labels, config.overlay_alpha), "rgb8", header))
 
@@ -105,6 +122,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Destroy the publishers."""
+        self._label_info.destroy()
         for publisher in self.publishers:
             self._node.destroy_publisher(publisher)
 
@@ -118,24 +136,6 @@ class Outputs:
         out_width, out_height = label_size or (width, height)
         scale_x, scale_y = scale[0] * out_width / width, scale[1] * out_height / height
         self._camera_info.publish(scaled_camera_info(info, header, scale_x=scale_x, scale_y=scale_y))
-
-    def _publish_label_info(self, create) -> None:
-        try:
-            from vision_msgs.msg import LabelInfo, VisionClass
-        except ImportError:
-            self._node.get_logger().warning("vision_msgs is not installed: the topic label_info is not published", once=True)
-            return
-        names = enumerate(self._class_map.names)
-        message = LabelInfo(class_map=[VisionClass(class_id=i, class_name=name) for i, name in names])
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        create(LabelInfo, "label_info", LATCHED_QOS).publish(message)
-
-
-def _resized(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """The nearest pixel's value at each pixel of an image of another width and height."""
-    if size is None or size == image.shape[::-1]:
-        return image
-    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def time_message(stamp_ns: int) -> Time:

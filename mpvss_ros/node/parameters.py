@@ -12,9 +12,10 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from mpvss_model import ConfigError, StreamConfig
-from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, DecodingConfig, ExecutionConfig
+from mpvss_model.config import DEFAULT_MODEL, PRECISIONS, UNLABELED, DecodingConfig, ExecutionConfig
 from mpvss_model.propagation.registry import AUTO, propagation_choices
 from mpvss_model.settings import Setting, settings_of
+from mpvss_ros.messages.label_ids import LABEL_ENCODINGS, LabelIds
 from mpvss_ros.node.class_map import parse_entries
 
 __all__ = ["PARAMETERS", "NodeConfig", "Parameter", "checked_config", "declare_parameters"]
@@ -225,6 +226,32 @@ PARAMETERS = (
         requirement="a list of the names of the model's classes",
     ),
     Parameter(
+        name="label_encoding",
+        default="mono8",
+        description="Of the label images: mono8, or signed 16 bits, 16SC1, as Hydra and Kimera take them",
+        choices=LABEL_ENCODINGS,
+    ),
+    Parameter(
+        name="unlabeled_id",
+        default=UNLABELED,
+        description="What pixels without a class are in label images; ids of classes leave it out: with 0, they begin at 1",
+        minimum=-(2**15),
+        maximum=2**15 - 1,
+    ),
+    Parameter(
+        name="score_classes",
+        default=NO_TEXTS,
+        description="Published classes that the topic class_scores has a channel for, in this order; all by default",
+        requirement="a list of the names of published classes",
+    ),
+    Parameter(
+        name="label_info_period_s",
+        default=2.0,
+        description="The names of the classes are published again so often, in seconds; 0: once, latched",
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    Parameter(
         name="overlay_alpha",
         default=0.5,
         description="Opacity of the class colours in the overlay image",
@@ -260,6 +287,10 @@ class NodeConfig:
     output_size: tuple[int, ...]
     class_map: tuple[str, ...]
     thing_classes: tuple[str, ...]
+    label_encoding: str
+    unlabeled_id: int
+    score_classes: tuple[str, ...]
+    label_info_period_s: float
     overlay_alpha: float
     autostart: bool
 
@@ -302,6 +333,15 @@ class NodeConfig:
         return tuple(name for name in self.thing_classes if name)
 
     @property
+    def score_class_names(self) -> tuple[str, ...]:
+        """What is given of it; none for all classes."""
+        return tuple(name for name in self.score_classes if name)
+
+    def label_ids(self, count: int = 0) -> LabelIds:
+        """Of so many published classes; raises `ConfigError` if ``label_encoding`` cannot hold ``unlabeled_id``."""
+        return LabelIds(count, encoding=self.label_encoding, unlabeled_id=self.unlabeled_id)
+
+    @property
     def label_size(self) -> tuple[int, int] | None:
         """Width and height of the label images; None for the camera image's."""
         return None if self.output_size == INPUT_SIZE else self.output_size
@@ -315,6 +355,7 @@ def checked_config(values: Mapping[str, Any]) -> NodeConfig:
     """Build a `NodeConfig` from all parameters' values; raises `ConfigError` if any of them is out of range."""
     config = NodeConfig.from_values({p.name: p.checked(values[p.name]) for p in PARAMETERS})
     parse_entries(config.class_map_entries)
+    config.label_ids()
     return config
 
 

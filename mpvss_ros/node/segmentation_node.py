@@ -139,6 +139,9 @@ class SegmentationNode(LifecycleNode):
             loaded = self._load()
         config, model = self.config, loaded.model
         class_map = ClassMap(model.class_names, config.class_map_entries)
+        if not class_map.names:
+            self.get_logger().warning("parameter 'class_map' leaves none of the model's classes: all pixels are unlabeled")
+        class_map.groups(config.score_class_names)
         self._model, self._class_names = model, class_map.names
         changed = Condition()
         self._cameras = [

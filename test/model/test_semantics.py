@@ -11,6 +11,7 @@ from mpvss_model.semantics import (
     best_scores,
     class_probabilities,
     class_scores,
+    class_shares,
     confidence_map,
     label_map,
     relevant_queries,
@@ -41,6 +42,25 @@ def test_queries_without_an_object_paint_nothing():
     classes = torch.full((9, 5), -20.0)
     classes[:, -1] = 20.0
     assert float(class_scores(random_logits(0)[0], classes, PADDING).max()) < 1e-6
+
+
+@pytest.mark.parametrize("size", [None, (20, 30), (11, 17), (45, 64)])
+@pytest.mark.parametrize("block", [64, semantics.BLOCK_NUMBERS])
+def test_shares_are_scores_that_sum_to_one(monkeypatch, size, block):
+    monkeypatch.setattr(semantics, "BLOCK_NUMBERS", block)
+    masks, classes = random_logits(3)
+    scores = class_scores(masks, classes, PADDING, size)
+    each = class_shares(masks, classes, PADDING, torch.eye(4), size)
+    torch.testing.assert_close(each, scores / scores.sum(dim=0), atol=1e-4, rtol=1e-3)
+    groups = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    grouped = class_shares(masks, classes, PADDING, groups, size)
+    torch.testing.assert_close(grouped, torch.stack([each[1], each[0] + each[2]]))
+
+
+def test_where_no_mask_says_anything_nothing_has_a_share():
+    masks, classes = random_logits(0)
+    shares = class_shares(torch.full_like(masks, -200.0), classes, PADDING, torch.eye(4))
+    assert shares.shape == (4, 20, 30) and float(shares.abs().max()) == 0.0
 
 
 @given(seed=st.integers(0, 200), tolerance=st.sampled_from([0.0, 0.01, 0.1, 0.5]))

@@ -7,6 +7,11 @@ import types
 from pathlib import Path
 
 import pytest
+import yaml
+
+from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.node.parameters import PARAMETERS, checked_config
+from mpvss_ros.process.parameter_files import matches, parameter_blocks
 
 LAUNCH_FILE = Path(__file__).parents[2] / "launch" / "segment.launch.py"
 STAND_INS = {
@@ -240,6 +245,70 @@ def test_it_starts_again_where_that_is_asked_for(start):
     assert node.respawn and node.respawn_delay > 0.0
 
 
+# -- profiles of those who read the labels ----------------------------------------------------------------------------------
+
+PROFILES = LAUNCH_FILE.parents[1] / "config" / "profiles"
+CONSUMERS = ("elevation_mapping", "hydra", "nav2", "nvblox")
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_profile_is_parameters_that_the_node_takes_and_topics_that_it_has(start, consumer):
+    node = start(**{"for": consumer})
+    contents = yaml.safe_load((PROFILES / f"{consumer}.yaml").read_text())
+    assert set(contents) <= {"parameters", "remappings"}
+    assert parameters(node) == contents["parameters"]
+    defaults = {row.name: row.ros_default for row in PARAMETERS}
+    config = checked_config(defaults | contents["parameters"])
+    assert config.label_encoding == ("16SC1" if consumer == "hydra" else "mono8")
+    # What only some models have is for all models.
+    ClassMap(("background", "robot", "wall"), config.class_map_entries)
+    outputs = {"labels", "labels/compressed", "color", "class_scores", "confidence", "overlay", "camera_info", "label_info"}
+    assert set(contents.get("remappings", {})) <= outputs
+
+
+def test_the_profiles_are_those_that_are_told_and_installed(launch_file):
+    assert sorted(file.stem for file in PROFILES.glob("*.yaml")) == list(CONSUMERS)
+    (told,) = [text for name, _, text in launch_file.ARGUMENTS if name == "for"]
+    setup = (LAUNCH_FILE.parents[1] / "setup.py").read_text()
+    for consumer in CONSUMERS:
+        assert consumer in told and f'"{consumer}"' in setup
+        assert (LAUNCH_FILE.parents[1] / "docs" / "consumers" / f"{consumer}.md").is_file()
+
+
+def test_an_unknown_consumer_is_refused_with_the_known_ones(start):
+    with pytest.raises(ValueError, match="^for:=kimera must be one of elevation_mapping, hydra, nav2, nvblox$"):
+        start(**{"for": "kimera"})
+
+
+def test_a_profile_sends_labels_where_they_are_read(start):
+    assert dict(start(**{"for": "hydra"}).remappings) == {
+        "image": "/camera/image_raw",
+        "camera_info_in": "/camera/camera_info",
+        "labels": "/hydra/input/camera/semantic/image_raw",
+        "labels/compressed": "/hydra/input/camera/semantic/image_raw/compressed",
+    }
+    remappings = dict(start(cameras="[left, right]", **{"for": "nvblox"}).remappings)
+    assert remappings["left/labels"] == "/camera_0/mask/image"
+    assert remappings["right/labels"] == "/camera_1/mask/image"
+    assert remappings["right/camera_info"] == "/camera_1/mask/camera_info"
+    assert remappings["right/camera_info_in"] == "/right/camera_info"
+
+
+@pytest.mark.parametrize("key", ["/**", "/mpvss/segmentation"])
+def test_what_is_set_otherwise_wins_over_a_profile(start, tmp_path, key):
+    file = write(tmp_path / "my.yaml", f"{key}: {{ros__parameters: {{unlabeled_id: 0, threads: 2}}}}")
+    node = start(params_file=file, model="other", **{"for": "hydra"})
+    assert node.parameters[0] == file
+    assert parameters(node) == {"label_encoding": "16SC1", "class_map": [""], "output_size": [0, 0], "model": "other"}
+    outer = (("label_encoding", "mono8"),)
+    assert "label_encoding" not in parameters(start(outer_parameters=outer, **{"for": "hydra"}))
+
+
+def test_parameters_of_other_nodes_do_not_count(start, tmp_path):
+    file = write(tmp_path / "my.yaml", "/other: {ros__parameters: {unlabeled_id: 0}}")
+    assert parameters(start(params_file=file, **{"for": "hydra"}))["unlabeled_id"] == -1
+
+
 # -- with the real thing, where ROS is installed --------------------------------------------------------------------------
 
 LAUNCH = """
@@ -283,3 +352,42 @@ def test_arguments_of_a_launch_file_around_it_are_not_unknown(tmp_path):
     around = write(tmp_path / "around.launch.py", AROUND)
     exit_code, output = ros2_launch(around, "imag:=/x", "cameras:=front")
     assert exit_code == 1 and "cameras must be a list" in output and "unknown" not in output
+
+
+SHOW = f"""
+import sys
+from launch import LaunchContext
+from launch.launch_description_sources import get_launch_description_from_python_launch_file as read
+context = LaunchContext(argv=sys.argv[1:])
+for argument in sys.argv[1:]:
+    name, _, value = argument.partition(":=")
+    context.launch_configurations[name] = value
+arguments, start = [], None
+for entity in read({str(LAUNCH_FILE)!r}).entities:
+    (node,) = entity.execute(context) or (None,)
+node._perform_substitutions(context)
+for part in node.cmd[1:]:
+    print("".join(text.perform(context) for text in part if hasattr(text, "text")))
+"""
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_the_real_launch_hands_a_profile_on_as_it_is_written(consumer):
+    pytest.importorskip("launch_ros")
+    command = [sys.executable, "-c", SHOW, f"for:={consumer}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    contents = yaml.safe_load((PROFILES / f"{consumer}.yaml").read_text())
+    (file,) = [words[i + 1] for i, word in enumerate(words) if word == "--params-file"]
+    ((key, handed_on),) = parameter_blocks(yaml.safe_load(Path(file).read_text()))
+    assert matches(key, "/mpvss/segmentation") and handed_on == contents["parameters"]
+    remapped = [words[i + 1] for i, word in enumerate(words) if word == "-r"]
+    for name, topic in contents.get("remappings", {}).items():
+        assert f"{name}:={topic.format(camera='camera', index=0)}" in remapped
+
+
+def test_the_real_launch_ends_at_an_unknown_consumer_with_one_line():
+    exit_code, output = ros2_launch(LAUNCH_FILE, "for:=kimera")
+    assert exit_code == 1 and "for:=kimera must be one of elevation_mapping, hydra, nav2, nvblox" in output
+    assert "Traceback" not in output and "unknown launch argument" not in output

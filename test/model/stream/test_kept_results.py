@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_model import MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.image import FramePadding
 from mpvss_model.stream.change import Change
 from mpvss_model.stream.evidence import Evidence, Segments
@@ -103,6 +103,20 @@ def test_scores_that_are_packed_are_those_of_before_to_the_nearest_level():
     packed = result.best_scores()
     assert not torch.equal(packed, exact), "they are packed"
     torch.testing.assert_close(packed, exact.clamp(max=1.0), atol=0.5 / 255 + 1e-6, rtol=0.0)
+
+
+def test_class_shares_are_of_the_newest_results_and_refused_of_older_ones():
+    stream = make_segmentor()
+    result = stream.step(scene(), 0.0)
+    count = len(stream.class_names)
+    shares = result.class_shares(torch.eye(count))
+    torch.testing.assert_close(shares.sum(dim=0), torch.ones(result.labels.shape), atol=1e-4, rtol=0.0)
+    np.testing.assert_array_equal(shares.argmax(dim=0).numpy(), result.labels)
+    assert result.class_shares(torch.ones(count, 1), (30, 40)).shape == (1, 30, 40)
+    for i in range(1, 3):
+        stream.step(scene(), i / 10)
+    with pytest.raises(MPVSSError, match="newest two results only"):
+        result.class_shares(torch.eye(count))
 
 
 def test_labels_are_an_array_of_their_own():

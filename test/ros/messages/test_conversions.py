@@ -9,7 +9,13 @@ from std_msgs.msg import Header
 
 from mpvss_model import FrameError
 from mpvss_model.images.sixteen_bits import SixteenBitRange
-from mpvss_ros.messages.conversions import compressed_message, image_message, labels_from_message, rgb_from_message
+from mpvss_ros.messages.conversions import (
+    compressed_labels_message,
+    compressed_message,
+    image_message,
+    labels_from_message,
+    rgb_from_message,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 
@@ -90,6 +96,24 @@ def test_label_images_survive_the_round_trip():
     assert (raw.step, raw.encoding, raw.header) == (8, "mono8", header)
     np.testing.assert_array_equal(labels_from_message(raw), labels)
     np.testing.assert_array_equal(labels_from_message(compressed_message(labels, "png", header)), labels)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "ids", "labels"),
+    [
+        ("mono8", np.uint8([[0, 3, 255], [7, 0, 254]]), [[0, 3, 255], [7, 0, 254]]),
+        ("16SC1", np.int16([[0, 3, -1], [254, 300, -32768]]), [[0, 3, 255], [254, 255, 255]]),
+    ],
+)
+def test_labels_of_8_and_16_bits_come_back_from_raw_and_compressed_images(encoding, ids, labels):
+    header = Header(frame_id="camera")
+    raw, compressed = image_message(ids, encoding, header), compressed_labels_message(ids, encoding, header)
+    assert (raw.step, raw.encoding, len(raw.data)) == (ids[0].nbytes, encoding, ids.nbytes)
+    assert labels_from_message(raw).tolist() == labels_from_message(compressed).tolist() == labels
+    # What image_transport's subscriber does: it takes the encoding from the format, and the decoded bytes as they are.
+    assert (compressed.format, compressed.header) == (f"{encoding}; png compressed ", header)
+    decoded = cv2.imdecode(np.frombuffer(compressed.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.tobytes() == bytes(raw.data)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ ALL_LABELS = np.array([[0, 1, 2, 3, 255]], np.uint8)
         (("person=", "wall=b"), ("b", "floor", "chair"), [0, 1, 2, 255, 255]),
         (("floor = free space", "*="), ("free space",), [255, 0, 255, 255, 255]),
         (("wall=floor", "floor=wall"), ("floor", "wall", "chair", "person"), [0, 1, 2, 3, 255]),
+        (("?person=human", "?rider=human", "*="), ("human",), [255, 255, 255, 0, 255]),
+        (("?rider=human", "*="), (), [255, 255, 255, 255, 255]),
+        (("?wall=", "? floor = ground"), ("ground", "chair", "person"), [255, 0, 1, 2, 255]),
     ],
 )
 def test_classes_are_merged_renamed_and_left_out(entries, names, labels):
@@ -67,6 +70,35 @@ def test_classes_of_one_name_stay_apart_unless_an_entry_merges_them(entries, nam
 def test_names_of_the_model_may_hold_blanks_and_equals_signs(classes, entries, names):
     assert parse_entries(entries)  # as the parameter is checked before there is a model
     assert ClassMap(classes, entries).names == names
+
+
+def test_a_class_whose_name_begins_with_a_question_mark_is_meant_itself():
+    assert ClassMap(("?", "?a", "a"), ("?a=b",)).names == ("?", "b", "a")
+
+
+@pytest.mark.parametrize(
+    ("entries", "names", "groups"),
+    [
+        ((), (), np.eye(4)),
+        ((), ("person", "wall"), [[0, 1], [0, 0], [0, 0], [1, 0]]),
+        (("chair=thing", "person=thing", "wall="), (), [[0, 0], [1, 0], [0, 1], [0, 1]]),
+        (("chair=thing", "person=thing", "wall="), ("thing",), [[0], [0], [1], [1]]),
+        (("*=",), (), np.empty((4, 0))),
+    ],
+)
+def test_it_tells_which_classes_of_the_model_make_up_the_published_ones(entries, names, groups):
+    np.testing.assert_array_equal(ClassMap(CLASSES, entries).groups(names), np.float32(groups))
+
+
+def test_classes_of_one_name_have_their_scores_together():
+    class_map = ClassMap(("door", "wall", "door"))
+    assert class_map.groups(("door",)).tolist() == [[1], [0], [1]]
+    assert class_map.groups().tolist() == np.eye(3).tolist()
+
+
+def test_scores_of_what_is_not_published_are_refused_with_what_is():
+    with pytest.raises(ConfigError, match="'score_classes' names the class 'chair', which is not published.* wall, floor$"):
+        ClassMap(CLASSES, ("chair=", "person=")).groups(("floor", "chair"))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,11 @@ WRONG = [
     ("class_map", ["=obstacle"], "'class=name'"),
     ("class_map", ["wall=a", "wall=b"], "each class once"),
     ("class_map", "wall=a", "a list of texts"),
+    ("label_encoding", "mono16", "mono8, 16SC1"),
+    ("unlabeled_id", -1, "16SC1 holds more"),
+    ("unlabeled_id", 40_000, "32767"),
+    ("score_classes", "floor", "a list of texts"),
+    ("label_info_period_s", -1.0, "0.0"),
     ("overlay_alpha", 1.5, "1.0"),
     ("overlay_alpha", [0.5], "a number"),
     ("autostart", "yes", "true or false"),
@@ -115,7 +120,7 @@ def test_a_wrong_value_keeps_the_node_from_starting(name, value, allowed):
 
 @pytest.mark.parametrize("parameter", [p for p in PARAMETERS if not p.live], ids=lambda p: p.name)
 def test_what_the_model_was_loaded_with_stays_until_the_node_is_cleaned_up(node_with_model, parameter):
-    value = {str: "cpu", bool: False, int: 2, tuple: ["front"]}[type(parameter.default)]
+    value = {str: "cpu", bool: False, int: 2, float: 0.5, tuple: ["front"]}[type(parameter.default)]
     value = parameter.choices[-1] if parameter.choices else ["wall=a"] if parameter.name == "class_map" else value
     result = node_with_model.set_parameters_atomically([Parameter(parameter.name, value=value)])
     assert not result.successful

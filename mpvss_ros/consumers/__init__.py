@@ -1,0 +1,1 @@
+"""Files that those who read the labels need on their side."""
