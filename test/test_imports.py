@@ -32,6 +32,7 @@ ROWS = (
     ("mpvss_ros.messages",),
     ("mpvss_ros.bags",),
     ("mpvss_ros.diagnostics",),
+    ("mpvss_ros.doctor",),
     ("mpvss_ros.node",),
     ("mpvss_ros.replay",),
     ("mpvss_ros.cli",),

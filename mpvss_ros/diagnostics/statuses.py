@@ -17,13 +17,14 @@ from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.topic_check import TopicReport
 
-__all__ = ["camera_statuses", "model_status", "resident_mb", "status_prefix"]
+__all__ = ["NO_FRAMES", "NO_FRAME_YET", "STALE_INPUT_RATE", "camera_statuses", "model_status", "resident_mb", "status_prefix"]
 
 # Aggregators that were set up for the node under its usual name know its statuses by this one.
 USUAL_NAME, USUAL_PREFIX = "/mpvss/segmentation", "segmentation"
 # A segmentor may take its time for the first frame.
 LONG_WORK_S = 10.0
 STALE_INPUT_RATE = 0.1
+NO_FRAMES, NO_FRAME_YET = "no frames", "no frame yet"
 MB = 1024 * 1024
 
 
@@ -150,7 +151,7 @@ def _input_troubles(
     yield from check.inputs.troubles
     yield from check.sequence
     if rate_hz < STALE_INPUT_RATE:
-        yield "no frames" if statistics.received else "no frame yet"
+        yield NO_FRAMES if statistics.received else NO_FRAME_YET
     elif statistics.rejection_rate.in_window():
         yield f"frame not used: {statistics.last_rejection}"
     yield from (text for text in (check.inputs.nobody, check.camera_info) if text)

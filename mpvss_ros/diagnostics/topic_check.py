@@ -17,6 +17,7 @@ from mpvss_ros.diagnostics.qos_mismatch import fits, qos_trouble
 
 __all__ = [
     "COMPRESSED",
+    "COMPRESSED_SUFFIX",
     "RAW",
     "Topic",
     "TopicReport",
