@@ -35,10 +35,9 @@ class Mismatch:
     way_out: str
 
 
-def fits(offered: QoSProfile | None, requested: QoSProfile | None) -> bool:
-    """Whether messages pass, as far as both sides are known."""
-    known = offered is not None and requested is not None
-    return not known or qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
+def fits(offered: QoSProfile, requested: QoSProfile) -> bool:
+    """Whether messages pass."""
+    return qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
 
 
 def qos_trouble(topic: str, publisher: Endpoint, subscription: Endpoint, *, can_override: bool = False) -> str:

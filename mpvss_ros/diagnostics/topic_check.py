@@ -93,10 +93,11 @@ class _Publishers:
         """Ask the graph."""
         endpoints = graph.publishers(topic.name)
         own = _own(reader, graph.subscriptions(topic.name))
-        heard, unheard = [], []
+        heard: list[Endpoint] = []
+        unheard: list[Endpoint] = []
         for endpoint in endpoints:
             if endpoint.type_name == topic.type_name:
-                (heard if fits(endpoint.qos, own and own.qos) else unheard).append(endpoint)
+                (heard if own is None or fits(endpoint.qos, own.qos) else unheard).append(endpoint)
         return cls(topic, own, heard, unheard, sorted({endpoint.type_name for endpoint in endpoints} - {topic.type_name}))
 
     def __bool__(self) -> bool:
@@ -176,7 +177,8 @@ def check_output_topics(graph: Graph, publisher: str, topics: Iterable[Topic]) -
         topics: Each once.
     """
     incompatible: Counter[str] = Counter()
-    qos_troubles, troubles = [], []
+    qos_troubles: list[str] = []
+    troubles: list[str] = []
     for topic in topics:
         publishers = graph.publishers(topic.name)
         own = _own(publisher, publishers)

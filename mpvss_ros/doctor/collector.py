@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,11 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from rclpy.task import Future
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.utilities import get_rmw_implementation_identifier
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -101,13 +103,9 @@ def _is_complete(seen: GraphSnapshot) -> bool:
         and all(camera.status and camera.status.number("rate_hz") >= STALE_INPUT_RATE for camera in seen.cameras)
         and all(camera.image.name in seen.images for camera in seen.cameras)
         and all(s.number("rate_hz") > 0 for s in seen.statuses if s.kind.endswith("output"))
-        and all(c.camera_info.name in seen.camera_infos for c in seen.cameras if c.camera_info and _has_info(seen, c))
+        and all(topic.name in seen.camera_infos for topic in seen.reads(CAMERA_INFO) if seen.publishers(topic.name))
         and (seen.sim_time_ns is not None or not seen.uses_sim_time)
     )
-
-
-def _has_info(seen: GraphSnapshot, camera) -> bool:
-    return any(end.type_name == CAMERA_INFO for end in seen.publishers(camera.camera_info.name))
 
 
 @dataclass
@@ -173,15 +171,18 @@ class _Collector:
     def _listen(self, seen: GraphSnapshot, topic: str, type_names: Sequence[str]) -> None:
         if topic in self._subscriptions or topic in self._heard:
             return
-        published = [end.type_name for end in seen.publishers(topic) if end.type_name in type_names]
+        published = [end for end in seen.publishers(topic) if end.type_name in type_names]
         if published:
+            type_name = published[0].type_name
+            # Large images come whole where they are sent again; best effort hears every publisher.
+            is_reliable = all(end.qos.reliability == ReliabilityPolicy.RELIABLE for end in published)
+            reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
 
             def note(message: Any) -> None:
                 self._heard.setdefault(topic, _Heard(message, time.time_ns(), self._sim_ns))
 
-            # Best effort hears every publisher.
-            subscription = self.observer.create_subscription(TYPES[published[0]], topic, note, qos_profile_sensor_data)
-            self._subscriptions[topic] = subscription
+            qos = QoSProfile(depth=1, reliability=reliability)
+            self._subscriptions[topic] = self.observer.create_subscription(TYPES[type_name], topic, note, qos)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -211,7 +212,7 @@ class _Collector:
             camera_infos={t: heard.message for t, heard in self._heard.items() if isinstance(heard.message, CameraInfo)},
             sim_time_ns=self._sim_ns,
             environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
-            rmw=rclpy.get_rmw_implementation_identifier(),
+            rmw=get_rmw_implementation_identifier(),
             waited_s=waited_s,
         )
 
@@ -245,7 +246,7 @@ class _Collector:
         return future.result() if future is not None and future.done() else None
 
 
-def _without(own: str, infos_by_topic) -> dict[str, tuple[Endpoint, ...]]:
+def _without(own: str, infos_by_topic: Mapping[str, Sequence[TopicEndpointInfo]]) -> dict[str, tuple[Endpoint, ...]]:
     """Endpoints by topic but for the doctor's own; topics that only it has are left out."""
     by_topic = {
         name: tuple(end for end in map(Endpoint.of, infos) if end.node != own) for name, infos in infos_by_topic.items()

@@ -8,7 +8,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from mpvss_ros.diagnostics.camera_info_check import camera_info_trouble
 from mpvss_ros.diagnostics.clock_check import clock_trouble, stamp_trouble
-from mpvss_ros.diagnostics.graph import node_names
+from mpvss_ros.diagnostics.graph import Endpoint, node_names
 from mpvss_ros.diagnostics.statuses import STALE_INPUT_RATE
 from mpvss_ros.diagnostics.topic_check import COMPRESSED, RAW, check_input_topics
 from mpvss_ros.doctor.finding import Finding
@@ -71,8 +71,8 @@ def silent_camera(seen: GraphSnapshot) -> Iterator[Finding]:
             yield Finding(
                 "no-images",
                 f"{node_names(publishers)} publishes {camera.image.name}, and no image came for {seen.waited_s:.0f} s: look "
-                "whether the camera or the recording runs; on another computer, whether large messages pass the network "
-                f"(ros2 topic hz {camera.image.name})",
+                f"whether the camera or the recording runs (ros2 topic hz {camera.image.name}); where it does, large images "
+                "may be lost on the way: take image_transport:=compressed, or make both sides reliable",
             )
 
 
@@ -118,9 +118,9 @@ def large_images(seen: GraphSnapshot) -> Iterator[Finding]:
             yield Finding(
                 "large-images",
                 f"an image on {camera.image.name} has {image.size_bytes / MB:.1f} MB, more than Fast DDS's shared memory of "
-                "0.5 MB, and with best effort one that loses a part is lost: start camera and node with "
-                f"FASTDDS_BUILTIN_TRANSPORTS='LARGE_DATA?max_msg_size={room_mb}MB&sockets_size={room_mb}MB', or give the node "
-                f"-p qos_overrides.{camera.image.name}.subscription.reliability:=reliable if the camera offers that",
+                "0.5 MB, and with best effort one that loses a part is lost: take image_transport:=compressed, make both "
+                f"sides reliable (-p qos_overrides.{camera.image.name}.subscription.reliability:=reliable), or start them "
+                f"with FASTDDS_BUILTIN_TRANSPORTS='LARGE_DATA?max_msg_size={room_mb}MB&sockets_size={room_mb}MB'",
                 is_problem=camera.status is not None and not _arrives(camera),
             )
 
@@ -143,7 +143,7 @@ def _wants_camera_info(seen: GraphSnapshot, camera: CameraTopics) -> bool:
     return any(topic.name.endswith("/" + suffix) and seen.subscriptions(topic.name) for topic in seen.outputs)
 
 
-def _own_subscriptions(seen: GraphSnapshot, camera: CameraTopics) -> list:
+def _own_subscriptions(seen: GraphSnapshot, camera: CameraTopics) -> list[Endpoint]:
     return [end for end in seen.subscriptions(camera.image.name) if end.node == seen.node]
 
 

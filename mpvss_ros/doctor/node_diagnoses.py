@@ -102,7 +102,7 @@ def lifecycle(seen: GraphSnapshot) -> Iterator[Finding]:
             "look again with --timeout 60",
         )
     elif not seen.is_active:
-        way_out = WAYS_TO_ACTIVE.get(seen.state, "wait until it is done").format(node=seen.node)
+        way_out = WAYS_TO_ACTIVE.get(seen.state or "", "wait until it is done").format(node=seen.node)
         yield Finding("not-active", f"{seen.node} is {seen.state}, not active: {way_out}")
 
 

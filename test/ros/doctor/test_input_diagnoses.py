@@ -56,8 +56,8 @@ def test_both_sides_of_a_qos_that_does_not_fit_are_named_with_the_policy():
     )
     assert only_problem(seen, "incompatible-qos") == (
         f"incompatible QoS on {IMAGE}: no messages pass, since {CAMERA} offers best effort and {NODE} wants reliable: give "
-        f"the node -p qos_overrides.{IMAGE}.subscription.reliability:=best_effort, or have the publisher offer reliable, or the "
-        "subscriber want best effort"
+        f"the node -p qos_overrides.{IMAGE}.subscription.reliability:=best_effort, or have the publisher offer reliable, or "
+        "the subscriber want best effort"
     )
 
 

@@ -1,5 +1,8 @@
 """What is said of the segmentation node: whether it is there, and at work."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mpvss_ros.doctor.examination import examine, summary
@@ -82,3 +85,10 @@ def test_a_node_that_is_not_active_is_named_with_its_state(state, way_out):
 
 def test_an_active_node_that_reports_nothing_hangs():
     assert "nothing of it came on /diagnostics for 5 s" in only_problem(graph(statuses=()), "no-diagnostics")
+
+
+def test_the_page_has_all_names_of_findings():
+    root = Path(__file__).parents[3]
+    sources = "".join(path.read_text() for path in sorted((root / "mpvss_ros" / "doctor").glob("*_diagnoses.py")))
+    rows = re.findall(r"^\| (`[a-z]+(?:-[a-z]+)*`(?:, `\w+`)*) \|", (root / "docs" / "doctor.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`([\w-]+)`", " ".join(rows))) == set(re.findall(r'Finding\(\s*"([\w-]+)"', sources))
