@@ -207,6 +207,7 @@ def test_what_touches_no_message_works_without_ros(small_clips, tiny_checkpoint,
     ("missing", "module", "arguments", "line"),
     [
         (ROS, "mpvss_ros.cli.app", ("run",), "mpvss: ROS 2's Python package"),
+        ("rclpy", "mpvss_ros.cli.app", ("doctor",), "mpvss: ROS 2's Python package rclpy is missing"),
         ("rclpy", "mpvss_ros.node.main", (), "segmentation_node: ROS 2's Python package rclpy is missing"),
         ("torch", "mpvss_ros.node.main", (), "segmentation_node: Python package torch is missing"),
         ("rosbags", "mpvss_ros.replay.main", (), "replay_node: Python package rosbags is missing"),
