@@ -21,6 +21,7 @@ with name_missing_packages("mpvss"):
     from mpvss_ros.cli.commands.flops import flops
     from mpvss_ros.cli.commands.labelspace import labelspace
     from mpvss_ros.cli.commands.parity import parity
+    from mpvss_ros.cli.commands.robot.doctor import doctor
     from mpvss_ros.cli.commands.run import run
     from mpvss_ros.cli.commands.study import study
     from mpvss_ros.cli.commands.train import train
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for command in (
     run,
+    doctor,
     evaluate,
     study,
     convert,

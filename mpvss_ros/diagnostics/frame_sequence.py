@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
 
-__all__ = ["FrameSequence"]
+__all__ = ["ZERO_STAMPS", "FrameSequence"]
 
 REMEMBERED_FRAMES = 20
 # Fewer say nothing. A camera that starts anew, or a bag that is played once more, breaks the sequence once.
@@ -16,6 +16,7 @@ MIN_FRAMES = 5
 # Of all steps from one frame to the next.
 MANY = 0.25
 MAX_NAMES, MAX_NAME = 4, 40
+ZERO_STAMPS = "the stamps of all images are zero: the camera's driver must set header.stamp, by which frames are told apart"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class FrameSequence:
 def _stamps(frames: list[SeenFrame], steps: list[tuple[SeenFrame, SeenFrame]]) -> str:
     stamps = {frame.stamp_ns for frame in frames}
     if stamps == {0}:
-        return "the stamps of all images are zero: the camera's driver must set header.stamp, by which frames are told apart"
+        return ZERO_STAMPS
     if len(stamps) == 1:
         return f"all images have the same stamp, {stamps.pop() / 10**9:.9f} s: the camera's clock stands still"
     if _happens_often(steps, lambda before, after: after.stamp_ns < before.stamp_ns):

@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -17,13 +17,14 @@ from mpvss_ros.diagnostics.camera_check import CameraCheck
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.topic_check import TopicReport
 
-__all__ = ["camera_statuses", "model_status", "resident_mb", "status_prefix"]
+__all__ = ["NO_FRAMES", "NO_FRAME_YET", "STALE_INPUT_RATE", "camera_statuses", "model_status", "resident_mb", "status_prefix"]
 
 # Aggregators that were set up for the node under its usual name know its statuses by this one.
 USUAL_NAME, USUAL_PREFIX = "/mpvss/segmentation", "segmentation"
 # A segmentor may take its time for the first frame.
 LONG_WORK_S = 10.0
 STALE_INPUT_RATE = 0.1
+NO_FRAMES, NO_FRAME_YET = "no frames", "no frame yet"
 MB = 1024 * 1024
 
 
@@ -105,7 +106,7 @@ def _input_status(
     node_name: str, kind: str, statistics: CameraStatistics, dropped: dict[str, int], check: CameraCheck
 ) -> DiagnosticStatus:
     rate_hz = statistics.input_rate.per_second()
-    troubles = list(_input_troubles(statistics, check, rate_hz))
+    troubles = list(_input_troubles(statistics, check, rate_hz, _incompatible(check.inputs)))
     return _status(
         node_name,
         kind,
@@ -114,6 +115,8 @@ def _input_status(
         {
             "rate_hz": f"{rate_hz:.2f}",
             "image": statistics.image,
+            "image_topic": check.image_topic,
+            "camera_info_topic": check.camera_info_topic,
             "received": statistics.received,
             "dropped": sum(dropped.values()),
             "dropped_by_reason": _counts(dropped),
@@ -122,22 +125,33 @@ def _input_status(
             "last_malformed": statistics.last_rejection,
             "publishers": check.inputs.publishers,
             "incompatible_qos": _counts(check.inputs.incompatible_qos),
+            "findings_json": _as_json(_input_troubles(statistics, check, rate_hz, check.inputs.qos_troubles)),
         },
     )
 
 
-def _input_troubles(statistics: CameraStatistics, check: CameraCheck, rate_hz: float) -> Iterator[str]:
-    """Everything that is wrong now, what explains the rest first."""
+def _input_troubles(
+    statistics: CameraStatistics, check: CameraCheck, rate_hz: float, incompatible: Sequence[str]
+) -> Iterator[str]:
+    """Everything that is wrong now, what explains the rest first.
+
+    Args:
+        statistics: Of the camera.
+        check: What is wrong with it and its peers.
+        rate_hz: Of its images.
+        incompatible: Which quality of service does not fit, briefly or in full.
+    """
     if not check.active:
         yield "inactive: no frames are read until the node is activated"
         return
     if not statistics.enabled:
         yield "disabled: frames are dropped until set_enabled is called with true"
-    yield from _incompatible(check.inputs)
+    yield from (check.clock,) if check.clock else ()
+    yield from incompatible
     yield from check.inputs.troubles
     yield from check.sequence
     if rate_hz < STALE_INPUT_RATE:
-        yield "no frames" if statistics.received else "no frame yet"
+        yield NO_FRAMES if statistics.received else NO_FRAME_YET
     elif statistics.rejection_rate.in_window():
         yield f"frame not used: {statistics.last_rejection}"
     yield from (text for text in (check.inputs.nobody, check.camera_info) if text)
@@ -154,7 +168,7 @@ def _output_status(node_name: str, kind: str, statistics: CameraStatistics, chec
     work_s = 0.0 if statistics.began_s is None else time.monotonic() - statistics.began_s
     if work_s > LONG_WORK_S:
         problems.append(f"one frame has been at work for {work_s:.0f} s: the segmentor hangs, or is too slow")
-    warnings = _incompatible(check.outputs)
+    warnings = [*_incompatible(check.outputs), *check.outputs.troubles]
     level = DiagnosticStatus.ERROR if problems else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
     return _status(
         node_name,
@@ -169,6 +183,8 @@ def _output_status(node_name: str, kind: str, statistics: CameraStatistics, chec
             "key_frame_faults": statistics.faults,
             "last_key_frame_fault": statistics.last_fault,
             "incompatible_qos": _counts(check.outputs.incompatible_qos),
+            # Each in a line of its own: this is for programs, such as `mpvss doctor`.
+            "findings_json": _as_json([*problems, *check.outputs.qos_troubles, *check.outputs.troubles]),
             **_percentiles("stamp_to_publish", statistics.stamp_to_publish),
             **_percentiles("key_processing", statistics.key_processing),
             **_percentiles("propagated_processing", statistics.propagated_processing),
@@ -204,6 +220,10 @@ def _status(node_name: str, kind: str, level: bytes, text: str, values: dict[str
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()) if count)
+
+
+def _as_json(lines: Iterable[str]) -> str:
+    return json.dumps(list(lines), ensure_ascii=False)
 
 
 def _percentiles(name: str, latencies) -> dict[str, str]:

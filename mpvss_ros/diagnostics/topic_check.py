@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import product
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-__all__ = ["TopicReport", "check_inputs", "check_outputs"]
+from mpvss_ros.diagnostics.graph import Endpoint, Graph, LiveGraph, node_names
+from mpvss_ros.diagnostics.qos_mismatch import fits, qos_trouble
+
+__all__ = [
+    "COMPRESSED",
+    "COMPRESSED_SUFFIX",
+    "RAW",
+    "Topic",
+    "TopicReport",
+    "check_input_topics",
+    "check_inputs",
+    "check_output_topics",
+    "check_outputs",
+]
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 COMPRESSED_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
 MAX_SUGGESTIONS = 3
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a node reads or publishes.
+
+    Attributes:
+        name: In full.
+        type_name: Of its messages, as the graph writes it, such as ``sensor_msgs/msg/Image``.
+    """
+
+    name: str
+    type_name: str
+
+    @classmethod
+    def of(cls, end: Publisher | Subscription) -> Topic:
+        """That of one of a node's own publishers or subscriptions."""
+        package, *_ = end.msg_type.__module__.split(".")
+        return cls(end.topic_name, f"{package}/msg/{end.msg_type.__name__}")
 
 
 @dataclass(frozen=True)
@@ -28,44 +59,46 @@ class TopicReport:
         troubles: One line for each thing that is wrong, with the way out.
         nobody: That nobody publishes the camera's images; empty if somebody does.
         incompatible_qos: Peers whose quality of service does not fit, by topic.
+        qos_troubles: One line for each of those peers, with both sides, the policy and the way out.
         publishers: Of the camera's images, as far as they reach the node.
     """
 
     troubles: tuple[str, ...] = ()
     nobody: str = ""
     incompatible_qos: Mapping[str, int] = field(default_factory=dict)
+    qos_troubles: tuple[str, ...] = ()
     publishers: int = 0
 
 
 @dataclass(frozen=True)
 class _Publishers:
-    """Who publishes the topic of a subscription.
+    """Who publishes what a node reads.
 
     Attributes:
-        topic: Its full name.
-        wanted_type: The subscription's.
+        topic: What it reads.
+        own: Its subscription; None if the graph does not know it yet.
         heard: Those whose messages come.
         unheard: Those whose quality of service does not fit.
         foreign_types: Of those that publish something else.
     """
 
-    topic: str
-    wanted_type: str
-    heard: list[TopicEndpointInfo]
-    unheard: list[TopicEndpointInfo]
+    topic: Topic
+    own: Endpoint | None
+    heard: list[Endpoint]
+    unheard: list[Endpoint]
     foreign_types: list[str]
 
     @classmethod
-    def of(cls, node: Node, subscription: Subscription) -> _Publishers:
+    def of(cls, graph: Graph, reader: str, topic: Topic) -> _Publishers:
         """Ask the graph."""
-        topic, wanted = subscription.topic_name, _type_name(subscription.msg_type)
-        infos = node.get_publishers_info_by_topic(topic)
-        own = _own_qos(node, node.get_subscriptions_info_by_topic(topic))
-        heard, unheard = [], []
-        for info in infos:
-            if info.topic_type == wanted:
-                (heard if _fits(info.qos_profile, own) else unheard).append(info)
-        return cls(topic, wanted, heard, unheard, sorted({info.topic_type for info in infos} - {wanted}))
+        endpoints = graph.publishers(topic.name)
+        own = _own(reader, graph.subscriptions(topic.name))
+        heard: list[Endpoint] = []
+        unheard: list[Endpoint] = []
+        for endpoint in endpoints:
+            if endpoint.type_name == topic.type_name:
+                (heard if own is None or fits(endpoint.qos, own.qos) else unheard).append(endpoint)
+        return cls(topic, own, heard, unheard, sorted({endpoint.type_name for endpoint in endpoints} - {topic.type_name}))
 
     def __bool__(self) -> bool:
         return bool(self.heard or self.unheard or self.foreign_types)
@@ -74,7 +107,13 @@ class _Publishers:
     def wrong_type(self) -> str:
         """That the topic is one of another type; empty if it is not."""
         types = ", ".join(self.foreign_types)
-        return f"{self.topic} is published as {types}, and the node reads {self.wanted_type}" if types else ""
+        return f"{self.topic.name} is published as {types}, and the node reads {self.topic.type_name}" if types else ""
+
+    def qos_troubles(self, *, can_override: bool) -> list[str]:
+        """A line for each that is not heard."""
+        own = [self.own] if self.own else []
+        pairs = product(self.unheard, own)
+        return [qos_trouble(self.topic.name, peer, own, can_override=can_override) for peer, own in pairs]
 
 
 def check_inputs(node: Node, *, image: Subscription, camera_info: Subscription, argument: str) -> TopicReport:
@@ -86,64 +125,87 @@ def check_inputs(node: Node, *, image: Subscription, camera_info: Subscription, 
         camera_info: The subscription to its calibration.
         argument: Name of the image topic as users remap it.
     """
-    images, infos = _Publishers.of(node, image), _Publishers.of(node, camera_info)
-    topic, heard = image.topic_name, images.heard
-    troubles = [publishers.wrong_type for publishers in (images, infos) if publishers.wrong_type]
+    return check_input_topics(
+        LiveGraph(node),
+        reader=node.get_fully_qualified_name(),
+        image=Topic.of(image),
+        camera_info=Topic.of(camera_info),
+        argument=argument,
+    )
+
+
+def check_input_topics(
+    graph: Graph, *, reader: str, image: Topic, camera_info: Topic | None = None, argument: str
+) -> TopicReport:
+    """Look at who publishes a camera's topics.
+
+    Args:
+        graph: The running one, or one that is remembered.
+        reader: Full name of the node that reads them; it need not run.
+        image: The camera's images.
+        camera_info: Its calibration; None if nobody reads that.
+        argument: Name of the image topic as users remap it.
+    """
+    images = _Publishers.of(graph, reader, image)
+    infos = [_Publishers.of(graph, reader, camera_info)] if camera_info else []
+    heard, name = images.heard, image.name
+    troubles = [publishers.wrong_type for publishers in (images, *infos) if publishers.wrong_type]
     if images.foreign_types:
-        troubles[0] += f": {_way_out(node, topic, images.foreign_types, argument)}"
+        troubles[0] += f": {_way_out(graph, reader, name, images.foreign_types, argument)}"
     if len(heard) > 1:
-        troubles.append(f"{len(heard)} publishers on {topic}, whose images become one stream: {_names(heard)}")
+        troubles.append(f"{len(heard)} publishers on {name}, whose images become one stream: {node_names(heard)}")
     return TopicReport(
         troubles=tuple(troubles),
-        nobody="" if images else f"nobody publishes {topic}{_suggestions(node, topic, argument)}",
-        incompatible_qos={p.topic: len(p.unheard) for p in (images, infos) if p.unheard},
+        nobody="" if images else f"nobody publishes {name}{_suggestions(graph, reader, name, argument)}",
+        incompatible_qos={p.topic.name: len(p.unheard) for p in (images, *infos) if p.unheard},
+        qos_troubles=tuple(line for p in (images, *infos) for line in p.qos_troubles(can_override=p is images)),
         publishers=len(heard),
     )
 
 
 def check_outputs(node: Node, publishers: Iterable[Publisher]) -> TopicReport:
-    """Look at who subscribes to what the node publishes."""
-    incompatible = Counter()
-    for topic, message_type in ((publisher.topic_name, publisher.msg_type) for publisher in publishers):
-        own = _own_qos(node, node.get_publishers_info_by_topic(topic))
-        for info in node.get_subscriptions_info_by_topic(topic):
-            incompatible[topic] += info.topic_type == _type_name(message_type) and not _fits(own, info.qos_profile)
-    return TopicReport(incompatible_qos=+incompatible)
+    """Look at who subscribes to what the node publishes, and who publishes the same."""
+    return check_output_topics(LiveGraph(node), node.get_fully_qualified_name(), map(Topic.of, publishers))
 
 
-def _type_name(message_type: type) -> str:
-    """As the graph writes it, such as ``sensor_msgs/msg/Image``."""
-    package, *_ = message_type.__module__.split(".")
-    return f"{package}/msg/{message_type.__name__}"
+def check_output_topics(graph: Graph, publisher: str, topics: Iterable[Topic]) -> TopicReport:
+    """Look at who subscribes to what a node publishes, and who publishes the same.
 
-
-def _own_qos(node: Node, infos: list[TopicEndpointInfo]) -> QoSProfile | None:
-    """That of the node's own publisher or subscription; None if the graph does not know it yet.
-
-    As the graph tells it: there, times that nobody has set are infinite, and compare with those of others.
+    Args:
+        graph: The running one, or one that is remembered.
+        publisher: Full name of the node that publishes them.
+        topics: Each once.
     """
-    own_name = node.get_name(), node.get_namespace()
-    return next((info.qos_profile for info in infos if (info.node_name, info.node_namespace) == own_name), None)
+    incompatible: Counter[str] = Counter()
+    qos_troubles: list[str] = []
+    troubles: list[str] = []
+    for topic in topics:
+        publishers = graph.publishers(topic.name)
+        own = _own(publisher, publishers)
+        if len(publishers) > 1:
+            troubles.append(f"{len(publishers)} publishers on {topic.name}, whose messages mix: {node_names(publishers)}")
+        for peer in graph.subscriptions(topic.name):
+            if peer.type_name != topic.type_name:
+                reader = peer.node or "a subscriber"
+                troubles.append(f"{reader} reads {topic.name} as {peer.type_name}, and the node publishes {topic.type_name}")
+            elif own and not fits(own.qos, peer.qos):
+                incompatible[topic.name] += 1
+                qos_troubles.append(qos_trouble(topic.name, own, peer))
+    return TopicReport(troubles=tuple(troubles), incompatible_qos=incompatible, qos_troubles=tuple(qos_troubles))
 
 
-def _fits(offered: QoSProfile | None, requested: QoSProfile | None) -> bool:
-    known = offered is not None and requested is not None
-    return not known or qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
+def _own(node: str, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    """The node's own publisher or subscription; None if the graph does not know it yet."""
+    return next((endpoint for endpoint in endpoints if endpoint.node == node), None)
 
 
-def _names(infos: list[TopicEndpointInfo]) -> str:
-    # The graph learns of a publisher a little before it learns whose it is.
-    known = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos if "UNKNOWN" not in info.node_name]
-    return ", ".join(sorted(known)) or "by nodes that have not said their names"
-
-
-def _way_out(node: Node, topic: str, types: list[str], argument: str) -> str:
+def _way_out(graph: Graph, reader: str, topic: str, types: list[str], argument: str) -> str:
     """How to read the topic that is published as another type, or another topic with images."""
     images = [name for name in types if name in (RAW, COMPRESSED)]
     if images and not topic.endswith(DEPTH_SUFFIX):
         return f"give {_arguments(topic, images[0], argument)}"
     kind = "that is depth" if topic.endswith(DEPTH_SUFFIX) else "those are no images"
-    return kind + (_suggestions(node, topic, argument) or "; give a topic with images")
+    return kind + (_suggestions(graph, reader, topic, argument) or "; give a topic with images")
 
 
 def _arguments(topic: str, type_name: str, argument: str) -> str:
@@ -155,19 +217,26 @@ def _arguments(topic: str, type_name: str, argument: str) -> str:
     return f"{argument}:={topic} image_transport:=compressed, and publish it as {topic}{COMPRESSED_SUFFIX}"
 
 
-def _suggestions(node: Node, topic: str, argument: str) -> str:
-    """Topics with images whose names are most like this one, and how to read them."""
-    own = {publisher.topic_name for publisher in node.publishers}
+def _suggestions(graph: Graph, reader: str, topic: str, argument: str) -> str:
+    """Topics with images whose names are most like this one, who publishes them, and how to read them."""
     images = [
         (name, type_name)
-        for name, types in node.get_topic_names_and_types()
+        for name, types in graph.topics().items()
         for type_name in types
-        if type_name in (RAW, COMPRESSED) and name not in own | {topic} and not name.endswith(DEPTH_SUFFIX)
+        if type_name in (RAW, COMPRESSED) and name != topic and not name.endswith(DEPTH_SUFFIX)
     ]
     images.sort(key=lambda image: SequenceMatcher(None, topic, image[0]).ratio(), reverse=True)
-    published = [(name, type_name) for name, type_name in images if node.count_publishers(name)]
+    published = [(*image, peers) for image in images if (peers := _others(graph.publishers(image[0]), reader))]
     if not published:
         return ""
-    ways = "; ".join(f"for {n} ({t}) give {_arguments(n, t, argument)}" for n, t in published[:MAX_SUGGESTIONS])
+    ways = "; ".join(
+        f"for {name} ({type_name}, published by {node_names(peers)}) give {_arguments(name, type_name, argument)}"
+        for name, type_name, peers in published[:MAX_SUGGESTIONS]
+    )
     twice = f"; {argument} is the topic without {COMPRESSED_SUFFIX}" if topic.endswith(2 * COMPRESSED_SUFFIX) else ""
     return f"{twice}; {ways}"
+
+
+def _others(publishers: Sequence[Endpoint], reader: str) -> list[Endpoint]:
+    """Those that are not the reader's own."""
+    return [publisher for publisher in publishers if publisher.node != reader]

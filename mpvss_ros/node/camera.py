@@ -18,10 +18,11 @@ from mpvss_model.errors import UNANSWERED_REASONS, first_line
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.instances.thing_classes import why_none
 from mpvss_ros.diagnostics.camera_check import CameraCheck
+from mpvss_ros.diagnostics.camera_info_check import camera_info_trouble
+from mpvss_ros.diagnostics.clock_check import clock_trouble
 from mpvss_ros.diagnostics.frame_sequence import FrameSequence
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
-from mpvss_ros.messages.camera_info import image_scale
 from mpvss_ros.messages.conversions import encoding_name, rgb_from_message, stamp_ns
 from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.mailbox import FrameMailbox
@@ -177,27 +178,25 @@ class Camera:
         inputs = check_inputs(self._node, image=image, camera_info=camera_info, argument=f"{self._prefix}image")
         found = CameraCheck(
             active=True,
+            image_topic=image.topic_name,
+            camera_info_topic=camera_info.topic_name,
             inputs=inputs,
             outputs=check_outputs(self._node, self._outputs.publishers),
             sequence=tuple(self._sequence.troubles()) if self.statistics.input_rate.in_window() else (),
-            camera_info=self._camera_info_trouble(camera_info.topic_name),
+            camera_info=camera_info_trouble(
+                camera_info.topic_name,
+                self._camera_info,
+                self._sequence.newest_size,
+                is_wanted=self._outputs.camera_info_is_wanted,
+            ),
+            clock=clock_trouble(
+                use_sim_time=self._node.get_parameter("use_sim_time").value,
+                now_ns=self._node.get_clock().now().nanoseconds,
+            ),
         )
         is_late = time.monotonic() - self._subscribed_s > NO_CAMERA_LOG_S
         self._log_new({text for text in found.to_log if is_late or text != inputs.nobody})
         return found
-
-    def _camera_info_trouble(self, topic: str) -> str:
-        """Why no calibration is published beside the labels, or not the camera's own; empty if it is as it should be."""
-        info, size = self._camera_info, self._sequence.newest_size
-        if info is None:
-            wanted = self._outputs.camera_info_is_wanted
-            return f"no calibration comes on {topic}, and so none is published on camera_info" if wanted else ""
-        if size is None or image_scale(info, width=size[0], height=size[1]) is not None:
-            return ""
-        return (
-            f"the calibration on {topic} is of {info.width} x {info.height} pixels, the images have {size[0]} x {size[1]}, "
-            "of another shape: it is not published on camera_info"
-        )
 
     def _log_new(self, troubles: set[str]) -> None:
         for text in sorted(troubles - self._known_troubles):

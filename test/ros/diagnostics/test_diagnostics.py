@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -5,6 +6,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from mpvss_ros.diagnostics.camera_check import CameraCheck
+from mpvss_ros.diagnostics.clock_check import clock_trouble
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.statuses import camera_statuses
 from mpvss_ros.diagnostics.topic_check import TopicReport
@@ -97,3 +99,30 @@ def test_the_input_says_what_the_camera_sends(statistics):
     input_status, *_ = statuses(statistics)
     assert input_status.level == OK and input_status.message.endswith(" Hz, 640 x 480 8UC3")
     assert {pair.key: pair.value for pair in input_status.values}["image"] == "640 x 480 8UC3"
+
+
+def test_each_finding_is_a_line_of_its_own_for_programs_with_both_sides_of_what_does_not_fit(statistics):
+    line = "incompatible QoS on /a: no messages pass, since /driver offers best effort and /node wants reliable; change one"
+    report = TopicReport(
+        troubles=("two cameras",), incompatible_qos={"/a": 1}, qos_troubles=(line,), nobody="nobody publishes /b"
+    )
+    check = CameraCheck(
+        active=True, image_topic="/a", inputs=report, outputs=TopicReport(troubles=("2 publishers on /labels",))
+    )
+    input_status, output_status, _ = statuses(statistics, check)
+    values = {pair.key: pair.value for pair in input_status.values}
+    assert json.loads(values["findings_json"]) == [line, "two cameras", "nobody publishes /b"]
+    assert values["image_topic"] == "/a"
+    assert input_status.message == "incompatible QoS on /a; two cameras; nobody publishes /b"
+    assert (output_status.level, output_status.message) == (WARN, "2 publishers on /labels")
+    assert list(check.to_log) == [line, "two cameras", "2 publishers on /labels", "nobody publishes /b"]
+
+
+def test_a_clock_that_stands_explains_the_rest(statistics):
+    check = CameraCheck(active=True, clock=clock_trouble(use_sim_time=True, now_ns=0), sequence=("stamps are zero",))
+    input_status, *_ = statuses(statistics, check)
+    assert input_status.level == WARN
+    assert input_status.message.startswith("use_sim_time is true, and no time comes on /clock: ")
+    assert input_status.message.endswith("; stamps are zero")
+    assert next(check.to_log) == check.clock
+    assert clock_trouble(use_sim_time=True, now_ns=1) == clock_trouble(use_sim_time=False, now_ns=0) == ""

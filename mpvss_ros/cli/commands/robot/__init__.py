@@ -1,0 +1,1 @@
+"""Commands that look at a running robot, one in each file."""
