@@ -136,14 +136,13 @@ def class_shares(
     of_groups, of_all = probabilities @ groups.to(probabilities), probabilities.sum(dim=1, keepdim=True)
     weights = torch.cat([of_groups, of_all], dim=1)  # [Q, K + 1]
     shares = torch.empty(groups.shape[1], height, width, device=mask_logits.device)
-    used = rows.interpolated(_used_masks(mask_logits, axes), dim=1)
-    numbers = STRIP_NUMBERS if mask_logits.is_cuda else BLOCK_NUMBERS
-    for rows_of_masks, rows_of_shares in zip(
-        *(image.split(max(1, numbers // (len(used) * width)), dim=1) for image in (used, shares)), strict=True
-    ):
-        masks = columns.interpolated(rows_of_masks, dim=2).sigmoid_()
-        scores = torch.einsum("qk,qhw->khw", weights, masks)
-        torch.div(scores[:-1], scores[-1].clamp_min(TINY), out=rows_of_shares)
+    # Columns first, while there are few rows: rows lie in one piece, and are taken in no time.
+    wide = columns.interpolated(_used_masks(mask_logits, axes), dim=2)
+    step = max(1, (STRIP_NUMBERS if mask_logits.is_cuda else BLOCK_NUMBERS) // (len(wide) * width))
+    for strip in (slice(start, start + step) for start in range(0, height, step)):
+        masks = rows.interpolated(wide, dim=1, pixels=strip).sigmoid_().flatten(1)
+        scores = weights.t() @ masks  # [K + 1, h * W]
+        shares[:, strip] = (scores[:-1] / scores[-1].clamp_min(TINY)).unflatten(1, (-1, width))
     return shares
 
 
@@ -246,10 +245,10 @@ class _Axis:
         place = np.minimum(np.arange(counts.max())[:, None], counts - 1)
         return torch.from_numpy(counts.cumsum() - counts + place)
 
-    def interpolated(self, used: torch.Tensor, *, dim: int) -> torch.Tensor:
-        """Of the values that are used, those at all pixels, along one of three dimensions."""
-        before = torch.from_numpy(self.cells).to(used.device)
-        shares = self.shares.to(used).view([-1 if i == dim else 1 for i in range(3)])
+    def interpolated(self, used: torch.Tensor, *, dim: int, pixels: slice = slice(None)) -> torch.Tensor:
+        """Of the values that are used, those at all or some pixels, along one of three dimensions."""
+        before = torch.from_numpy(self.cells[pixels]).to(used.device)
+        shares = self.shares[pixels].to(used).view([-1 if i == dim else 1 for i in range(3)])
         return torch.lerp(used.index_select(dim, before), used.index_select(dim, before + 1), shares)
 
 

@@ -57,7 +57,7 @@ class LabelOutputs:
         if self._scores.get_subscription_count():
             self._scores.publish(scores_message(segmentation.class_shares(self._groups, labels.shape), header))
         if self._color.get_subscription_count():
-            self._color.publish(image_message(PALETTE[labels], "rgb8", header))
+            self._color.publish(image_message(np.take(PALETTE, labels, axis=0), "rgb8", header))
         if self._compressed.get_subscription_count():
             self._compressed.publish(compressed_labels_message(ids, encoding, header))
         self._labels.publish(image_message(ids, encoding, header))
