@@ -48,7 +48,8 @@ class ExportablePerPixel(nn.Module):
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         masks = masks_of_class_logits(logits)
         nothing = masks[:, :, 0, :0]  # [N, C, 0]
-        return masks, self.class_logits + torch.zeros_like(masks[:, :1, :1, 0]), nothing
+        # Once for each frame, by way of values: the exporter takes zeros for a constant, and the number of frames with them.
+        return masks, self.class_logits + 0 * masks[:, :1, :1, 0], nothing
 
 
 class ExportableQueryBased(nn.Module):
