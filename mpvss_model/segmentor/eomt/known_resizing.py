@@ -12,7 +12,8 @@ from mpvss_model.image import resize_steps
 
 __all__ = ["KnownResizing"]
 
-# OpenCV interpolates 8-bit images in whole numbers: with weights of this many parts, and with these bits left out in between.
+# OpenCV interpolates 8-bit images in whole numbers: with weights of this many parts, along rows and then along columns. Each
+# time it leaves out what is below a divisor, and it rounds quarters in the end.
 WEIGHT_PARTS = 2048
 DROPPED_FIRST, DROPPED_LAST, LEFT = 16, 2**16, 4
 
@@ -73,22 +74,27 @@ class _Bilinear(nn.Module):
     def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
         super().__init__()
         # Beyond the first and the last pixel OpenCV leaves out the other one along a row, and not along a column.
-        for axis, (old, new, keeps_weights) in {"y": (before[0], after[0], True), "x": (before[1], after[1], False)}.items():
-            places = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
-            first = np.floor(places)
-            share = places - first
-            if not keeps_weights:
-                share[(first < 0) | (first >= old - 1)] = 0
-            for number, weight in enumerate((1 - share, share)):
-                index = torch.from_numpy((first + number).clip(0, old - 1)).long()
-                self.register_buffer(f"{axis}{number}", index)
-                self.register_buffer(f"{axis}{number}_weight", torch.from_numpy(np.rint(weight * WEIGHT_PARTS)))
+        self._rows = _pairs(before[0], after[0], keeps_weights=True)
+        self._columns = _pairs(before[1], after[1], keeps_weights=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        columns = (frames.index_select(3, getattr(self, f"x{i}")) * getattr(self, f"x{i}_weight") for i in range(2))
-        across = (sum(columns) / DROPPED_FIRST).floor()
-        rows = (across.index_select(2, getattr(self, f"y{i}")) * getattr(self, f"y{i}_weight")[:, None] for i in range(2))
+        across = sum(frames.index_select(3, index) * weights for index, weights in self._columns)
+        across = (across / DROPPED_FIRST).floor()
+        rows = (across.index_select(2, index) * weights[:, None] for index, weights in self._rows)
         return ((sum((row / DROPPED_LAST).floor() for row in rows) + LEFT // 2) / LEFT).floor()
+
+
+def _pairs(before: int, after: int, *, keeps_weights: bool) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The two pixels along a side that each one after it lies between, and their weights, each ``[after]``."""
+    places = ((np.arange(after) + 0.5) * (before / after) - 0.5).astype(np.float32)
+    first = np.floor(places)
+    share = places - first
+    if not keeps_weights:
+        share[(first < 0) | (first >= before - 1)] = 0
+    return [
+        (torch.from_numpy((first + number).clip(0, before - 1)).long(), torch.from_numpy(np.rint(weight * WEIGHT_PARTS)))
+        for number, weight in enumerate((1 - share, share))
+    ]
 
 
 def _taps(before: int, after: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -103,7 +103,17 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
         )
 
     def exportable(self, frame_size: tuple[int, int]) -> ExportableEomt:
-        """As `BaseSegmentor.exportable`: resizing and squares are those of the frame size."""
+        """As `BaseSegmentor.exportable`: resizing and squares are those of the frame size.
+
+        Raises:
+            CheckpointError: If the network chooses by chance which queries keep to their masks.
+        """
+        shares = self.model.attn_mask_probs.tolist()
+        if any(0 < share < 1 for share in shares):
+            raise CheckpointError(
+                f"model {self.name!r} cannot be exported: attn_mask_probs is {[round(share, 3) for share in shares]}, as in "
+                "the midst of training, and the network is random: set each to 0 or 1"
+            )
         squares = self._squares(frame_size)
         return ExportableEomt(self.model, squares, image_mean=self.image_mean, image_std=self.image_std)
 

@@ -84,6 +84,13 @@ def test_what_has_a_memory_is_refused_by_name(tiny_videomt_checkpoint, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
+def test_an_eomt_that_is_random_is_refused_by_name(family_directory, tmp_path):
+    segmentor = load_model(family_directory("eomt"), device=CPU).segmentor
+    segmentor.model.attn_mask_probs.fill_(0.25)
+    with pytest.raises(CheckpointError, match=r"cannot be exported: attn_mask_probs is \[0.25\]"):
+        export_network(segmentor, tmp_path / "network.onnx", frames=[FRAMES[0]])
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
