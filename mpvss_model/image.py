@@ -85,15 +85,23 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         image: uint8 ``[H, W, 3]``.
         size: Height and width.
     """
-    if image.shape[:2] == size:
-        return image
-    factor = _block_side(image.shape[:2], size)
+    height, width = image.shape[:2]
+    for step, interpolation in resize_steps((height, width), size):
+        image = cv2.resize(image, step[::-1], interpolation=interpolation)
+    return image
+
+
+def resize_steps(before: tuple[int, int], after: tuple[int, int]) -> list[tuple[tuple[int, int], int]]:
+    """The sizes that `resized` brings an image to, one after the other, and OpenCV's interpolation to each."""
+    if before == after:
+        return []
+    steps = []
+    factor = _block_side(before, after)
     if factor > 1:
-        height, width = (side // factor for side in image.shape[:2])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    reduction = max(before / after for before, after in zip(image.shape[:2], size, strict=True))
-    interpolation = cv2.INTER_LINEAR if reduction <= MAX_BILINEAR_REDUCTION else cv2.INTER_AREA
-    return cv2.resize(image, size[::-1], interpolation=interpolation)
+        before = before[0] // factor, before[1] // factor
+        steps.append((before, cv2.INTER_AREA))
+    reduction = max(old / new for old, new in zip(before, after, strict=True))
+    return [*steps, (after, cv2.INTER_LINEAR if reduction <= MAX_BILINEAR_REDUCTION else cv2.INTER_AREA)]
 
 
 def _block_side(before: tuple[int, ...], after: tuple[int, int]) -> int:

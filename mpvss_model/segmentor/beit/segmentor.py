@@ -23,5 +23,5 @@ class BeitSegmentor(PerPixelSegmentor[BeitForSemanticSegmentation]):
 
     @staticmethod
     def class_logits(network: BeitForSemanticSegmentation, pixels: torch.Tensor) -> torch.Tensor:
-        """Class logits ``[1, C, H'/4, W'/4]`` of an input ``[1, 3, H', W']``."""
+        """Class logits ``[N, C, H'/4, W'/4]`` of an input ``[N, 3, H', W']``."""
         return network(pixels).logits

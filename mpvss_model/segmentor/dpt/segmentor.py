@@ -39,7 +39,7 @@ class DPTSegmentor(PerPixelSegmentor[DPTForSemanticSegmentation]):
 
     @staticmethod
     def class_logits(network: DPTForSemanticSegmentation, pixels: torch.Tensor) -> torch.Tensor:
-        """Class logits ``[1, C, H', W']`` of an input ``[1, 3, H', W']``."""
+        """Class logits ``[N, C, H', W']`` of an input ``[N, 3, H', W']``."""
         config = network.config
         states = network.dpt(pixels, output_hidden_states=True).hidden_states[1:]
         patches = (side // config.patch_size for side in pixels.shape[2:])

@@ -14,6 +14,7 @@ from mpvss_model.errors import CheckpointError
 from mpvss_model.image import FramePadding, resized
 from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.segmentor.cost import SegmentorCost
+from mpvss_model.segmentor.eomt.exportable import ExportableEomt
 from mpvss_model.segmentor.eomt.squares import Squares
 from mpvss_model.segmentor.families.class_masks import masks_of_class_scores
 from mpvss_model.segmentor.families.network_cost import network_cost
@@ -100,6 +101,21 @@ class EomtSegmentor(QueryBasedSegmentor[EomtNetwork]):
         return QueryOutput(
             found.masks_queries_logits, found.class_queries_logits, found.last_hidden_state[:, : network.config.num_queries]
         )
+
+    def exportable(self, frame_size: tuple[int, int]) -> ExportableEomt:
+        """As `BaseSegmentor.exportable`: resizing and squares are those of the frame size.
+
+        Raises:
+            CheckpointError: If the network chooses by chance which queries keep to their masks.
+        """
+        shares = self.model.attn_mask_probs.tolist()
+        if any(0 < share < 1 for share in shares):
+            raise CheckpointError(
+                f"model {self.name!r} cannot be exported: attn_mask_probs is {[round(share, 3) for share in shares]}, as in "
+                "the midst of training, and the network is random: set each to 0 or 1"
+            )
+        squares = self._squares(frame_size)
+        return ExportableEomt(self.model, squares, image_mean=self.image_mean, image_std=self.image_std)
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of all squares of a frame of some height and width in pixels."""

@@ -50,7 +50,7 @@ class Squares:
         return tuple(int(i * (self.side_px - overlap_px)) for i in range(count))
 
     def cut(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Squares ``[N, 3, side, side]`` of a resized image ``[1, 3, *image_size]``."""
+        """Squares ``[N * B, 3, side, side]`` of resized images ``[B, 3, *image_size]``: the first of each image, and so on."""
         dim = 2 + self._longer
         squares = [pixels.narrow(dim, start, min(self.side_px, pixels.shape[dim] - start)) for start in self.starts_px]
         return torch.cat([F.pad(x, (0, self.side_px - x.shape[3], 0, self.side_px - x.shape[2])) for x in squares])
@@ -59,10 +59,10 @@ class Squares:
         """Mask logits of squares at the places of the frame's mask values.
 
         Args:
-            masks: ``[N, Q, h, w]``, at any resolution of the squares.
+            masks: ``[N, ..., h, w]``, at any resolution of the squares.
 
         Returns:
-            Mask logits ``[N, Q, H'/4, W'/4]``, beyond a square its outermost values; and which of them lie in the square,
+            Mask logits ``[N, ..., H'/4, W'/4]``, beyond a square its outermost values; and which of them lie in the square,
             ``[N, H'/4, W'/4]``. In the frame's padding there are the values at its edge.
         """
         places = [self._places(axis, masks) for axis in range(2)]
@@ -70,8 +70,8 @@ class Squares:
         found, inside = [], []
         for i, start in enumerate(self.starts_px):
             places_px = [axis - start if number == self._longer else axis for number, axis in enumerate(places)]
-            rows, columns = (self._values(place_px, masks.shape[2 + axis]) for axis, place_px in enumerate(places_px))
-            found.append(_interpolated(_interpolated(masks[i], rows, dim=1), columns, dim=2))
+            rows, columns = (self._values(place_px, masks.shape[axis - 2]) for axis, place_px in enumerate(places_px))
+            found.append(_interpolated(_interpolated(masks[i], rows, dim=-2), columns, dim=-1))
             along = places_px[self._longer]
             is_last = i == len(self.starts_px) - 1
             covered = (along >= 0) & ((along < self.side_px) | torch.tensor(is_last, device=along.device))
@@ -96,8 +96,8 @@ class Squares:
 
 
 def _interpolated(values: torch.Tensor, places: torch.Tensor, *, dim: int) -> torch.Tensor:
-    """Linearly, at places along a dimension of ``[Q, h, w]``."""
+    """Linearly, at places along one of the last two dimensions of ``[..., h, w]``."""
     before = places.floor().long()
     after = (before + 1).clamp(max=values.shape[dim] - 1)
-    shares = (places - before).to(values).view([-1 if i == dim else 1 for i in range(3)])
+    shares = (places - before).to(values).view([-1 if i == dim else 1 for i in (-2, -1)])
     return torch.lerp(values.index_select(dim, before), values.index_select(dim, after), shares)

@@ -27,7 +27,16 @@ from mpvss_model.segmentor.exported.label_check import check_labels
 from mpvss_model.segmentor.exported.network import ExportedNetwork
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
-__all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Export", "export_network", "exported_bytes", "write_exported"]
+__all__ = [
+    "DEFAULT_OPSET",
+    "MAX_OPSET",
+    "MIN_OPSET",
+    "Export",
+    "check_exportable",
+    "export_network",
+    "exported_bytes",
+    "write_exported",
+]
 
 # grid_sample came with 16, the others are for what reads newer files only.
 MIN_OPSET, DEFAULT_OPSET, MAX_OPSET = 17, 17, 20
@@ -134,7 +143,17 @@ def _check_file(file: Path) -> None:
         raise ConfigError(f"cannot write {str(file)!r}: there is a folder of that name")
 
 
+def check_exportable(segmentor: KeyFrameSegmentor) -> None:
+    """Raise `CheckpointError` if key frames depend on those before them: a file's network sees each frame alone."""
+    if getattr(segmentor, "has_memory", False):
+        raise CheckpointError(
+            f"model {segmentor.name!r} cannot be exported: {type(segmentor).__name__} has a memory of the key frames before, "
+            "which an exported network has no input for: run it in PyTorch (runtime: torch)"
+        )
+
+
 def _network(segmentor: KeyFrameSegmentor, frame_size: tuple[int, int]) -> nn.Module:
+    check_exportable(segmentor)
     # A segmentor of a user's own may have no more than what a stream asks for.
     exportable = getattr(segmentor, "exportable", lambda frame_size: None)
     network: nn.Module | None = exportable(frame_size)

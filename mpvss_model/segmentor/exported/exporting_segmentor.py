@@ -11,7 +11,7 @@ import numpy as np
 from mpvss_model.runtime.last_values import LastValues
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.exported.execution_provider import resolve_provider
-from mpvss_model.segmentor.exported.export import exported_bytes, write_exported
+from mpvss_model.segmentor.exported.export import check_exportable, exported_bytes, write_exported
 from mpvss_model.segmentor.exported.exported_segmentor import ExportedSegmentor
 from mpvss_model.segmentor.exported.file_name import file_name, frame_size_of
 from mpvss_model.segmentor.exported.label_check import check_labels
@@ -35,6 +35,7 @@ class ExportingSegmentor(ExportedSegmentor):
         report: Told before something takes long, and after.
 
     Raises:
+        CheckpointError: If the segmentor has a memory, so that it cannot be exported.
         ConfigError: If ONNX Runtime or the provider is not installed.
     """
 
@@ -42,6 +43,7 @@ class ExportingSegmentor(ExportedSegmentor):
         self, segmentor: KeyFrameSegmentor, *, provider: str, folder: Path | None, report: Callable[[str], None]
     ) -> None:
         resolve_provider(provider, segmentor.device)
+        check_exportable(segmentor)
         self._segmentor = segmentor
         self._provider = provider
         self._folder = folder

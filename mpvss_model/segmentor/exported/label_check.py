@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpvss_model.errors import CheckpointError
+from mpvss_model.errors import CheckpointError, one_line
 from mpvss_model.segmentor.exported.network import ExportedNetwork
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.semantics import best_labels
@@ -23,8 +23,17 @@ def equal_label_share(network: ExportedNetwork, segmentor: KeyFrameSegmentor, fr
         network: The exported one, for several frames at a time.
         segmentor: That it was made from.
         frames: uint8 RGB ``[H, W, 3]`` of the network's size, at least one.
+
+    Raises:
+        CheckpointError: If the network does not run.
     """
-    masks, classes, _ = network.run(np.stack(list(frames)))
+    try:
+        masks, classes, _ = network.run(np.stack(list(frames)))
+    except Exception as error:  # each runtime has types of its own
+        raise CheckpointError(
+            f"the exported network of model {segmentor.name!r} does not run for {len(frames)} frames at a time: "
+            f"{one_line(error)}; it is not written"
+        ) from error
     equal = total = 0
     for i, frame in enumerate(frames):
         expected = segmentor.segment(frame, 0.0)
@@ -39,7 +48,7 @@ def check_labels(network: ExportedNetwork, segmentor: KeyFrameSegmentor, frames:
     """As `equal_label_share`.
 
     Raises:
-        CheckpointError: If fewer than 99.99 % of the pixels get the same class.
+        CheckpointError: If fewer than 99.99 % of the pixels get the same class, or the network does not run.
     """
     share = equal_label_share(network, segmentor, frames)
     if share < MIN_EQUAL_SHARE:

@@ -18,17 +18,17 @@ LARGEST_LOGIT = 30.0
 
 
 def masks_of_class_logits(class_logits: torch.Tensor) -> torch.Tensor:
-    """Mask logits ``[C, h, w]`` of class logits ``[C, h, w]`` that a softmax makes probabilities of; float32."""
+    """Mask logits ``[..., C, h, w]`` of class logits ``[..., C, h, w]`` that a softmax makes probabilities of; float32."""
     logits = class_logits.float()
-    best, index = logits.max(dim=0, keepdim=True)
-    others = logits.scatter(0, index, -torch.inf).logsumexp(dim=0, keepdim=True)
+    best, index = logits.max(dim=-3, keepdim=True)
+    others = logits.scatter(-3, index, -torch.inf).logsumexp(dim=-3, keepdim=True)
     return logits - torch.maximum(others, best - LARGEST_LOGIT)
 
 
 def masks_of_class_scores(scores: torch.Tensor) -> torch.Tensor:
-    """Mask logits ``[C, h, w]`` of class scores ``[C, h, w]`` of at least 0, of which 1 is certain; float32."""
+    """Mask logits ``[..., C, h, w]`` of class scores ``[..., C, h, w]`` of at least 0, of which 1 is certain; float32."""
     logits = scores.float().clamp(min=torch.finfo(torch.float32).tiny).log()
-    best = logits.amax(dim=0, keepdim=True)
+    best = logits.amax(dim=-3, keepdim=True)
     # log(1 - score), which is minus infinity for a score of 1, and not defined beyond.
     others = torch.log1p(-best.exp().clamp(max=1.0))
     return logits - torch.maximum(others, best - LARGEST_LOGIT)

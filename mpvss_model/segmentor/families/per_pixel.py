@@ -15,6 +15,7 @@ from mpvss_model.errors import CheckpointError
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.families.class_masks import class_logits_of_masks, masks_of_class_logits
+from mpvss_model.segmentor.families.exportable import ExportablePerPixel
 from mpvss_model.segmentor.families.network_cost import network_cost
 from mpvss_model.segmentor.image_processing.size_rule import PADDING_MULTIPLE, SizeRule
 from mpvss_model.segmentor.key_frame import KeyFrame
@@ -54,7 +55,7 @@ class PerPixelSegmentor(TransformersSegmentor, Generic[Network]):
     @staticmethod
     @abstractmethod
     def class_logits(network: Network, pixels: torch.Tensor) -> torch.Tensor:
-        """Class logits ``[1, C, h, w]`` of an input ``[1, 3, H', W']``, before they are made as large as that."""
+        """Class logits ``[N, C, h, w]`` of an input ``[N, 3, H', W']``, before they are made as large as that."""
 
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
@@ -67,6 +68,10 @@ class PerPixelSegmentor(TransformersSegmentor, Generic[Network]):
                 logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
             masks = masks_of_class_logits(logits[0])
         return per_pixel_key_frame(frame, stamp_s, padding, masks)
+
+    def exportable_network(self) -> ExportablePerPixel:
+        """A module for export around the network's weights."""
+        return ExportablePerPixel(self.model, self.class_logits, mask_stride=MASK_STRIDE)
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of a key frame of some height and width in pixels."""

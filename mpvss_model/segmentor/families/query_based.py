@@ -11,6 +11,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from mpvss_model.image import FramePadding
 from mpvss_model.segmentor.cost import SegmentorCost
+from mpvss_model.segmentor.families.exportable import ExportableQueryBased
 from mpvss_model.segmentor.families.network_cost import network_cost
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
@@ -49,7 +50,7 @@ class QueryBasedSegmentor(TransformersSegmentor, Generic[Network]):
 
     @abstractmethod
     def output(self, network: Network, pixels: torch.Tensor) -> QueryOutput:
-        """What a network of this kind finds in an input ``[1, 3, H', W']``: masks at a quarter of its size."""
+        """What a network of this kind finds in an input ``[N, 3, H', W']``: masks at a quarter of its size."""
 
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:
@@ -65,6 +66,15 @@ class QueryBasedSegmentor(TransformersSegmentor, Generic[Network]):
             class_logits=found.class_logits[0].float(),
             queries=found.queries[0],
         )
+
+    def exportable_network(self) -> ExportableQueryBased:
+        """A module for export around the network's weights."""
+
+        def output(network: Network, pixels: torch.Tensor) -> QueryOutput:
+            # A method would be copied together with its segmentor, wherever the module is copied.
+            return self.output(network, pixels)
+
+        return ExportableQueryBased(self.model, output)
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of a key frame of some height and width in pixels."""

@@ -60,7 +60,7 @@ class OneFormerSegmentor(QueryBasedSegmentor[OneFormerForUniversalSegmentation])
 
     def output(self, network: OneFormerForUniversalSegmentation, pixels: torch.Tensor) -> QueryOutput:
         """Masks, classes and vectors of the queries after the last decoder layer."""
-        found = network.model(pixels, self._tokens.to(pixels.device), output_hidden_states=False)
+        found = network.model(pixels, self._tokens.to(pixels.device).expand(pixels.shape[0], -1), output_hidden_states=False)
         norm = network.model.transformer_module.decoder.decoder_norm
         return QueryOutput(
             found.transformer_decoder_mask_predictions,

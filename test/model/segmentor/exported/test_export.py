@@ -183,6 +183,21 @@ def test_a_network_that_cannot_be_traced_is_refused_in_one_line(lamp, tmp_path, 
     assert "\n" not in str(refusal.value) and not said.out and not said.err
 
 
+class PairsOfFrames(torch.nn.Module):
+    """Forgets that there may be any number of frames."""
+
+    def forward(self, frames):
+        gray = frames.float().mean(dim=-1).reshape(2, 1, *SIZE)
+        return gray, gray + 1, gray + 2
+
+
+def test_a_network_that_was_exported_and_does_not_run_is_refused_in_one_line(lamp, tmp_path):
+    lamp.exportable = lambda frame_size: PairsOfFrames()
+    with pytest.raises(CheckpointError, match=r"network of model 'lamp' does not run for 1 frames at a time: .*") as refusal:
+        export_network(lamp, tmp_path / "network.onnx", frames=frames(1))
+    assert "\n" not in str(refusal.value) and not [*tmp_path.iterdir()]
+
+
 def test_a_mask2former_that_is_built_otherwise_than_the_published_ones_is_refused(swin, tmp_path):
     before = copy.deepcopy(swin.model)
     before.config.pre_norm = True
