@@ -78,10 +78,11 @@ class _Bilinear(nn.Module):
         self._columns = _pairs(before[1], after[1], keeps_weights=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        across = sum(frames.index_select(3, index) * weights for index, weights in self._columns)
-        across = (across / DROPPED_FIRST).floor()
-        rows = (across.index_select(2, index) * weights[:, None] for index, weights in self._rows)
-        return ((sum((row / DROPPED_LAST).floor() for row in rows) + LEFT // 2) / LEFT).floor()
+        left, right = (frames.index_select(3, index) * weights for index, weights in self._columns)
+        across = ((left + right) / DROPPED_FIRST).floor()
+        upper, lower = (across.index_select(2, index) * weights[:, None] for index, weights in self._rows)
+        quarters = (upper / DROPPED_LAST).floor() + (lower / DROPPED_LAST).floor()
+        return ((quarters + LEFT // 2) / LEFT).floor()
 
 
 def _pairs(before: int, after: int, *, keeps_weights: bool) -> list[tuple[torch.Tensor, torch.Tensor]]:
