@@ -17,7 +17,7 @@ def installed(package: str) -> bool:
     """Whether ROS finds a package."""
     try:
         get_package_prefix(package)
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # OSError: in a shell in which no ROS is set up
         return False
     return True
 
