@@ -88,23 +88,15 @@ def cloud_node() -> Node:
 
 
 def replay_node(rate: float, *, loop: bool) -> Node:
-    """The clip's messages and their time; once more when it ends, if that is wanted and nothing went wrong."""
-
-    def ended(event, context) -> list:
-        if context.is_shutdown:
-            return []
-        if loop and event.returncode == 0:
-            return [replay_node(rate, loop=True)]
-        return [Shutdown(reason="the replay has ended")]
-
+    """The clip's messages and their time."""
     return Node(
         package="mpvss_ros",
         executable="replay_node",
         name="replay",
         namespace=NAMESPACE,
         output="screen",
-        parameters=[{"bag": str(BAG), "rate": rate, "publish_clock": True}],
-        on_exit=ended,
+        parameters=[{"bag": str(BAG), "rate": rate, "loop": loop, "publish_clock": True}],
+        on_exit=Shutdown(reason="the replay has ended"),
     )
 
 
