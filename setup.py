@@ -32,8 +32,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        (f"share/{PACKAGE}/launch", ["launch/cloud.launch.py", "launch/segment.launch.py"]),
+        (f"share/{PACKAGE}/launch", [f"launch/{name}.launch.py" for name in ("cloud", "demo", "segment")]),
         (f"share/{PACKAGE}/config", ["config/segment.yaml"]),
+        (f"share/{PACKAGE}/config/foxglove", ["config/foxglove/mpvss.json"]),
+        (f"share/{PACKAGE}/config/rviz", ["config/rviz/mpvss.rviz"]),
         (
             f"share/{PACKAGE}/config/profiles",
             [f"config/profiles/{name}.yaml" for name in ("elevation_mapping", "hydra", "nav2", "nvblox")],

@@ -54,6 +54,7 @@ PARAMETERS = (
         default=False,
         description="Publish the recording's time on /clock, for nodes with use_sim_time",
     ),
+    Parameter(name="loop", default=False, description="Replay the bag again and again; its stamps go back each time"),
     Parameter(
         name="window",
         default=0,
@@ -72,7 +73,7 @@ LONGEST_WAIT_S = 60.0
 
 
 class ReplayNode(Node):
-    """Replays one bag, once.
+    """Replays one bag, once or, with ``loop``, until it is interrupted.
 
     With a ``window`` it listens to the label images and to the segmentation node's diagnostics, and never has more camera
     frames under way than that, so that a slow segmentor slows the replay down instead of losing frames.
@@ -102,13 +103,21 @@ class ReplayNode(Node):
             self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def replay(self) -> int:
-        """Publish everything; returns the number of camera frames.
+        """Publish everything, once or without an end; returns the number of camera frames.
 
         Raises:
-            ConfigError: If nobody subscribes to the camera topic in time.
+            ConfigError: If nobody subscribes to the camera topic in time, or it holds no frames to repeat.
             DataError: If the bag turns out to be damaged.
         """
         self._wait_for_subscriptions()
+        frames = self._replay_once()
+        while self._values["loop"]:
+            if not frames:
+                raise ConfigError(f"no frame of {self._image_topic} can be replayed, so there is nothing to loop")
+            self._replay_once()
+        return frames
+
+    def _replay_once(self) -> int:
         frames, first_time_ns, started_s = 0, None, time.monotonic()
         rate = self._values["rate"]
         for raw in self._bag.raw_messages(self._publishers_by_topic):

@@ -16,7 +16,7 @@ from mpvss_ros.process.parameter_files import matches, parameter_blocks
 LAUNCH_FILE = Path(__file__).parents[2] / "launch" / "segment.launch.py"
 STAND_INS = {
     "launch": ("LaunchDescription",),
-    "launch.actions": ("DeclareLaunchArgument", "OpaqueFunction"),
+    "launch.actions": ("DeclareLaunchArgument", "LogInfo", "OpaqueFunction", "Shutdown"),
     "launch.substitutions": (),
     "launch_ros": (),
     "launch_ros.actions": ("Node",),

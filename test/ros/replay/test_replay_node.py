@@ -147,6 +147,24 @@ def test_a_latched_topic_reaches_who_asks_for_its_last_messages(start_process, p
     assert "parameter 'typo' is unknown" in replay.log()
 
 
+def test_a_bag_in_a_loop_is_replayed_until_it_is_interrupted(start_process, peer, bag):
+    peer.listen(Image, "/camera/image_raw")
+    replay = start_process(module="replay.main", bag=bag, rate=0, loop=True)
+    images = peer.received["/camera/image_raw"]
+    peer.spin_until(lambda: len(images) > 2 * FRAMES)
+    stamps = [stamp_ns(message) for message in images]
+    assert stamps[: 2 * FRAMES] == sorted(set(stamps)) * 2
+    code, _ = replay.end()
+    assert (code, "Traceback" in replay.log()) == (0, False), replay.log()
+
+
+def test_nothing_cannot_be_looped(create_node, tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", camera_records(frames=()))
+    node = create_node(bag=str(path), loop=True, wait_for_subscriptions=0)
+    with pytest.raises(MPVSSError, match="^no frame of /camera/image_raw can be replayed, so there is nothing to loop$"):
+        node.replay()
+
+
 def test_arguments_that_rcl_cannot_parse_end_with_its_reason(start_process):
     replay = start_process("--params-file", "/nowhere.yaml", module="replay.main")
     assert replay.process.wait(60) == 2
