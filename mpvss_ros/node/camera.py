@@ -194,8 +194,10 @@ class Camera:
                 now_ns=self._node.get_clock().now().nanoseconds,
             ),
         )
-        is_late = time.monotonic() - self._subscribed_s > NO_CAMERA_LOG_S
-        self._log_new({text for text in found.to_log if is_late or text != inputs.nobody})
+        is_early = time.monotonic() - self._subscribed_s <= NO_CAMERA_LOG_S
+        # Cameras and clocks that are there need a moment to be found.
+        too_early = {inputs.nobody, found.clock} if is_early else set()
+        self._log_new(set(found.to_log) - too_early)
         return found
 
     def _log_new(self, troubles: set[str]) -> None:
