@@ -2,25 +2,32 @@
 
     python -m benchmarks.hub_models
     OMP_NUM_THREADS=1 python -m benchmarks.hub_models --time segformer-b0 eomt_small videomt-dinov2-small
+    python -m benchmarks.hub_models --run
 
 Networks have the sizes of the checkpoints, and random weights, which cost as much as trained ones. The first call counts
-multiply-adds and prints a table in Markdown; the second measures processor time of one thread on noise, the network alone.
+multiply-adds and prints a table in Markdown; the second measures processor time of one thread on noise, the network alone. The
+third writes each as a checkpoint with an image processor and has frames of a camera labelled by it: a key frame, one that its
+masks are carried to, and another key frame.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from torch import nn
 
+from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.checkpoints.mpvss_model import paper_config
 from mpvss_model.evaluation.flops import loaded_cost
 from mpvss_model.runtime.flop_count import count_parameters, counted, meta_tensor, total_gflops
@@ -68,6 +75,11 @@ class HubModel:
     size: tuple[int, int]
     build: Callable[[], nn.Module]
 
+    @property
+    def is_split(self) -> bool:
+        """Whether its processor splits an image into squares: EoMT's, where it was trained for classes alone."""
+        return self.family == "eomt" and "semantic" in self.hub_id
+
     def run(self, network: nn.Module, pixels: torch.Tensor) -> object:
         """A key frame ``[1, 3, H, W]``; of a segmentor with a memory, one that comes after another."""
         if self.family == "videomt":
@@ -98,6 +110,34 @@ class HubModel:
                 self.run(network, pixels)
                 times.append(time.process_time() - started_s)
         return statistics.median(times[1:])
+
+    def checkpoint(self, folder: Path) -> None:
+        """Write it with random weights, and what the checkpoint's processor says of sizes."""
+        with quiet():
+            self.build().save_pretrained(folder)
+        height, width = self.size
+        # Frames of a camera's size are taken as they come.
+        settings = {} if self.size == CAMERA_SIZE else {"size": {"height": height, "width": width}}
+        if self.is_split:
+            settings = {"size": {"shortest_edge": height, "longest_edge": None}, "do_split_image": True}
+        (folder / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+    def labelled_s(self) -> float:
+        """Seconds that a key frame of a camera takes: the second of three frames' two, with a carried one in between.
+
+        Raises:
+            RuntimeError: If a frame was not answered as it should be.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.checkpoint(Path(folder))
+            segmentor = VideoSegmentor.from_pretrained(folder, device="cpu", config=StreamConfig(max_interval_frames=2))
+            frame = np.random.default_rng(0).integers(0, 255, (*CAMERA_SIZE, 3), np.uint8)
+            for i, is_key_frame in enumerate((True, False, True)):
+                started_s = time.perf_counter()
+                result = segmentor.step(frame, stamp_ns=i * 66_666_667)
+                if (result.is_key_frame, result.labels.shape) != (is_key_frame, CAMERA_SIZE) or result.fault:
+                    raise RuntimeError(f"{self.hub_id}: frame {i} was not labelled: {result.fault}")
+            return time.perf_counter() - started_s
 
 
 def hub_models() -> list[HubModel]:
@@ -270,12 +310,28 @@ def print_row(family: str, name: str, classes: int, size: tuple[int, int], param
     print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
+def print_machine() -> None:
+    """Processor, threads, and version of torch."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
+    print(f"{processor}, {torch.get_num_threads()} threads, fp32, torch {torch.__version__}")
+
+
+def print_runs(models: list[HubModel]) -> None:
+    """Time of key frames of a camera, labels and all."""
+    print_machine()
+    for model in models:
+        print(
+            f"{model.hub_id}: 3 of 3 frames of {CAMERA_SIZE[1]}x{CAMERA_SIZE[0]} labelled, a key frame in "
+            f"{model.labelled_s():.1f} s",
+            flush=True,
+        )
+
+
 def print_times(models: list[HubModel], repeats: int) -> None:
     """Processor time of key frames."""
     torch.set_num_threads(1)
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
-    print(f"{processor}, one thread, fp32, torch {torch.__version__}")
+    print_machine()
     for model in models:
         print(f"{model.hub_id}: {1000 * model.processor_s(repeats):.0f} ms", flush=True)
 
@@ -285,10 +341,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="parts of hub ids; all models if there is none")
     parser.add_argument("--time", action="store_true", help="measure rather than count")
+    parser.add_argument("--run", action="store_true", help="have frames labelled rather than count")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     models = [model for model in hub_models() if not options.names or any(name in model.hub_id for name in options.names)]
-    if options.time:
+    if options.run:
+        print_runs(models)
+    elif options.time:
         print_times(models, options.repeats)
     else:
         print_costs(models)

@@ -12,15 +12,16 @@ SOURCES = sorted(path for package in ("mpvss_model", "mpvss_ros") for path in (R
 LOOKED_UP = """
 BORDER_CONSTANT BORDER_REFLECT BORDER_REFLECT_101 BORDER_REPLICATE CAP_PROP_FPS COLOR_BGR2RGB COLOR_BGRA2RGB
 COLOR_BGRA2RGBA COLOR_BayerBG2RGB COLOR_BayerGB2RGB COLOR_BayerGR2RGB COLOR_BayerRG2RGB COLOR_GRAY2RGB COLOR_HSV2RGB
-COLOR_LAB2RGB COLOR_RGB2BGR COLOR_RGB2GRAY COLOR_RGB2HSV COLOR_RGB2LAB COLOR_RGBA2BGRA COLOR_RGBA2RGB
+COLOR_LAB2RGB COLOR_RGB2BGR COLOR_RGB2BGRA COLOR_RGB2GRAY COLOR_RGB2HSV COLOR_RGB2LAB COLOR_RGBA2BGRA COLOR_RGBA2RGB
 COLOR_YUV2RGB_NV12 COLOR_YUV2RGB_NV21 COLOR_YUV2RGB_UYVY COLOR_YUV2RGB_YUY2 CV_8U DISOPTICAL_FLOW_PRESET_FAST
 DISOPTICAL_FLOW_PRESET_ULTRAFAST DISOpticalFlow_create DIST_L2 FILLED FONT_HERSHEY_SIMPLEX GaussianBlur
 IMREAD_ANYCOLOR IMREAD_ANYDEPTH IMREAD_COLOR IMREAD_IGNORE_ORIENTATION IMREAD_UNCHANGED IMWRITE_JPEG_QUALITY
-IMWRITE_PNG_COMPRESSION IMWRITE_WEBP_QUALITY INTER_AREA INTER_CUBIC INTER_LINEAR INTER_NEAREST INTER_NEAREST_EXACT
-LINE_AA Rodrigues VideoCapture VideoWriter VideoWriter_fourcc add addWeighted blur convertScaleAbs copyMakeBorder
-cvtColor cvtColorTwoPlane dilate distanceTransform erode error fillConvexPoly filter2D flip getRotationMatrix2D
-imdecode imencode imread meanStdDev merge perspectiveTransform putText __version__ randn rectangle remap resize
-setNumThreads setRNGSeed split transform
+IMWRITE_PNG_COMPRESSION IMWRITE_PNG_STRATEGY IMWRITE_PNG_STRATEGY_RLE IMWRITE_WEBP_QUALITY INTER_AREA INTER_CUBIC
+INTER_LINEAR INTER_NEAREST INTER_NEAREST_EXACT LINE_AA Rodrigues VideoCapture VideoWriter VideoWriter_fourcc add
+addWeighted blur convertScaleAbs copyMakeBorder cvtColor cvtColorTwoPlane dilate distanceTransform erode error
+fillConvexPoly filter2D fisheye flip getRotationMatrix2D imdecode imencode imread meanStdDev merge
+perspectiveTransform projectPoints putText __version__ randn rectangle remap resize setNumThreads setRNGSeed split
+transform undistortPoints
 """
 IN_OPENCV_4_5_4 = set(LOOKED_UP.split())
 

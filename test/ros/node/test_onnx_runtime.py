@@ -5,13 +5,12 @@ import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from mpvss_model.segmentor.exported.export import export_network
 from mpvss_ros.node.segmentation_node import SegmentationNode
 from test.exportable_segmentor import ExportableBrightness
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-from mpvss_model.segmentor.exported.export import export_network
 
 
 @pytest.fixture(scope="module")

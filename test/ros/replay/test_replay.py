@@ -25,7 +25,9 @@ def short_recording(tmp_path_factory):
     """The first frames of the shipped clip."""
     path = tmp_path_factory.mktemp("recording") / "short"
     with Bag(SAMPLE_BAG) as sample, BagWriter(path) as short:
-        for topic in sample.types_by_topic:
+        for topic, type_name in sample.types_by_topic.items():
+            if type_name != "sensor_msgs/msg/CompressedImage":  # depth, calibration and poses are not evaluated
+                continue
             for _, message in zip(range(FRAMES), sample.messages(topic), strict=False):
                 stamp = message.header.stamp
                 short.write_compressed_image(

@@ -11,16 +11,15 @@ import torch.nn.functional as F
 from mpvss_model import CheckpointError
 from mpvss_model.image import resized
 from mpvss_model.segmentor.eomt.known_resizing import KnownResizing
+from mpvss_model.segmentor.exported.export import export_network
+from mpvss_model.segmentor.exported.exporting_segmentor import ExportingSegmentor
+from mpvss_model.segmentor.exported.network import ExportedNetwork
 from mpvss_model.segmentor.families.known_pooling import KnownPooling
 from mpvss_model.segmentor.registry import load_model
 from test.tiny_families import CLASSES, busy_frame
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-from mpvss_model.segmentor.exported.export import export_network
-from mpvss_model.segmentor.exported.exporting_segmentor import ExportingSegmentor
-from mpvss_model.segmentor.exported.network import ExportedNetwork
 
 CPU = torch.device("cpu")
 # Neither side is a multiple of the padding.
