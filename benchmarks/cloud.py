@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -28,6 +27,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -40,6 +40,8 @@ from mpvss_ros.messages.conversions import image_message, labels_from_message
 FRAMES = 30
 WARM_UP_S = 5.0
 LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
+# Images of this size do not fit into DDS's shared memory, and many would be lost.
+RELIABLE = "qos_overrides./image.subscription.reliability"
 
 
 class RgbdCamera:
@@ -63,11 +65,22 @@ class RgbdCamera:
         )
         scale = np.array([size[0] / info.width, size[1] / info.height, 1.0])
         self._info = CameraInfo(width=size[0], height=size[1], k=(np.diag(scale) @ info.k.reshape(3, 3)).ravel())
-        topics = {"image": Image, "depth": Image, "camera_info": CameraInfo, "mpvss/labels": Image}
+        topics = {"image": Image, "depth": Image, "camera_info": CameraInfo}
         self._publishers = {topic: node.create_publisher(kind, f"/{topic}", 5) for topic, kind in topics.items()}
+        self._labels: Publisher | None = None
 
-    def send(self, *, with_labels: bool) -> None:
-        """One frame, stamped now, perhaps with the clip's own labels."""
+    @contextmanager
+    def labelling(self) -> Iterator[None]:
+        """Sends the clip's own labels, too, as long as the block lasts."""
+        self._labels = self._node.create_publisher(Image, "/mpvss/labels", 5)
+        try:
+            yield
+        finally:
+            self._node.destroy_publisher(self._labels)
+            self._labels = None
+
+    def send(self) -> None:
+        """One frame, stamped now."""
         image, depth, labels = next(self._frames)
         header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=FRAME_ID)
         self._info.header = header
@@ -76,8 +89,8 @@ class RgbdCamera:
         self._publishers["camera_info"].publish(self._info)
         self._publishers["image"].publish(image_message(image, "rgb8", header))
         self._publishers["depth"].publish(in_bytes)
-        if with_labels:
-            self._publishers["mpvss/labels"].publish(image_message(labels, "mono8", header))
+        if self._labels is not None:
+            self._labels.publish(image_message(labels, "mono8", header))
 
 
 def _depth(message) -> np.ndarray:
@@ -114,7 +127,6 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
         options: Of the command line.
         nodes: `LABELS`, `CLOUD` or both.
     """
-    send = partial(camera.send, with_labels=LABELS not in nodes)
     newest: dict[str, dict[str, str]] = {}
 
     def note(message: DiagnosticArray) -> None:
@@ -128,11 +140,11 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
     def used() -> dict[str, np.ndarray]:
         return {name: np.array([processor_s(p), int(newest[name]["published"])]) for name, p in processes.items()}
 
-    settings = {
-        LABELS: ("node.main", {"model": options.model, "threads": 1, "inference_size": options.inference_size}),
-        CLOUD: ("cloud.main", {}),
-    }
+    of_labels = {"model": options.model, "threads": 1, "inference_size": options.inference_size, RELIABLE: "reliable"}
+    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {})}
     with ExitStack() as stack:
+        if LABELS not in nodes:
+            stack.enter_context(camera.labelling())
         cores = {LABELS: options.node_cores, CLOUD: options.cloud_cores}
         processes = {name: stack.enter_context(process(*settings[name], cores[name])) for name in nodes}
         subscriptions = [node.create_subscription(DiagnosticArray, "/diagnostics", note, 10)]
@@ -140,9 +152,9 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
         for name in nodes:
             subscriptions.append(node.create_subscription(*outputs[name], lambda data: None, 2, raw=True))
         while not all(int(newest.get(name, {}).get("published", 0)) for name in processes):
-            send()
+            camera.send()
             spin(0.2)
-        timer = node.create_timer(1.0 / options.rate, send)
+        timer = node.create_timer(1.0 / options.rate, camera.send)
         spin(WARM_UP_S)
         before = used()
         spin(options.seconds)
