@@ -30,6 +30,7 @@ from torch import nn
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.checkpoints.mpvss_model import paper_config
 from mpvss_model.evaluation.flops import loaded_cost
+from mpvss_model.runtime.device import processor_name
 from mpvss_model.runtime.flop_count import count_parameters, counted, meta_tensor, total_gflops
 from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.videomt.network import segment_frame
@@ -312,9 +313,7 @@ def print_row(family: str, name: str, classes: int, size: tuple[int, int], param
 
 def print_machine() -> None:
     """Processor, threads, and version of torch."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
-    print(f"{processor}, {torch.get_num_threads()} threads, fp32, torch {torch.__version__}")
+    print(f"{processor_name()}, {torch.get_num_threads()} threads, fp32, torch {torch.__version__}")
 
 
 def print_runs(models: list[HubModel]) -> None:

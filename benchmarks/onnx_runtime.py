@@ -22,6 +22,7 @@ import torch
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.flops import parse_frame_size
 from mpvss_model.image import resized
+from mpvss_model.runtime.device import processor_name
 from mpvss_model.runtime.threads import use_threads
 from mpvss_model.segmentor.exported.export import export_network
 from mpvss_model.segmentor.exported.network import ExportedNetwork
@@ -111,12 +112,6 @@ def model_directory(model: str) -> Iterator[str]:
         yield str(Path(folder) / model)
 
 
-def processor() -> str:
-    """Its name, as Linux says it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
-
-
 def main() -> None:
     """Measure all models, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,7 +120,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write")
     options = parser.parse_args()
     use_threads(1)
-    print(f"{processor()}, one thread")
+    print(f"{processor_name()}, one thread")
     figures = {}
     for entry in options.models.split(","):
         model, _, size = entry.rpartition(":")
@@ -136,7 +131,7 @@ def main() -> None:
             same = f"{100 * row['same_labels']:.3f} % same labels"
             print(f"  {name:12} {row['ms']:8.0f} ms   x {row['times_faster']:.2f}   {same}")
     if options.json is not None:
-        write_json(options.json, {"processor": processor(), "rounds": options.rounds, "models": figures})
+        write_json(options.json, {"processor": processor_name(), "rounds": options.rounds, "models": figures})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from mpvss_model.checkpoints.starting_model import load_start, with_motion
+from mpvss_model.runtime.device import processor_name
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.segmentor.mask2former.training_network import TrainedMask2Former
 from mpvss_model.segmentor.shipped_models import model_location
@@ -185,7 +186,7 @@ def _processor() -> str:
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in fields.items()}
     flags = [flag for flag in values.get("flags", "").split() if flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")]
-    return f"{values.get('model name', 'unknown processor')} ({', '.join(flags)})"
+    return f"{processor_name()} ({', '.join(flags)})"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mpvss_model.errors import FrameError
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "MASK_STRIDE",
     "FramePadding",
     "check_frame",
     "motion_blurred",
@@ -25,6 +26,8 @@ __all__ = [
 # RGB, on the 0..1 scale.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Pixels of a padded frame to each value of a mask, along both sides.
+MASK_STRIDE = 4
 MIN_SIDE_PX = 16
 # Where bilinear interpolation makes an image smaller by no more than this, each pixel has a share in the result.
 MAX_BILINEAR_REDUCTION = 1.6
@@ -64,6 +67,12 @@ class FramePadding:
     def padded_size(self) -> tuple[int, int]:
         """Height and width after padding."""
         return -(-self.height // self.multiple) * self.multiple, -(-self.width // self.multiple) * self.multiple
+
+    @property
+    def mask_size(self) -> tuple[int, int]:
+        """Height and width of masks of the padded frame."""
+        height, width = self.padded_size
+        return height // MASK_STRIDE, width // MASK_STRIDE
 
     def pad(self, image: torch.Tensor) -> torch.Tensor:
         """``[N, C, H, W]`` -> ``[N, C, H', W']``, zeros right and bottom."""

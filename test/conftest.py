@@ -13,6 +13,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from test.tiny_mask2former import SIZES
+
 # Times of a busy machine say nothing, and what CI finds must be found again.
 settings.register_profile("mpvss", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("mpvss")
@@ -29,15 +31,7 @@ def tiny_checkpoint(tmp_path_factory):
     backbone = SwinConfig(embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4, out_indices=[1, 2, 3, 4])
     config = Mask2FormerConfig(
         backbone_config=backbone,
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_feedforward_dim=32,
-        encoder_layers=1,
-        decoder_layers=3,
-        num_attention_heads=2,
-        dim_feedforward=32,
-        num_queries=7,
+        **SIZES,
         id2label={0: "background", 1: "robot", 2: "wall"},
         label2id={"background": 0, "robot": 1, "wall": 2},
     )

@@ -168,7 +168,7 @@ def composed_cost(
     """
     padding = FramePadding(*frame_size)
     height, width = padding.padded_size
-    mask_logits = meta_tensor(1, segmentor.num_queries, height // 4, width // 4)
+    mask_logits = meta_tensor(1, segmentor.num_queries, *padding.mask_size)
     class_logits = meta_tensor(1, segmentor.num_queries, num_classes + 1)
     flow = meta_tensor(1, segmentor.num_queries, 2, height // 8, width // 8)
     parts = dict(segmentor.parts)

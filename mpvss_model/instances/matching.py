@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 __all__ = ["mask_overlaps", "matched_instances"]
 
@@ -32,5 +31,7 @@ def matched_instances(overlaps: np.ndarray, same_class: np.ndarray) -> list[tupl
     similarity = np.where(same_class, overlaps, OTHER_CLASS * overlaps)
     # What is too different is worth nothing, so that it takes no partner from another.
     similarity[similarity < MIN_SIMILARITY] = 0.0
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second, which other models need not wait for
+
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if similarity[i, j] > 0.0]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mpvss_model.image import FramePadding
+from mpvss_model.image import MASK_STRIDE, FramePadding
 from mpvss_model.labelling.config import View
 from mpvss_model.runtime.content_digest import content_digest
 from mpvss_model.segmentor.base import BaseSegmentor
@@ -15,8 +15,6 @@ from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor, segment
 from mpvss_model.semantics import class_probabilities
 
 __all__ = ["AveragingSegmentor"]
-
-MASK_STRIDE = 4
 
 
 class AveragingSegmentor(BaseSegmentor):

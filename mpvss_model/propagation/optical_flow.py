@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from mpvss_model.image import FramePadding
+from mpvss_model.image import MASK_STRIDE, FramePadding
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "positions_in_key", "warped_image", "warped_masks"]
 
-MASK_STRIDE = 4
 DIS_MIN_SIDE_PX = 12
 # A key frame that was made in the background may come so many frames later.
 MAX_STEPS = 128
@@ -76,7 +75,7 @@ class DenseFlowPropagator:
         """As `flow_to_key`, to the frame that `_earlier_gray` is of."""
         flow = self._dis.calc(gray, self._earlier_gray, None)
         flow = flow[: -(-padding.height // MASK_STRIDE), : -(-padding.width // MASK_STRIDE)]
-        height, width = (side // MASK_STRIDE for side in padding.padded_size)
+        height, width = padding.mask_size
         return cv2.copyMakeBorder(flow, 0, height - flow.shape[0], 0, width - flow.shape[1], cv2.BORDER_REPLICATE)
 
 
@@ -107,8 +106,7 @@ class TrackedFlowPropagator(DenseFlowPropagator):
 
     def _begin(self, key_image: np.ndarray, padding: FramePadding) -> None:
         """Track another key frame: from where it was passed if it was one of the frames since the last, else from itself."""
-        height, width = padding.padded_size
-        self._tracked = np.zeros((height // MASK_STRIDE, width // MASK_STRIDE, 2), np.float32)
+        self._tracked = np.zeros((*padding.mask_size, 2), np.float32)
         passed = [i for i, step in enumerate(self._steps) if step.frame() is key_image]
         if passed:
             self._steps = self._steps[passed[0] + 1 :]

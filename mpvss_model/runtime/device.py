@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import torch
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["resolve_device"]
+__all__ = ["processor_name", "resolve_device"]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -21,3 +24,13 @@ def resolve_device(device: str) -> torch.device:
     if device not in available:
         raise ConfigError(f"device {device!r} does not exist; this machine has {', '.join(available)} (or give 'auto')")
     return torch.device(device)
+
+
+def processor_name() -> str:
+    """Of the machine's processor, as Linux calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -25,7 +25,7 @@ from mpvss_model.runtime.flop_count import count_parameters
 from mpvss_model.segmentor.config_file import check_location, listed_things, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
-__all__ = ["ENTRY_POINTS", "EXPORTED_SUFFIX", "LoadedModel", "load_model"]
+__all__ = ["ENTRY_POINTS", "EXPORTED_SUFFIX", "LoadedModel", "load_model", "loader_of"]
 
 ENTRY_POINTS = "mpvss_model.segmentors"
 # What is more than a segmentor, and therefore loaded by rooms above this one; named so that nothing here imports them.
@@ -95,6 +95,23 @@ def load_model(name_or_dir: str, *, device: torch.device) -> LoadedModel:
     if inference_size is not None:
         model = replace(model, inference_size=inference_size)
     return replace(model, thing_classes=listed_things(config, name_or_dir))
+
+
+def loader_of(segmentor: str) -> Loader:
+    """A function ``load`` around the ``from_pretrained`` of a class, which is imported when it is called.
+
+    Networks are not wanted where types of models are only looked for: ``transformers`` takes seconds to import.
+
+    Args:
+        segmentor: Where the class is, ``module:Class``.
+    """
+
+    def load(name_or_dir: str, *, device: torch.device) -> KeyFrameSegmentor:
+        """Load a model directory, or a model of the hub by its id; raises `CheckpointError` if that cannot be done."""
+        model: KeyFrameSegmentor = EntryPoint("", segmentor, "").load().from_pretrained(name_or_dir, device=device)
+        return model
+
+    return load
 
 
 def _own_loader(model_type: str) -> Loader | None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from mpvss_model import FrameError, MPVSSError
+from mpvss_model import FrameError
 from mpvss_model.errors import first_line
 from mpvss_ros.cloud.cloud_maker import CloudMaker
 from mpvss_ros.cloud.parameters import CloudConfig, declare_parameters
@@ -29,6 +25,7 @@ from mpvss_ros.cloud.stamp_matcher import StampMatcher
 from mpvss_ros.cloud.transforms import Transforms
 from mpvss_ros.diagnostics.statistics import Latencies, Rate
 from mpvss_ros.messages.conversions import stamp_ns
+from mpvss_ros.process.node_process import serve_and_leave
 from mpvss_ros.process.overrides import QOS_PREFIX, unused_overrides
 from mpvss_ros.process.parameter_files import files_without_effect
 
@@ -283,26 +280,14 @@ def run(
         on_created: Called with what makes the node leave the graph, for whoever ends the process while it starts.
         on_ready: Called when a signal does not interrupt the start any more, but the node's work.
     """
-    exit_code = 0
-    try:
+
+    def serve() -> int:
         node = CloudNode(parameter_files=parameter_files)
         on_created(node.destroy_node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         on_ready()
         executor.spin()
-    except MPVSSError as error:
-        print(f"cloud_node: {error}", file=sys.stderr)
-        exit_code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        # A callback that publishes while the context goes away fails, and that is no error.
-        if rclpy.ok():
-            traceback.print_exc()
-            exit_code = 1
-    rclpy.try_shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # It writes no files, and taking the libraries down takes longer than everything else.
-    os._exit(exit_code)
+        return 0
+
+    serve_and_leave("cloud_node", serve)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from threading import Condition
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -28,6 +23,7 @@ from mpvss_ros.node.camera import Camera, image_topic
 from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.inference_thread import InferenceThread
 from mpvss_ros.node.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
+from mpvss_ros.process.node_process import serve_and_leave
 from mpvss_ros.process.overrides import unused_overrides
 from mpvss_ros.process.parameter_files import files_without_effect
 
@@ -310,31 +306,23 @@ def run(
         on_created: Called with what makes the node leave the graph, for whoever ends the process while it starts.
         on_ready: Called when a signal does not interrupt the start any more, but the node's work.
     """
-    node, exit_code = None, 0
-    try:
+    node: SegmentationNode | None = None
+
+    def serve() -> int:
+        nonlocal node
         node = SegmentationNode(
             load_early=True, parameter_files=parameter_files, on_created=lambda node: on_created(node.destroy_node)
         )
-        exit_code = _serve(node, on_ready)
-    except MPVSSError as error:
-        print(f"segmentation_node: {error}", file=sys.stderr)
-        exit_code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        # A callback that publishes while the context goes away fails, and that is no error.
-        if rclpy.ok():
-            traceback.print_exc()
-            exit_code = 1
-    if node is not None:
-        for step in (partial(node.release, EXIT_TIMEOUT_S), node.destroy_node):
-            with suppress(Exception):  # likewise
-                step()
-    rclpy.try_shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A segmentor may still be inside a frame that takes seconds; leaving now is safe, it writes no files.
-    os._exit(exit_code)
+        return _serve(node, on_ready)
+
+    def tidy_up() -> None:
+        if node is None:
+            return
+        with suppress(Exception):  # the context may be gone
+            node.release(EXIT_TIMEOUT_S)
+        node.destroy_node()
+
+    serve_and_leave("segmentation_node", serve, tidy_up=tidy_up)
 
 
 def _serve(node: SegmentationNode, on_ready: Callable[[], None]) -> int:

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from mpvss_model.image import FramePadding
+from mpvss_model.image import MASK_STRIDE, FramePadding
 
 __all__ = ["Squares"]
-
-MASK_STRIDE = 4
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
+from mpvss_model.image import MASK_STRIDE
 from mpvss_model.segmentor.families.class_masks import class_logits_of_masks, masks_of_class_logits
 from mpvss_model.segmentor.families.known_pooling import KnownPooling
 
@@ -21,7 +22,6 @@ class ExportablePerPixel(nn.Module):
     Args:
         network: Whose weights it shares.
         class_logits: From a network and normalised frames ``[N, 3, H', W']`` to class logits ``[N, C, h, w]``.
-        mask_stride: Of the masks, in pixels.
     """
 
     class_logits: torch.Tensor
@@ -30,13 +30,10 @@ class ExportablePerPixel(nn.Module):
         self,
         network: PreTrainedModel,
         class_logits: Callable[[PreTrainedModel, torch.Tensor], torch.Tensor],
-        *,
-        mask_stride: int,
     ) -> None:
         super().__init__()
         self.network = network
         self._class_logits = class_logits
-        self._mask_stride = mask_stride
         classes = class_logits_of_masks(network.config.num_labels, torch.empty(0))
         self.register_buffer("class_logits", classes)
 
@@ -44,7 +41,7 @@ class ExportablePerPixel(nn.Module):
         """Normalised and padded frames ``[N, 3, H', W']`` -> masks, class logits and queries of `BaseSegmentor.exportable`."""
         with KnownPooling():
             logits = self._class_logits(self.network, pixels)
-        size = tuple(int(side) // self._mask_stride for side in pixels.shape[2:])
+        size = tuple(int(side) // MASK_STRIDE for side in pixels.shape[2:])
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         masks = masks_of_class_logits(logits)
         nothing = masks[:, :, 0, :0]  # [N, C, 0]

@@ -21,9 +21,8 @@ from mpvss_model.segmentor.image_processing.size_rule import PADDING_MULTIPLE, S
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
 
-__all__ = ["MASK_STRIDE", "PerPixelSegmentor", "per_pixel_key_frame"]
+__all__ = ["PerPixelSegmentor", "per_pixel_key_frame"]
 
-MASK_STRIDE = 4
 
 Network = TypeVar("Network", bound=PreTrainedModel)
 
@@ -63,15 +62,14 @@ class PerPixelSegmentor(TransformersSegmentor, Generic[Network]):
         with self.own_stream():
             padding, pixels = self.prepared(frame)
             logits = self.class_logits(self.model, pixels).float()
-            size = tuple(side // MASK_STRIDE for side in padding.padded_size)
-            if logits.shape[2:] != size:
-                logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+            if logits.shape[2:] != padding.mask_size:
+                logits = F.interpolate(logits, size=padding.mask_size, mode="bilinear", align_corners=False)
             masks = masks_of_class_logits(logits[0])
         return per_pixel_key_frame(frame, stamp_s, padding, masks)
 
     def exportable_network(self) -> ExportablePerPixel:
         """A module for export around the network's weights."""
-        return ExportablePerPixel(self.model, self.class_logits, mask_stride=MASK_STRIDE)
+        return ExportablePerPixel(self.model, self.class_logits)
 
     def cost(self, frame_size: tuple[int, int]) -> SegmentorCost:
         """Cost of a key frame of some height and width in pixels."""

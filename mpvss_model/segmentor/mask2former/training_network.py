@@ -17,6 +17,7 @@ from transformers import Mask2FormerForUniversalSegmentation
 from mpvss_model.position_encoding import sine_position_encoding
 from mpvss_model.runtime.precision import at_least_float32
 from mpvss_model.segmentor.mask2former.deformable_attention import SamplingGrid
+from mpvss_model.segmentor.mask2former.exportable.decoder_layer import decoder_layer
 from mpvss_model.segmentor.mask2former.training_attention import TrainedDeformableAttention
 from mpvss_model.segmentor.mask2former.training_convolutions import TrainedLinear, prepare_trained_convolutions
 
@@ -169,7 +170,7 @@ class _MaskDecoder:
             if i < len(module.decoder.layers):
                 level = i % len(maps)
                 visible = _visible(masks[-1], maps[level].shape[-2:])
-                x = _decoder_layer(module.decoder.layers[i], x, embed, keys[level], values[level], visible)
+                x = decoder_layer(module.decoder.layers[i], x, embed, keys[level], values[level], visible)
         return queries, masks
 
     def _encoding(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
@@ -188,34 +189,6 @@ def _visible(mask_logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     small = F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False)
     visible = (small.sigmoid() >= 0.5).flatten(2)
     return visible | ~visible.any(dim=-1, keepdim=True)
-
-
-def _decoder_layer(
-    layer: nn.Module,
-    x: torch.Tensor,
-    embed: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    visible: torch.Tensor,
-) -> torch.Tensor:
-    """Queries ``[B, Q, d]`` after attention to pixels ``[B, S, d]``, where ``visible``, and to each other."""
-    cross, own = layer.cross_attn, layer.self_attn
-    weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3), strict=True)
-    attended = _attention(*(F.linear(*arguments) for arguments in weights), cross.num_heads, visible)
-    x = layer.cross_attn_layer_norm(x + cross.out_proj(attended))
-    located = x + embed
-    attended = _attention(own.q_proj(located), own.k_proj(located), own.v_proj(x), own.num_heads)
-    x = layer.self_attn_layer_norm(x + own.out_proj(attended))
-    return layer.final_layer_norm(x + layer.fc2(layer.activation_fn(layer.fc1(x))))
-
-
-def _attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, num_heads: int, visible: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Multi-head attention of ``[B, Q, d]`` to ``[B, S, d]``."""
-    heads = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (queries, keys, values))
-    mask = None if visible is None else visible[:, None]
-    return F.scaled_dot_product_attention(*heads, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 def _sharing_parameters(model: nn.Module) -> nn.Module:

@@ -1,20 +1,7 @@
 """MaskFormer, as a segmentor of key frames."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import torch
-
-if TYPE_CHECKING:
-    from mpvss_model.segmentor.maskformer.segmentor import MaskFormerSegmentor
+from mpvss_model.segmentor.registry import loader_of
 
 __all__ = ["load"]
 
-
-def load(name_or_dir: str, *, device: torch.device) -> MaskFormerSegmentor:
-    """As `MaskFormerSegmentor.from_pretrained`, for `mpvss_model.segmentor.registry`."""
-    # transformers takes seconds to import.
-    from mpvss_model.segmentor.maskformer.segmentor import MaskFormerSegmentor
-
-    return MaskFormerSegmentor.from_pretrained(name_or_dir, device=device)
+load = loader_of("mpvss_model.segmentor.maskformer.segmentor:MaskFormerSegmentor")

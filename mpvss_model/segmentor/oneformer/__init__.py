@@ -1,20 +1,7 @@
 """OneFormer, as a segmentor of key frames."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import torch
-
-if TYPE_CHECKING:
-    from mpvss_model.segmentor.oneformer.segmentor import OneFormerSegmentor
+from mpvss_model.segmentor.registry import loader_of
 
 __all__ = ["load"]
 
-
-def load(name_or_dir: str, *, device: torch.device) -> OneFormerSegmentor:
-    """As `OneFormerSegmentor.from_pretrained`, for `mpvss_model.segmentor.registry`."""
-    # transformers takes seconds to import.
-    from mpvss_model.segmentor.oneformer.segmentor import OneFormerSegmentor
-
-    return OneFormerSegmentor.from_pretrained(name_or_dir, device=device)
+load = loader_of("mpvss_model.segmentor.oneformer.segmentor:OneFormerSegmentor")

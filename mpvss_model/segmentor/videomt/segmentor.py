@@ -12,7 +12,7 @@ from transformers import VideomtForUniversalSegmentation
 
 from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError
-from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
+from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, MASK_STRIDE, FramePadding, normalized
 from mpvss_model.runtime.cuda import to_device
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.image_processing.entries import processor_settings
@@ -22,8 +22,6 @@ from mpvss_model.segmentor.transformers_segmentor import TransformersSegmentor
 from mpvss_model.segmentor.videomt.network import segment_frame, videomt_cost
 
 __all__ = ["VideomtSegmentor"]
-
-MASK_STRIDE = 4
 
 
 class VideomtSegmentor(TransformersSegmentor):
@@ -123,7 +121,7 @@ def _in_frame(masks: torch.Tensor, padding: FramePadding) -> torch.Tensor:
 
     The padding repeats what is at the frame's edge.
     """
-    height, width = (side // MASK_STRIDE for side in padding.padded_size)
+    height, width = padding.mask_size
     if padding.size == padding.padded_size and masks.shape[1:] == (height, width):
         return masks
     ys, xs = (

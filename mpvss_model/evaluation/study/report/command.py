@@ -30,7 +30,7 @@ from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.report.progress import StudyReporter
 from mpvss_model.evaluation.study.source import Source, check_names
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
-from mpvss_model.runtime.device import resolve_device
+from mpvss_model.runtime.device import processor_name, resolve_device
 from mpvss_model.runtime.interruption import Interrupted, StopSignals
 from mpvss_model.runtime.progress import new_console
 from mpvss_model.segmentor.shipped_models import model_location
@@ -152,7 +152,7 @@ def _report(
         class_names=list(distinct_names(segmentor.class_names)),
         has_motion_module=motion is not None,
         refines_tracked_flow=motion is not None and motion.config.refines_tracked_flow,
-        cpu=_cpu_name(),
+        cpu=processor_name(),
         device=_device_name(segmentor.device),
         threads=settings.threads,
         intervals=list(config.intervals),
@@ -173,16 +173,6 @@ def _source_report(study: ClipStudy, source: Source, results: Sequence[ClipResul
         figures=source_summary(study, results, latency),
         pictures=write_pictures(out_dir, study, source, results),
     )
-
-
-def _cpu_name() -> str:
-    """Of the machine's processor, as Linux calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model.position_encoding import sine_position_encoding
+from mpvss_model.segmentor.mask2former.exportable.decoder_layer import decoder_layer
 from mpvss_model.segmentor.mask2former.exportable.sampled_attention import SampledAttention, sample_centres
 
 __all__ = ["ExportableMask2Former"]
@@ -102,38 +103,10 @@ class _MaskDecoder(nn.Module):
             level = i % len(maps)
             visible = self.mask_embedder(self.norm(x)) @ reduced[level] >= 0
             visible = visible | ~visible.any(dim=-1, keepdim=True)
-            x = _decoder_layer(layer, x, self.queries_embedder.weight, keys[level], values[level], visible)
+            x = decoder_layer(layer, x, self.queries_embedder.weight, keys[level], values[level], visible)
         queries = self.norm(x)
         masks = self.mask_embedder(queries) @ mask_features.flatten(2)
         return masks.unflatten(2, _size(mask_features)), self.class_predictor(queries), queries
-
-
-def _decoder_layer(
-    layer: nn.Module,
-    x: torch.Tensor,
-    embed: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    visible: torch.Tensor,
-) -> torch.Tensor:
-    """Queries ``[N, Q, d]`` after attention to pixels ``[N, S, d]``, where ``visible``, and to each other."""
-    cross, own = layer.cross_attn, layer.self_attn
-    weights = zip((x + embed, keys, values), cross.in_proj_weight.chunk(3), cross.in_proj_bias.chunk(3), strict=True)
-    attended = _attention(*(F.linear(*arguments) for arguments in weights), cross.num_heads, visible)
-    x = layer.cross_attn_layer_norm(x + cross.out_proj(attended))
-    located = x + embed
-    attended = _attention(own.q_proj(located), own.k_proj(located), own.v_proj(x), own.num_heads)
-    x = layer.self_attn_layer_norm(x + own.out_proj(attended))
-    return layer.final_layer_norm(x + layer.fc2(layer.activation_fn(layer.fc1(x))))
-
-
-def _attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, num_heads: int, visible: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Multi-head attention of ``[N, Q, d]`` to ``[N, S, d]``."""
-    heads = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (queries, keys, values))
-    mask = None if visible is None else visible[:, None]
-    return F.scaled_dot_product_attention(*heads, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 def _size(feature_map: torch.Tensor) -> tuple[int, int]:

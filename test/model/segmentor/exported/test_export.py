@@ -16,6 +16,7 @@ from mpvss_model.segmentor.registry import load_model
 from mpvss_model.segmentor.shipped_models import model_location
 from test.exportable_segmentor import ExportableBrightness
 from test.new_segmentor import BrightnessSegmentor
+from test.tiny_mask2former import SIZES
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -43,15 +44,7 @@ def random_segmentor(backbone):
     torch.manual_seed(0)
     config = Mask2FormerConfig(
         backbone_config=BACKBONES[backbone].to_dict(),
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_feedforward_dim=32,
-        encoder_layers=1,
-        decoder_layers=3,
-        num_attention_heads=2,
-        dim_feedforward=32,
-        num_queries=7,
+        **SIZES,
         id2label=CLASSES,
         label2id={name: number for number, name in CLASSES.items()},
     )
