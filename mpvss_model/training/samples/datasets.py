@@ -214,7 +214,8 @@ class FramePairDataset(ClipDataset):
             (key_image, image), label, flow_px = augmented_synthetic_pair(
                 image, clip.frames[target].read_label(), self._augmentation, rng
             )
-            return _pairs(key_image, [image], [label], [_at_flow_resolution(flow_px)])
+            sample = _pairs(key_image, [image], [label], [_at_flow_resolution(flow_px)])
+            return sample | _tracking([key_image, image], [1]) if self._tracked else sample
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
         later = self._later(clip, key, target, rng)
         shown = range(key, max(later) + 1) if self._tracked else sorted({key, *later})

@@ -144,6 +144,23 @@ def test_as_many_pairs_are_synthetic_as_asked_for():
         assert all(sample["flow"].isnan().all() for sample, is_known in zip(samples, known, strict=True) if not is_known)
 
 
+def test_synthetic_pairs_are_tracked_as_far_as_they_moved(monkeypatch):
+    monkeypatch.setattr(synthetic_motion, "_camera_motion", lambda *_: np.array([[1.0, 0, 8], [0, 1, -4], [0, 0, 1]]))
+    monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 0.0)
+    wall = cv2.resize(
+        np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
+    )
+    frame = Frame(stamp_ns=0, read_image=lambda: wall, read_label=lambda: np.zeros((HEIGHT, WIDTH), np.uint8))
+    clips = ClipSet("one clip", ("a", "b"), (Clip("a", [frame] * 2),))
+    augmentation = AugmentationConfig(short_sides_px=(HEIGHT,), synthetic_probability=1.0, flip_probability=0.0, **SETTINGS)
+    dataset = FramePairDataset(clips, max_frame_distance=1, tracked=True, augmentation=augmentation, seed=0)
+    for sample in (dataset[i] for i in range(4)):
+        tracked = sample["tracked_flow"][:, 4:-4, 4:-4].flatten(1).median(dim=1).values
+        torch.testing.assert_close(tracked * 4, torch.tensor([8.0, -4.0]), rtol=0, atol=1.0)
+        carried, image = (sample[name][:, 16:-16, 16:-16].int() for name in ("tracked_image", "image"))
+        assert (carried - image).abs().float().mean() < 8
+
+
 def test_synthetic_samples_follow_from_seed_and_index_alone():
     first, second = pairs(0.5), pairs(0.5)
     wanted = [first[i] for i in range(10)]
