@@ -58,12 +58,23 @@ def synthetic_pair(
     key_from_current = _camera_motion(width, height, view_width_px, rng)
     mover = _Mover.random(np.array([width, height]), rng) if rng.random() < MOVER_PROBABILITY else None
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)  # [H, W, 2]
-    between = [_seen(pixels, key_from_current, mover, step / steps).in_frame for step in range(1, steps)]
-    last = _seen(pixels, key_from_current, mover, 1)
+    cameras = _parts_of_motion(key_from_current, steps)
+    if mover is None:
+        views = [_Seen(in_key, in_key) for in_key in (cv2.perspectiveTransform(pixels, camera) for camera in cameras)]
+    else:
+        movements = zip(cameras, _parts_of_motion(mover.motion, steps), strict=True)
+        views = [
+            mover.shown(*(cv2.perspectiveTransform(pixels, m) for m in (camera, own @ camera))) for camera, own in movements
+        ]
+    *between, last = views
     key_image = image if mover is None else _sampled(image, mover.shown(pixels, pixels).in_frame)
     label = cv2.remap(label, last.in_frame, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
     return SyntheticPair(
-        key_image, _sampled(image, last.in_frame), label, last.in_key - pixels, [_sampled(image, view) for view in between]
+        key_image,
+        _sampled(image, last.in_frame),
+        label,
+        last.in_key - pixels,
+        [_sampled(image, view.in_frame) for view in between],
     )
 
 
@@ -79,18 +90,12 @@ class _Seen(NamedTuple):
     in_frame: np.ndarray
 
 
-def _seen(pixels: np.ndarray, key_from_current: np.ndarray, mover: _Mover | None, part: float) -> _Seen:
-    """The view after a part of the motion, 0 to 1."""
-    camera = _part_of_motion(key_from_current, part)
-    in_key = cv2.perspectiveTransform(pixels, camera)
-    if mover is None:
-        return _Seen(in_key, in_key)
-    return mover.shown(in_key, cv2.perspectiveTransform(pixels, _part_of_motion(mover.motion, part) @ camera))
-
-
-def _part_of_motion(motion: np.ndarray, part: float) -> np.ndarray:
-    """The motion ``[3, 3]`` that, done ``1 / part`` times, is the whole."""
-    return motion if part == 1 else fractional_matrix_power(motion, part).real
+def _parts_of_motion(motion: np.ndarray, steps: int) -> list[np.ndarray]:
+    """The motion ``[3, 3]`` after each of so many even steps."""
+    if steps == 1:
+        return [motion]
+    step = fractional_matrix_power(motion, 1 / steps).real
+    return [*(np.linalg.matrix_power(step, count) for count in range(1, steps)), motion]
 
 
 def _camera_motion(width: int, height: int, view_width_px: int, rng: np.random.Generator) -> np.ndarray:
