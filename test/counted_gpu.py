@@ -21,6 +21,7 @@ WAITS = {
     "__bool__", "__contains__", "__float__", "__index__", "__int__", "allclose", "argwhere", "equal", "item", "masked_select",
     "nonzero", "repeat_interleave", "tolist", "unique", "unique_consecutive",
 }  # fmt: skip
+FACTORIES = {"arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor", "zeros"}
 QUESTIONS = {"is_cuda": True, "is_cpu": False, "device": DEVICE}
 
 
@@ -122,7 +123,7 @@ class CountedGpu(TorchFunctionMode):
             return self._copied(name, args, kwargs, wanted)
         if name == "numpy" and on_gpu:
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
-        if wanted is not None:
+        if wanted is not None and name.removeprefix("new_") in FACTORIES:
             if wanted.type == "cuda" and name in ("tensor", "as_tensor", "new_tensor"):
                 self._upload("numbers from Python")
             made = function(*_off(args), **{**_off(kwargs), "device": CPU})
@@ -151,7 +152,9 @@ class CountedGpu(TorchFunctionMode):
         by_mask = name in ("__getitem__", "__setitem__") and any(
             isinstance(x, torch.Tensor) and x.dtype == torch.bool for x in tree_leaves(args[1])
         )
-        from_python = name in ("__getitem__", "__setitem__") and any(isinstance(x, (list, np.ndarray)) for x in _parts(args[1]))
+        from_python = name in ("__getitem__", "__setitem__") and any(
+            isinstance(x, (list, np.ndarray)) for x in _parts(args[1])
+        )
         if name in WAITS or by_mask:
             self.wait(name)
         if from_python:
@@ -221,6 +224,15 @@ class CountedGpu(TorchFunctionMode):
         yield
 
 
+def move_to_gpu(module):
+    """What a module's ``to`` does; to be called before a `CountedGpu` is entered."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            part.register_parameter(name, torch.nn.Parameter(parameter.detach().as_subclass(OnGpu), requires_grad=False))
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, buffer.as_subclass(OnGpu))
+
+
 def _device_of(args, kwargs):
     """The device that is asked for, if any."""
     for value in (kwargs.get("device"), *args):
@@ -257,4 +269,4 @@ def _copy(name, args, kwargs):
     return result.clone() if result is plain[0] else result
 
 
-__all__ = ["DEVICE", "CountedGpu", "OnGpu"]
+__all__ = ["DEVICE", "CountedGpu", "OnGpu", "move_to_gpu"]

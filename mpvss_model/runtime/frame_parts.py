@@ -78,7 +78,7 @@ class _Threads(threading.local):
 _threads = _Threads()
 
 
-class frame_part(ContextDecorator):  # noqa: N801  reads as the function that it stands for
+class frame_part(ContextDecorator):
     """A part of the work on a frame, as a ``with`` block or a decorator; does nothing unless `FrameParts` measures the thread.
 
     Args:

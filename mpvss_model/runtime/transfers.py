@@ -19,6 +19,8 @@ __all__ = ["all_to_device", "to_device", "to_host"]
 
 # Torch's own memory begins at multiples of so many bytes, which its fastest kernels need.
 ALIGNMENT = 512
+# Page-locked memory is allocated in whole pieces of so many bytes, so that a few more do not need another one.
+PIECE_BYTES = 2**16
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -82,7 +84,8 @@ class _Staging:
         if self._memory is None or len(self._memory) < num_bytes:
             # A tensor of inference mode could not be written outside it.
             with torch.inference_mode(False):
-                self._memory = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True)
+                size = max(1, -(-num_bytes // PIECE_BYTES)) * PIECE_BYTES
+                self._memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
         return self._memory[:num_bytes]
 
     def note_copy(self) -> None:
