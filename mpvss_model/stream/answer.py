@@ -57,6 +57,7 @@ def answer(
             segments.mask_logits,
             reference.key_frame,
             reference.queries,
+            reference.places,
             ids=state.instances.ids,
             things=things,
             size=seen.size,

@@ -53,7 +53,8 @@ class Reference:
 
     Attributes:
         key_frame: Its masks.
-        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter.
+        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter, in their order.
+        places: The same as numbers, so that no frame has to ask a GPU for them.
         classes: Of these.
         thumbnail: Of its image, see `mpvss_model.stream.change`.
         stamp_ns: Of its image.
@@ -63,6 +64,7 @@ class Reference:
 
     key_frame: KeyFrame
     queries: torch.Tensor
+    places: tuple[int, ...]
     classes: ClassesOfMasks
     thumbnail: np.ndarray
     stamp_ns: int
@@ -185,10 +187,11 @@ class KeyFrameJob:
             # What is not finite must not be mixed with what is.
             _check_sums(sums, to_host(*sums.values()))
             key_frame, sums = history.joined_by(key_frame), {}
-        queries, classes = _that_matter(key_frame, self._query_tolerance, sums)
+        queries, places, classes = _that_matter(key_frame, self._query_tolerance, sums)
         return Reference(
             key_frame=key_frame,
             queries=queries,
+            places=places,
             classes=classes,
             thumbnail=thumbnail(key_frame.image),
             stamp_ns=stamp_ns,
@@ -231,8 +234,8 @@ def _check_sums(sums: Mapping[str, torch.Tensor], values: Sequence[np.ndarray]) 
 
 def _that_matter(
     key_frame: KeyFrame, tolerance: float, sums: Mapping[str, torch.Tensor]
-) -> tuple[torch.Tensor, ClassesOfMasks]:
-    """The masks that can matter, see `mpvss_model.semantics.relevant_queries`, and their classes, once all sums are checked.
+) -> tuple[torch.Tensor, tuple[int, ...], ClassesOfMasks]:
+    """`Reference.queries`, their places and their classes, once all sums are checked.
 
     How many there are decides shapes, so the processor has to know. It chooses them itself: to let a GPU do so takes a dozen
     small operations, and several answers to wait for in place of one.
@@ -241,7 +244,7 @@ def _that_matter(
     if not masks.is_cuda:
         _check_sums(sums, to_host(*sums.values()))
         queries = queries_that_matter(largest_logits(masks), class_logits, tolerance)
-        return queries, ClassesOfMasks.of(class_logits[queries])
+        return queries, tuple(queries.tolist()), ClassesOfMasks.of(class_logits[queries])
     found = to_host(largest_logits(masks).float(), class_logits.float(), *sums.values())
     _check_sums(sums, found[2:])
     largest, logits = (torch.from_numpy(array) for array in found[:2])
@@ -249,4 +252,4 @@ def _that_matter(
     of_chosen = ClassesOfMasks.of(logits[chosen])
     on_host = [x.numpy() for x in (chosen, of_chosen.in_order, of_chosen.numbers) if x is not None]
     queries, *in_order_and_numbers = all_to_device(on_host, masks.device)
-    return queries, ClassesOfMasks(class_logits[queries], *in_order_and_numbers)
+    return queries, tuple(chosen.tolist()), ClassesOfMasks(class_logits[queries], *in_order_and_numbers)
