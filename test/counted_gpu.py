@@ -32,42 +32,48 @@ class OnGpu(torch.Tensor):
 class Event:
     """Done when the GPU has been waited for; until then it is not, as if the GPU took its time."""
 
-    def __init__(self, gpu):
-        self._gpu, self._recorded_at = gpu, None
+    gpu = recorded_at = None
 
     def record(self, stream=None):
-        self._recorded_at = self._gpu.time
+        self.recorded_at = self.gpu.time
 
     def query(self):
-        return self._recorded_at is None or self._recorded_at <= self._gpu.waited_until
+        return self.recorded_at is None or self.recorded_at <= self.gpu.waited_until
 
     def synchronize(self):
         if not self.query():
-            self._gpu.wait("event", until=self._recorded_at)
+            self.gpu.wait("event", until=self.recorded_at)
 
 
 class Stream:
-    def __init__(self, gpu):
-        self._gpu = gpu
+    gpu = None
+
+    def __init__(self, device=None):
+        pass
 
     def wait_stream(self, other):
         """Of the GPU; the processor goes on."""
 
     def synchronize(self):
-        self._gpu.wait("stream")
+        self.gpu.wait("stream")
 
 
 class Graph:
     """The operations of a function, done again on the same memory."""
 
+    gpu = None
+
     def __init__(self):
         self.operations = []
 
     def replay(self):
-        for function, args, kwargs, result in self.operations:
-            for new, old in zip(tree_leaves(function(*args, **kwargs)), tree_leaves(result), strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
+        self.gpu.replays += 1
+        self.gpu.time += 1
+        with torch._C.DisableTorchFunction():
+            for function, args, kwargs, result in self.operations:
+                for new, old in zip(tree_leaves(function(*args, **kwargs)), tree_leaves(result), strict=True):
+                    if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                        old.copy_(new)
 
 
 class CountedGpu(TorchFunctionMode):
@@ -88,12 +94,12 @@ class CountedGpu(TorchFunctionMode):
         self.pinned = []
         self.graph = None
         self.reset()
-        monkeypatch.setattr(torch.cuda, "Event", lambda: Event(self))
-        monkeypatch.setattr(torch.cuda, "Stream", lambda device=None: Stream(self))
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream(self))
+        for name, kind in (("Event", Event), ("Stream", Stream), ("CUDAGraph", Graph)):
+            # Classes, since that is what type hints of other packages need.
+            monkeypatch.setattr(torch.cuda, name, type(name, (kind,), {"gpu": self}))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: torch.cuda.Stream(device))
         monkeypatch.setattr(torch.cuda, "stream", self._on_stream)
         monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: self.wait("device"))
-        monkeypatch.setattr(torch.cuda, "CUDAGraph", self._counted_graph)
         monkeypatch.setattr(torch.cuda, "graph", self._recording)
 
     def reset(self):
@@ -197,19 +203,6 @@ class CountedGpu(TorchFunctionMode):
     def _is_pinned(self, tensor):
         begin = tensor.data_ptr()
         return any(memory.data_ptr() <= begin < memory.data_ptr() + memory.numel() for memory in self.pinned)
-
-    def _counted_graph(self):
-        graph = Graph()
-        replay = graph.replay
-
-        def counted():
-            self.replays += 1
-            self.time += 1
-            with torch._C.DisableTorchFunction():
-                replay()
-
-        graph.replay = counted
-        return graph
 
     @contextmanager
     def _recording(self, graph, **_):

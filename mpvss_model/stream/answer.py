@@ -6,6 +6,7 @@ from collections.abc import Collection
 from functools import partial
 
 import numpy as np
+import torch
 
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.instances.frame_panoptic import lazy_panoptic
@@ -83,10 +84,10 @@ def _labelled(reference: Reference, seen: SeenFrame, *, is_key_frame: bool) -> t
     key_frame, classes = reference.key_frame, reference.classes
     try:
         if is_key_frame:
-            masks, to_check = key_frame.mask_logits[reference.queries], []
+            carried: tuple[torch.Tensor, ...] = (key_frame.mask_logits[reference.queries],)
         else:
-            masks, total = seen.unchecked_masks()
-            to_check = [total]
+            carried = seen.unchecked_masks()
+        masks, *to_check = carried
         with frame_part("labels"):
             labels = labels_of_masks(masks, classes, key_frame.padding, seen.size)
         # A copy, since what is cropped or lent by torch may be part of something larger.
