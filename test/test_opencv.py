@@ -19,7 +19,7 @@ IMREAD_ANYCOLOR IMREAD_ANYDEPTH IMREAD_COLOR IMREAD_IGNORE_ORIENTATION IMREAD_RE
 IMREAD_UNCHANGED IMWRITE_JPEG_QUALITY
 IMWRITE_PNG_COMPRESSION IMWRITE_PNG_STRATEGY IMWRITE_PNG_STRATEGY_RLE IMWRITE_WEBP_QUALITY INTER_AREA INTER_CUBIC
 INTER_LINEAR INTER_NEAREST INTER_NEAREST_EXACT LINE_AA Rodrigues VideoCapture VideoWriter VideoWriter_fourcc add
-addWeighted blur convertScaleAbs copyMakeBorder cvtColor cvtColorTwoPlane dilate distanceTransform erode error
+addWeighted applyColorMap blur convertScaleAbs copyMakeBorder cvtColor cvtColorTwoPlane dilate distanceTransform erode error
 fillConvexPoly filter2D fisheye flip getRotationMatrix2D imdecode imencode imread meanStdDev merge
 perspectiveTransform projectPoints putText __version__ randn rectangle remap resize setNumThreads setRNGSeed split
 transform undistortPoints
