@@ -81,9 +81,7 @@ def decoded_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> np.n
     return reduced_image(data, max_image_pixels, needed_size=None).pixels
 
 
-def reduced_image(
-    data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS, *, needed_size: NeededSize | None
-) -> ReducedImage:
+def reduced_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS, *, needed_size: NeededSize | None) -> ReducedImage:
     """As `decoded_image`, but a JPEG no larger than it is needed, which takes half of the time.
 
     Args:

@@ -58,7 +58,7 @@ def decoded_jpeg(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray
 
 
 def _strictly_decoded(data: bytes, colorspace: str, least: tuple[int, int]) -> np.ndarray:
-    """At the smallest scale that has at least a height and width; raises ValueError for everything that the library warns of."""
+    """At the smallest scale with at least this height and width; raises ValueError for all that the library warns of."""
     height, width = least
     try:
         return simplejpeg.decode_jpeg(data, colorspace=colorspace, min_height=height, min_width=width)

@@ -130,7 +130,7 @@ def test_a_size_that_no_network_can_use_is_refused(size):
 
 
 def test_an_image_that_shows_a_frame_at_another_size_gets_the_frames_labels():
-    whole, reduced = make_segmentor(inference_size=96, max_interval_frames=4), make_segmentor(inference_size=96, max_interval_frames=4)
+    whole, reduced = (make_segmentor(inference_size=96, max_interval_frames=4) for _ in range(2))
     for i in range(6):
         frame = large_scene(3 * i)
         expected, answer = whole.step(frame, i / 10), reduced.step(resized(frame, (96, 128)), i / 10, frame_size=SIZE)
