@@ -32,6 +32,8 @@ from mpvss_model.files import write_whole
 __all__ = ["BENCHMARKS", "Benchmark", "Result", "markdown", "run"]
 
 QUICK_LIMIT_S = 300.0
+# What Python runs for a benchmark.
+ONE = ("-m", "benchmarks.one")
 LARGE = "--size 1920x1080 --compressed --threads 1 --key-frames async --live-hz 30 --inference-size 240"
 LARGE_OVERHEAD = '--width 1920 --height 1080 --inference-size 240 --encodings rgb8 bgr8 jpeg "jpeg, whole"'
 
@@ -99,6 +101,13 @@ BENCHMARKS = (
     Benchmark(
         "overhead of large cameras", "node_overhead", f"{LARGE_OVERHEAD} --frames 300", f"{LARGE_OVERHEAD} --frames 20", 600.0
     ),
+    Benchmark(
+        "overhead, watched",
+        "node_overhead",
+        f"{LARGE_OVERHEAD} --frames 300 --watch overlay labels/compressed",
+        f"{LARGE_OVERHEAD} --frames 20 --watch overlay labels/compressed",
+        600.0,
+    ),
     Benchmark("slow segmentor", "slow_segmentor", "", "--seconds 5", 300.0),
     Benchmark("kills", "random_kills", "", "--times 2", 1800.0),
     Benchmark("soak", "soak", "", "--frames 300 --warm-up 300", 3600.0),
@@ -119,7 +128,7 @@ def run(benchmark: Benchmark, *, quick: bool) -> Result:
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
-        failure = _failure_of([sys.executable, "-m", "benchmarks.one", benchmark.module, str(file), *options], limit_s)
+        failure = _failure_of([sys.executable, *ONE, benchmark.module, str(file), *options], limit_s)
         seconds = time.monotonic() - started_s
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": [], "trouble": ""}
     return Result(benchmark.name, command, seconds, found["rows"], failure or found["trouble"])

@@ -7,13 +7,14 @@ A camera sends images over DDS, one at a time, to a node in the same process. ``
 mailbox to having published its labels, ``round trip`` from the camera's publish to the labels' arrival, both less the model's
 time. ``inside, CPU`` is the processor time of the first, which a busy machine does not blur. ``jpeg`` is a compressed camera,
 whose images are decoded no larger than ``--inference-size`` needs; of ``jpeg, whole`` all pixels are, as for the overlay.
+With ``--watch`` somebody subscribes to other topics of images, too, which takes a part of the round trip.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unittest import mock
 
 import cv2
@@ -45,24 +46,40 @@ def whole_image(message: Image | CompressedImage, **options: object) -> ReducedI
     return ReducedImage(rgb_from_message(message, **options))
 
 
-def round_trips(node: rclpy.node.Node, message: Image | CompressedImage, frames: int) -> list[float]:
-    """Send a message so often, each under the stamp of its time, and wait for the labels of each; returns the seconds."""
+def round_trips(
+    node: rclpy.node.Node, message: Image | CompressedImage, frames: int, watch: Sequence[str] = ()
+) -> list[float]:
+    """Send a message so often, each under the stamp of its time, and wait for the labels of each; returns the seconds.
+
+    Args:
+        node: The camera, and whoever wants its labels.
+        message: With any stamp.
+        frames: That count; some come before.
+        watch: Topics of the node that somebody subscribes to, too.
+    """
     answers = []
     is_raw = isinstance(message, Image)
     camera = node.create_publisher(type(message), "/image" if is_raw else "/image/compressed", 1)
     labels = node.create_subscription(Image, "/mpvss/labels", answers.append, 1)
+    watched = [
+        node.create_subscription(
+            CompressedImage if name.endswith("compressed") else Image, f"/mpvss/{name}", lambda data: None, 1, raw=True
+        )
+        for name in watch
+    ]
     wait_for_node(node, camera)
-    watch = Stopwatch()
+    trip = Stopwatch()
     for _ in range(frames + WARM_UP_FRAMES):
         message.header.stamp = node.get_clock().now().to_msg()
         answers.clear()
-        with watch:
+        with trip:
             camera.publish(message)
             while not answers:
                 rclpy.spin_once(node, timeout_sec=1.0)
     node.destroy_publisher(camera)
-    node.destroy_subscription(labels)
-    return watch.laps_s
+    for subscription in (labels, *watched):
+        node.destroy_subscription(subscription)
+    return trip.laps_s
 
 
 def camera_message(encoding: str, size: tuple[int, int]) -> Image | CompressedImage:
@@ -97,8 +114,8 @@ def measured_encoding(options: argparse.Namespace, camera: rclpy.node.Node, enco
         timed_method(VideoSegmentor, "step") as step_s,
         timed_method(VideoSegmentor, "step", time.thread_time) as step_cpu_s,
     ):
-        trips_s = round_trips(camera, message, options.frames)
-    row: Row = {"size": f"{options.width}x{options.height}", "encoding": encoding, "frames": options.frames}
+        trips_s = round_trips(camera, message, options.frames, options.watch)
+    row: Row = {"size": f"{options.width}x{options.height}", "encoding": encoding, "watched": ", ".join(options.watch)}
     for name, whole_s, model_s in (
         ("inside", process_s, step_s),
         ("inside, CPU", process_cpu_s, step_cpu_s),
@@ -119,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--height", type=int, default=480)
     options.add_argument("--encodings", nargs="+", default=list(RAW), choices=(*RAW, JPEG, WHOLE_JPEG))
     options.add_argument("--inference-size", type=int, default=-1)
+    options.add_argument("--watch", nargs="+", default=[], metavar="TOPIC", help="such as overlay or labels/compressed")
     options.add_argument("--model", default="rooms-lite")
     return options
 

@@ -41,6 +41,7 @@ def printed(rows: Iterable[Row]) -> Iterator[Row]:
 def markdown_table(rows: list[Row]) -> str:
     """A table of all columns that any row has, in the order in which they first occur."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns)]
-    lines += [[cell(row.get(name)).replace("|", "\\|") for name in columns] for row in rows]
+    lines = [columns] + [[cell(row.get(name)) for name in columns] for row in rows]
+    lines = [[text.replace("|", "\\|") for text in line] for line in lines]
+    lines.insert(1, ["---"] * len(columns))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
