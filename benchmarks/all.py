@@ -34,7 +34,7 @@ __all__ = ["BENCHMARKS", "Benchmark", "Result", "markdown", "run"]
 QUICK_LIMIT_S = 300.0
 # What Python runs for a benchmark.
 ONE = ("-m", "benchmarks.one")
-LARGE = "--size 1920x1080 --compressed --threads 1 --key-frames async --live-hz 30 --inference-size 240"
+LARGE = "--size 1920x1080 --compressed --threads 1 --key-frames async --live-hz 30 --reliable --inference-size 240"
 LARGE_OVERHEAD = '--width 1920 --height 1080 --inference-size 240 --encodings rgb8 bgr8 jpeg "jpeg, whole"'
 
 
