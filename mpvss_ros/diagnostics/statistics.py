@@ -151,6 +151,11 @@ class CameraStatistics:
             self.unanswered[reason] += 1
             self.problem = text[:MAX_TEXT]
 
+    def note_pictures_dropped(self, frames: int) -> None:
+        """So many frames' pictures have been given up until now."""
+        with self.lock:
+            self.pictures_dropped = frames
+
     def count_output(self, segmentation: Segmentation, *, processing_s: float, latency_s: float) -> None:
         """A frame's labels were published."""
         with self.lock:

@@ -344,7 +344,7 @@ class Camera:
         self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
         if pictures:
             self._put_drawing(drawing)
-            self.statistics.pictures_dropped = self.drawings.dropped
+            self.statistics.note_pictures_dropped(self.drawings.dropped)
 
     def _begin(self) -> NodeConfig:
         """Do to the stream what was asked for since the last frame; returns the parameters of this one."""
