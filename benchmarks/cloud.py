@@ -31,6 +31,8 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from benchmarks.rows import Row, printed
+from benchmarks.running_node import ros
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
@@ -167,39 +169,41 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
     return newest
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=15.0)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--model", default="rooms-lite")
-    parser.add_argument("--inference-size", type=int, default=240)
-    parser.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
-    parser.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
-    options = parser.parse_args()
-    rclpy.init(args=[])
-    node = rclpy.create_node("camera")
-    camera = RgbdCamera(node, (options.width, options.height))
-    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
-    print(f"{options.width}x{options.height} at {options.rate} Hz, {machine}:", flush=True)
-    for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
-        found = run(node, camera, options, nodes)
-        for name in nodes:
-            values = found[name]
-            late, cost = (values[f"stamp_to_publish_p{p}_ms"] for p in (50, 99)), values["processor_ms"]
-            late_ms = "median {:>7}, p99 {:>7}".format(*late)
-            what = "labels" if name == LABELS else "clouds"
-            print(
-                f"  {title:13} {what} {values['rate_hz']:>6} Hz, stamp to publish in ms: {late_ms}; processor {cost:>6}",
-                flush=True,
-            )
-            if name == CLOUD:
-                made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**values)
-                print(f"{'':21}of it making and publishing: {made}; failed {values['failed']}", flush=True)
-    rclpy.shutdown()
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """A row for each node, alone and beside the other; latencies are from stamp to publish."""
+    with ros():
+        node = rclpy.create_node("camera")
+        camera = RgbdCamera(node, (options.width, options.height))
+        for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
+            found = run(node, camera, options, nodes)
+            yield from (row_of(title, name, found[name]) for name in nodes)
+
+
+def row_of(title: str, name: str, values: Mapping[str, str]) -> Row:
+    """What a node's diagnostics say."""
+    figures = {"Hz": "rate_hz", "p50 ms": "stamp_to_publish_p50_ms", "p99 ms": "stamp_to_publish_p99_ms"}
+    figures |= {"CPU ms": "processor_ms", "making p50 ms": "making_p50_ms", "making p99 ms": "making_p99_ms"}
+    row: Row = {"run": title, "of": "labels" if name == LABELS else "clouds"}
+    row |= {column: float(values[key]) if key in values else None for column, key in figures.items()}
+    return row | {"failed": int(values["failed"]) if "failed" in values else None}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=30.0)
+    options.add_argument("--rate", type=float, default=15.0)
+    options.add_argument("--width", type=int, default=640)
+    options.add_argument("--height", type=int, default=480)
+    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--inference-size", type=int, default=240)
+    options.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
+    options.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    arguments = parser().parse_args()
+    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
+    print(f"{arguments.width}x{arguments.height} at {arguments.rate} Hz, {machine}:", flush=True)
+    list(printed(measure(arguments)))

@@ -203,7 +203,8 @@ def _labelled(
 
 def _segmentation(segmentor: VideoSegmentor, frame: Frame, config: LabellingConfig) -> Segmentation:
     """Step the stream; where each frame is to be segmented, none is answered from another."""
-    segmentation = segmentor.step(frame.read_image(), stamp_ns=frame.stamp_ns)
+    image = frame.reduced_image(segmentor.inference_size)
+    segmentation = segmentor.step(image.pixels, stamp_ns=frame.stamp_ns, frame_size=image.size)
     if config.interval == 1 and not segmentation.is_key_frame:
         segmentor.reset()
         raise SegmentorError(str(segmentation.fault))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import first_line
+from mpvss_model.runtime.threads import step_back
 from mpvss_model.runtime.transfers import all_to_device, to_host
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor, segmented
 from mpvss_model.semantics import ClassesOfMasks, largest_logits, queries_that_matter
@@ -26,25 +24,13 @@ from mpvss_model.stream.schedule import KeyFrameReason
 
 __all__ = ["Failure", "KeyFrameJob", "Reference", "check_sum", "key_frame_worker", "padded_queries", "sum_to_check"]
 
-# Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
-# More would starve key frames on a busy machine.
-NICENESS = 5
 # A recorded CUDA graph is of one size; rounding up keeps the number of sizes small.
 GPU_QUERY_MULTIPLE = 16
 
 
 def key_frame_worker() -> Executor:
     """One background thread, started when it is first needed, that does what it is given in that order."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="key frames", initializer=_step_back)
-
-
-def _step_back() -> None:
-    """Let other threads of the process go first; on Linux niceness belongs to the thread, and to those it starts."""
-    if sys.platform != "linux":
-        return
-    thread = threading.get_native_id()
-    with suppress(OSError):  # some sandboxes forbid it
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="key frames", initializer=step_back)
 
 
 @dataclass(frozen=True)

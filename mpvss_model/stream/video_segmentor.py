@@ -180,7 +180,14 @@ class VideoSegmentor:
         return self.config.inference_frame_size(frame_size, recommended=self.recommended_inference_size)
 
     @torch.inference_mode()
-    def step(self, frame: np.ndarray, stamp_s: float | None = None, *, stamp_ns: int | None = None) -> Segmentation:
+    def step(
+        self,
+        frame: np.ndarray,
+        stamp_s: float | None = None,
+        *,
+        stamp_ns: int | None = None,
+        frame_size: tuple[int, int] | None = None,
+    ) -> Segmentation:
         """Label the next frame of the stream.
 
         A stamp that goes back, a gap longer than ``max_key_age_s`` and a new size, of frames or of inference, start the stream
@@ -191,6 +198,8 @@ class VideoSegmentor:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
             stamp_s: When it was taken, in seconds of any clock.
             stamp_ns: The same in nanoseconds, in place of ``stamp_s``: seconds as a float tell times of today apart by 238 ns.
+            frame_size: Height and width of the camera's image, and so of the labels, where ``frame`` shows it at another size,
+                such as that to which it was decoded. To be at least of `inference_size`, so that the network misses nothing.
 
         Raises:
             FrameError: If the frame or its stamp cannot be used; the stream is as it was before the call.
@@ -200,9 +209,9 @@ class VideoSegmentor:
         """
         check_frame(frame)
         stamp_ns = checked_stamp_ns(stamp_s, stamp_ns)
-        size: tuple[int, int] = frame.shape[:2]
+        size: tuple[int, int] = frame_size or frame.shape[:2]
         image = resized(frame, self.inference_size(size))
-        state = self._continue_or_restart(frame, image, stamp_ns)
+        state = self._continue_or_restart(size, image, stamp_ns)
         self._adopt_finished_key_frame(state)
         self._follow_things(state)
         seen = SeenFrame(image, stamp_ns, size=size, reference=state.reference, propagator=self.propagator)
@@ -273,11 +282,11 @@ class VideoSegmentor:
         self._state = StreamState(restart_reason=reason)
         return self._state
 
-    def _continue_or_restart(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int) -> StreamState:
-        """The state that fits the frame, of this image: the current one, or an empty one where the stream breaks."""
-        reason = self._state.break_before(frame, image, stamp_ns, max_gap_s=self.config.max_key_age_s)
+    def _continue_or_restart(self, size: tuple[int, int], image: np.ndarray, stamp_ns: int) -> StreamState:
+        """The state that fits a frame of this size and image: the current one, or an empty one where the stream breaks."""
+        reason = self._state.break_before(size, image, stamp_ns, max_gap_s=self.config.max_key_age_s)
         state = self._state if reason is None else self._restart(reason)
-        state.note_frame(frame, image, stamp_ns)
+        state.note_frame(size, image, stamp_ns)
         return state
 
     def _adopt_finished_key_frame(self, state: StreamState) -> None:

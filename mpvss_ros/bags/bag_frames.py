@@ -16,10 +16,17 @@ from mpvss_model.data import Frame
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.images.encoded_image import decoded_image
 from mpvss_model.images.jpeg import JPEG_START
+from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.messages.conversions import encoding_name, labels_from_message, rgb_from_message, stamp_ns
+from mpvss_ros.messages.conversions import (
+    encoding_name,
+    labels_from_message,
+    reduced_rgb_from_message,
+    rgb_from_message,
+    stamp_ns,
+)
 
 __all__ = ["BROKEN_MESSAGE", "GroundTruth", "bag_frames", "counted_ground_truth", "usable_ground_truth"]
 
@@ -92,6 +99,7 @@ def bag_frames(
             read_image=partial(_identity, image),
             read_label=None if label is None else partial(_identity, label),
             read_encoded=partial(_encoded, message, image),
+            read_reduced=partial(_reduced, message, image),
         )
     missing = bag.count(topic) - read - counts.left_out[BROKEN_MESSAGE]
     if missing > 0:
@@ -101,6 +109,13 @@ def bag_frames(
 
 def _identity(image: np.ndarray) -> np.ndarray:
     return image
+
+
+def _reduced(message, image: np.ndarray, needed_size: NeededSize) -> ReducedImage:
+    """Of a message whose whole image is known, which is all that those have that are no JPEG."""
+    if not hasattr(message, "format") or bytes(message.data[: len(JPEG_START)]) != JPEG_START:
+        return ReducedImage(image)
+    return reduced_rgb_from_message(message, needed_size=needed_size, max_image_pixels=image.shape[0] * image.shape[1])
 
 
 def _encoded(message, image: np.ndarray) -> bytes | None:

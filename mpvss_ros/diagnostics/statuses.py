@@ -182,6 +182,7 @@ def _output_status(node_name: str, kind: str, statistics: CameraStatistics, chec
             "unanswered_by_reason": _counts(statistics.unanswered),
             "key_frame_faults": statistics.faults,
             "last_key_frame_fault": statistics.last_fault,
+            "pictures_dropped": statistics.pictures_dropped,
             "incompatible_qos": _counts(check.outputs.incompatible_qos),
             # Each in a line of its own: this is for programs, such as `mpvss doctor`.
             "findings_json": _as_json([*problems, *check.outputs.qos_troubles, *check.outputs.troubles]),
