@@ -52,10 +52,11 @@ class Mask2FormerSegmentor(TransformersSegmentor):
     def accelerate(self, dtype: torch.dtype) -> None:
         """Run faster from now on, in some floating-point type. The network cannot be trained or saved afterwards.
 
-        Does nothing but change the type where a network differs too much from the published ones.
+        Does nothing but change the type where a network differs too much from the published ones, or has weights that are not
+        finite: its masks would not be either, which a stream notices, but for activations that make zeros of them.
         """
         super().accelerate(dtype)
-        if not self.model.config.pre_norm:
+        if not self.model.config.pre_norm and all(x.sum(dtype=torch.float32).isfinite() for x in self.model.parameters()):
             self._network = GraphedFunction(FastMask2Former(self.model))
 
     @torch.inference_mode()
