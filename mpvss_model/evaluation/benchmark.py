@@ -109,7 +109,7 @@ class BenchmarkReport:
         preset: Its name.
         frame_size: Height and width in pixels.
         device: Where the models ran.
-        precision: Of this project's variants.
+        precision: Of this project's variants; once measured, what ``auto`` stood for, as `VideoSegmentor.precision` calls it.
         propagation: Likewise, and not ``auto`` once measured.
         threads: CPU threads.
         inference_size: Of this project, see `StreamConfig`.
@@ -210,6 +210,7 @@ def _measure(
         for interval in STREAM_INTERVALS
     }
     report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
+    report.precision = streams[STREAM_INTERVALS[0]].precision
     for stream in streams.values():
         stream.step(frames[0], 0.0)
         stream.step(frames[1], 0.1)

@@ -19,7 +19,7 @@ from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.runtime.device import resolve_device
 from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.runtime.precision import resolve_precision
+from mpvss_model.runtime.precision import precision_name
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.stamps import checked_stamp_ns
@@ -59,8 +59,10 @@ class VideoSegmentor:
         worker: Makes key frames in the background, one after the other; its own by default.
         recommended_inference_size: What the configuration's ``inference_size`` of -1 stands for; 0 for the frame's own size.
         things: Class indices of things, which can be counted; none where the model finds classes only.
+        precision: How to call the precision of the networks; by default that of the segmentor.
 
     Attributes:
+        precision: As above: ``fp32``, ``bf16`` or ``fp16``, and ``(auto)`` after it where nobody asked for it by name.
         follows_things: Whether `Segmentation.panoptic` can be asked for; by default if there are classes of things. It costs
             propagation to one more frame for each key frame, and may change between two frames: ids begin anew then.
     """
@@ -74,12 +76,14 @@ class VideoSegmentor:
         worker: Executor | None = None,
         recommended_inference_size: int = FRAME_SIZE,
         things: Collection[int] = frozenset(),
+        precision: str = "",
     ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
         self.recommended_inference_size = recommended_inference_size
         self.things = frozenset(things)
+        self.precision = precision or precision_name(segmentor.dtype)
         self.follows_things = bool(things)
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
@@ -106,7 +110,8 @@ class VideoSegmentor:
             propagation: ``segment`` or ``pixel`` for the model's own motion module; ``tracked`` for ordinary optical flow from
                 frame to frame, ``dense`` straight to the key frame, ``copy`` for none; ``auto`` for what the model's
                 configuration says: ``tracked`` where it has no motion module.
-            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32. ONNX Runtime runs in fp32.
+            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, bf16 for the key frames of Mask2Formers on
+                CPUs that are faster with it, else fp32. ONNX Runtime runs in fp32.
             config: Key-frame interval and limits.
             execution: What runs the key-frame network; by default torch, and ONNX Runtime for an ``.onnx`` file.
             report: Told before something takes long while frames come, and after.
@@ -125,7 +130,7 @@ class VideoSegmentor:
         torch_device = resolve_device(device)
         execution = execution or ExecutionConfig()
         loaded = load_to_execute(model_location(model), device=torch_device, execution=execution, report=report)
-        loaded.accelerate(resolve_precision(precision, torch_device))
+        loaded.accelerate_in(precision)
         propagator = make_propagator(
             propagation, motion=loaded.motion, released_grid=loaded.released_grid, recommended=loaded.propagation
         )
@@ -137,6 +142,7 @@ class VideoSegmentor:
             things=known_thing_classes(
                 loaded.segmentor.class_names, thing_classes or loaded.thing_classes, model_name=loaded.segmentor.name
             ),
+            precision=precision_name(loaded.segmentor.dtype) + " (auto)" * (precision == "auto"),
         )
 
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
@@ -158,6 +164,7 @@ class VideoSegmentor:
             worker=self._worker,
             recommended_inference_size=self.recommended_inference_size,
             things=self.things,
+            precision=self.precision,
         )
 
     @property

@@ -83,6 +83,7 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
         "name": segmentor.name,
         "device": segmentor.device,
         "dtype": segmentor.dtype,
+        "precision": model.precision,
         "propagation": model.propagator.name,
         "class_names": ", ".join(class_names),
         # Names may hold commas: this is for programs.

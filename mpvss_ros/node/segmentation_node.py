@@ -233,7 +233,7 @@ class SegmentationNode(LifecycleNode):
         model.warm_up()
         self.get_logger().info(
             f"model {model.segmentor.name} with {len(model.class_names)} classes and {model.propagator.name} propagation "
-            f"ready on {model.segmentor.device} after {time.monotonic() - started_s:.1f} s"
+            f"ready on {model.segmentor.device} in {model.precision} after {time.monotonic() - started_s:.1f} s"
         )
         return LoadedModel(model, settings)
 

@@ -19,7 +19,6 @@ from mpvss_model.errors import MPVSSError
 from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import StudyConfig
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
-from mpvss_model.runtime.precision import resolve_precision
 from mpvss_model.segmentor.registry import load_model
 
 __all__ = ["ClipJob", "ClipMeasurement", "WorkerSettings", "measure_clips"]
@@ -76,7 +75,7 @@ class WorkerSettings:
         cv2.setNumThreads(self.threads)
         device = torch.device(self.device)
         model = load_model(self.location, device=device)
-        model.accelerate(resolve_precision("auto", device))
+        model.accelerate_in("auto")
         return ClipStudy(model=model, config=self.config)
 
 
