@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 
 from mpvss_model.errors import ConfigError
+from mpvss_model.settings import check_settings, described, setting
 
 __all__ = ["FleetConfig"]
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class FleetConfig:
     """Processes of this machine, or of a Ray cluster.
-
-    Attributes:
-        workers: Processes on this machine; 1 works in this one.
-        cluster: Address of a Ray cluster, ``auto`` for the one that this machine belongs to; empty for none.
-        cpus_per_worker: CPU cores that each worker has for itself; 0 for an equal share of this machine's, or 1 on a cluster.
-        gpus_per_worker: GPUs that each has for itself; 0.5 lets two share one. On this machine, 0 lets all see all.
-        attempts: How often a unit is begun whose worker dies.
 
     Raises:
         ConfigError: If a value is out of range, or both several workers and a cluster are asked for.
     """
 
-    workers: int = 1
-    cluster: str = ""
-    cpus_per_worker: int = 0
-    gpus_per_worker: float = 0.0
-    attempts: int = 3
+    workers: int = setting(
+        1,
+        "Processes that share the work",
+        details="1 works in the process that asks.",
+        minimum=1,
+    )
+    cluster: str = setting(
+        "",
+        "Have a Ray cluster do it: auto for the one that this machine belongs to, or its address (needs "
+        "requirements-cluster.txt)",
+        unit="auto|ADDRESS",
+    )
+    cpus_per_worker: int = setting(
+        0,
+        "CPU cores of each worker; 0: an equal share of this machine's, or 1 on a cluster",
+        unit="CORES",
+        minimum=0,
+    )
+    gpus_per_worker: float = setting(
+        0.0,
+        "GPUs of each worker, and 0.5 lets two share one; 0: none on a cluster, and all here",
+        unit="GPUS",
+        minimum=0.0,
+    )
+    attempts: int = setting(
+        3,
+        "How often something is begun whose worker dies",
+        unit="TIMES",
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 1), ("cpus_per_worker", 0), ("attempts", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        check_settings(self)
         gpus = self.gpus_per_worker
-        if not (math.isfinite(gpus) and gpus >= 0.0 and (gpus <= 1.0 or gpus == int(gpus))):
+        if gpus > 1.0 and gpus != int(gpus):
             raise ConfigError(f"gpus_per_worker must be 0 to 1, or a whole number, got {gpus!r}")
         if self.cluster and self.workers > 1:
             raise ConfigError(f"a cluster has as many workers as fit into it, got {self.workers} workers, too: leave them out")

@@ -14,7 +14,7 @@ from mpvss_model.errors import ConfigError
 from mpvss_model.files import write_whole
 from mpvss_model.text_files import read_json_object
 
-__all__ = ["DONE", "FAILED", "WAITING", "Entry", "Ledger"]
+__all__ = ["DONE", "FAILED", "WAITING", "Entry", "Ledger", "different_names"]
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 
@@ -73,7 +73,7 @@ class Ledger:
     def __init__(self, path: Path | None, sources: Sequence[tuple[str, str]], key: Mapping[str, str]) -> None:
         self._path = path
         self._earlier = _read(path)
-        names = _names(dict(sources), {entry.source: entry.name for entry in self._earlier.values()})
+        names = different_names(dict(sources), {entry.source: entry.name for entry in self._earlier.values()})
         self.entries = [self._entry(source, name, key[source]) for source, name in names.items()]
 
     @property
@@ -123,10 +123,17 @@ def _read(path: Path | None) -> dict[str, Entry]:
     return {entry.source: entry for entry in entries}
 
 
-def _names(wanted: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def different_names(wanted: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """A name for each source: its own, or with as many of the folders above as make it different, or a number.
 
     Upper and lower case make no difference, as in some file systems.
+
+    >>> different_names({"/monday/drive": "drive", "/tuesday/drive": "drive", "/park": "park"}, {})
+    {'/monday/drive': 'monday_drive', '/tuesday/drive': 'tuesday_drive', '/park': 'park'}
+
+    Args:
+        wanted: What each would be called, by where it lies.
+        given: Names that some have already, perhaps also of others.
     """
     names = {source: given[source] for source in wanted if source in given}
     taken = {name.casefold() for name in given.values()}

@@ -12,6 +12,7 @@ from mpvss_model.data import Clip, ClipSet, Frame, evaluated_split, open_clips, 
 from mpvss_model.data.plain_images import holds_images, open_images
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.study.source import Source
+from mpvss_model.fleet.ledger import different_names
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_files import is_bag_file, is_bag_folder
@@ -126,13 +127,22 @@ def open_sources(
     if names and len(names) != len(locations):
         raise ConfigError(f"got {len(names)} names ({', '.join(names)}) for {len(locations)} sources")
     sources = []
-    for location, name in zip(locations, names or [""] * len(locations), strict=True):
+    for location, name in zip(locations, names or _own_names(locations), strict=True):
         clips = open_labelled_source(location, split=split, whole=whole, topic=topic, decoding=decoding)
-        path, named = path_and_split(location)
-        plain_name = named or (path.stem if path.is_file() else path.resolve().name)
+        path, _ = path_and_split(location)
         measured = f"{path}:{clips.split}" if clips.split else location
-        sources.append(Source(name=name or plain_name, location=measured, clip_set=clips))
+        sources.append(Source(name=name, location=measured, clip_set=clips))
     return sources
+
+
+def _own_names(locations: Sequence[str]) -> list[str]:
+    """What sources are called by their paths or splits, with the folders above where that is not enough."""
+    wanted = {}
+    for location in locations:
+        path, named = path_and_split(location)
+        wanted[location] = named or (path.stem if path.is_file() else path.resolve().name)
+    names = different_names(wanted, {})
+    return [names[location] for location in locations]
 
 
 def is_bag(path: Path) -> bool:

@@ -26,7 +26,7 @@ from mpvss_model.text_files import read_json_object
 from mpvss_ros.bags.bag import LABELS_TOPIC, Bag
 from mpvss_ros.bags.fleet.cutting import Cut, Piece, cut_bag
 from mpvss_ros.bags.labelled_bag import DISK_IS_FULL, given_settings, label_source, write_labelled_bag
-from mpvss_ros.bags.labelled_source import is_bag
+from mpvss_ros.bags.labelled_source import is_bag, open_labelled_source
 
 __all__ = ["JoinPieces", "LabelOrCut", "LabelPiece", "Labelled", "LabellingTask", "PieceLabels", "Place"]
 
@@ -63,7 +63,7 @@ class LabellingTask:
     as_bag: bool
     threads: int
     piece_frames: int
-    has_memory: bool
+    has_memory: bool = False
 
     @property
     def _common(self) -> dict[str, Any]:
@@ -74,6 +74,11 @@ class LabellingTask:
     def whole_stream(self) -> StreamConfig:
         """The stream's settings with its interval."""
         return StreamConfig(**{**vars(self.stream), "max_interval_frames": self.config.interval})
+
+    def check(self, source: str) -> None:
+        """Raise `MPVSSError` if a source is none, before anything is written for it."""
+        path, split = path_and_split(source, self.split)
+        open_labelled_source(path, split=split, whole=True, topic=self.topic, decoding=self.decoding)
 
     def label_source(self, source: str, out: Path, link: Link) -> Labelling:
         """Label a source in one piece."""
@@ -233,6 +238,7 @@ class LabelOrCut:
     def __call__(self, link: Link) -> Labelled | Cut:
         """The pieces of a bag that is cut."""
         use_threads(self.task.threads)
+        self.task.check(self.source)
         with exclusive(self.place.lock, what=repr(str(self.place.out))):
             return self._work(link)
 

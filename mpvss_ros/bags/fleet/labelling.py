@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,11 +12,10 @@ from rich.console import Console
 from mpvss_model.config import DecodingConfig
 from mpvss_model.errors import ConfigError
 from mpvss_model.files import write_whole
-from mpvss_model.fleet import FleetConfig, Outcome, Unit, open_fleet
-from mpvss_model.fleet.ledger import DONE, FAILED, Entry, Ledger
-from mpvss_model.fleet.reporter import FleetReporter
+from mpvss_model.fleet import FleetConfig, Unit
+from mpvss_model.fleet.ledger import DONE, Entry, Ledger
+from mpvss_model.fleet.sources_run import SourcesRun
 from mpvss_model.labelling.labeller import labelling_model
-from mpvss_model.runtime.interruption import Interrupted, StopSignals
 from mpvss_model.runtime.progress import new_console
 from mpvss_model.settings import changed_settings
 from mpvss_ros.bags.fleet.cutting import Cut, Piece
@@ -72,70 +69,42 @@ def label_sources(
     ledger = Ledger(out / LEDGER_FILE if sources.are_several else None, named, keys)
     places = {entry.name: Place(out / entry.name if sources.are_several else out) for entry in ledger.entries}
     ledger.forget(entry for entry in ledger.entries if not places[entry.name].out.exists())
-    _LabellingRun(task, fleet, ledger, places, console or new_console(visible=False)).run()
+    console = console or new_console(visible=False)
+    run = SourcesRun(ledger, fleet, title="labelling", verb="labelled", console=console)
+    labelling = _Labelling(task, places, run)
+    run.run(labelling.whole, labelling.after)
     if sources.are_several and not task.as_bag:
         _write_lists(out, ledger)
     return ledger
 
 
-class _LabellingRun:
+class _Labelling:
     """One start.
 
     Args:
         task: What is done with each source.
-        config: Of the fleet.
-        ledger: Of all sources.
         places: Of the sources' labels, by name.
-        console: Where to tell how far it is.
+        run: Has it done.
     """
 
-    def __init__(
-        self, task: LabellingTask, config: FleetConfig, ledger: Ledger, places: dict[str, Place], console: Console
-    ) -> None:
+    def __init__(self, task: LabellingTask, places: dict[str, Place], run: SourcesRun) -> None:
         self._task = task
-        self._config = config
-        self._ledger = ledger
         self._places = places
-        self._entries = {entry.name: entry for entry in ledger.entries}
-        self._reporter = FleetReporter(console, title="labelling", entries=ledger.entries)
+        self._run = run
         # Of bags that are cut, by name.
         self._cuts: dict[str, Cut] = {}
         self._pieces: dict[str, dict[int, PieceLabels]] = {}
 
-    def run(self) -> None:
-        """Do what is left to do."""
-        self._ledger.write()
-        with self._reporter, StopSignals() as signals:
-            try:
-                self._work(signals)
-            except Interrupted as error:
-                raise Interrupted(self._interruption(error.signal_number), error.signal_number) from error
-        if signals.received:
-            raise Interrupted(self._interruption(signals.received), signals.received)
-
-    def _work(self, signals: StopSignals) -> None:
-        with open_fleet(self._config, stopped=lambda: signals.received is not None, on_told=self._reporter.told) as fleet:
-            fleet.add(self._whole(entry) for entry in self._ledger.entries if not entry.is_kept)
-            with closing(fleet.outcomes()) as outcomes:
-                for outcome in outcomes:
-                    fleet.add(self._next_units(outcome))
-
-    def _whole(self, entry: Entry, *, may_cut: bool = True) -> Unit:
+    def whole(self, entry: Entry, *, may_cut: bool = True) -> Unit:
+        """All of a source."""
         work = LabelOrCut(task=self._task, source=entry.source, place=self._places[entry.name], key=entry.key, may_cut=may_cut)
         return Unit(entry.name, work)
 
-    def _next_units(self, outcome: Outcome) -> Iterator[Unit]:
+    def after(self, entry: Entry, value: Labelled | Cut | PieceLabels) -> Iterator[Unit]:
         """What is to be done after a unit."""
-        entry, value = self._entries[outcome.unit.source], outcome.value
-        entry.deaths += outcome.deaths
-        if outcome.worker and outcome.worker not in entry.workers:
-            entry.workers.append(outcome.worker)
-        if entry.state == FAILED:  # another piece did
-            return
-        if outcome.is_failed:
-            self._finish(entry, error=outcome.error, details=outcome.details)
-        elif isinstance(value, Labelled):
-            self._finish(entry, labelled=value)
+        if isinstance(value, Labelled):
+            self._run.finish(entry, asdict(value), f"{value.frames} frames")
+            self._places[entry.name].clear()
         elif isinstance(value, Cut):
             self._cuts[entry.name], self._pieces[entry.name] = value, {}
             yield from self._missing(entry)
@@ -157,10 +126,10 @@ class _LabellingRun:
         """Join the pieces, or go on with those that do not meet the next, or label the bag in one piece after all."""
         cut, place, labels = self._cuts[entry.name], self._places[entry.name], self._pieces[entry.name]
         if any(piece.is_dependent for piece in labels.values()):
-            why = "its 16-bit images are read by what earlier ones used; significant_bits says it beforehand"
-            self._reporter.say(f"{entry.name}: labelled in one piece: {why}")
+            why = "its 16-bit images are read by what earlier ones used; --significant-bits says it beforehand"
+            self._run.say(entry, f"labelled in one piece: {why}")
             place.clear()
-            yield self._whole(entry, may_cut=False)
+            yield self.whole(entry, may_cut=False)
             return
         pieces: list[Piece] = []
         for piece in cut.pieces:
@@ -177,22 +146,6 @@ class _LabellingRun:
         else:
             work = JoinPieces(task=self._task, source=entry.source, place=place, cut=cut, labels=kept)
             yield Unit(entry.name, work, share=0.0)
-
-    def _finish(self, entry: Entry, *, labelled: Labelled | None = None, error: str = "", details: str = "") -> None:
-        entry.state, entry.error, entry.details = DONE if labelled else FAILED, error, details
-        if labelled is not None:
-            entry.result = asdict(labelled)
-        self._ledger.write()
-        if labelled is not None:
-            self._places[entry.name].clear()
-        self._reporter.source(entry, f"{labelled.frames} frames" if labelled else "")
-
-    def _interruption(self, number: int) -> str:
-        done = sum(entry.state == DONE for entry in self._ledger.entries)
-        return (
-            f"stopped by {signal.Signals(number).name}: {done} of {len(self._ledger.entries)} sources are labelled, and the "
-            "same command goes on from there"
-        )
 
 
 def _key(source: str, task: LabellingTask, digest: str) -> str:

@@ -21,7 +21,7 @@ class GivenSources:
     """What a command line names.
 
     Attributes:
-        locations: Of all sources, each once; ``FOLDER:SPLIT`` for a part of a data set.
+        locations: Of all sources, each once, absolute where there are several; ``FOLDER:SPLIT`` for a part of a data set.
         are_several: Whether there may be several: also where a folder of bags holds one so far.
     """
 
@@ -49,6 +49,8 @@ def found_sources(given: Sequence[str], *, leave_out: Path | None = None) -> Giv
             are_several |= bool(bags)
             for source in bags or [location]:
                 locations.setdefault(_place(source), source)
+    if are_several:  # what was done with each is kept for other starts, perhaps from elsewhere
+        locations = {place: _absolute(source) for place, source in locations.items()}
     return GivenSources(tuple(locations.values()), are_several)
 
 
@@ -77,6 +79,11 @@ def _fitting(text: str) -> list[str]:
     if not fitting:
         raise DataError(f"nothing fits {text!r}: give bags, folders of images or data sets, or a pattern such as 'drives/*'")
     return fitting
+
+
+def _absolute(location: str) -> str:
+    path, split = path_and_split(location)
+    return f"{path.absolute()}:{split}" if split else str(path.absolute())
 
 
 def _place(location: str) -> str:

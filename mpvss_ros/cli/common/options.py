@@ -15,10 +15,7 @@ from mpvss_model.settings import Setting, is_table, settings_of
 
 __all__ = [
     "SAMPLE_BAG",
-    "ClusterOption",
-    "CpusOption",
     "DeviceOption",
-    "GpusOption",
     "InferenceSizeOption",
     "IntervalOption",
     "JsonOption",
@@ -28,7 +25,6 @@ __all__ = [
     "ThingClassesOption",
     "ThreadsOption",
     "TopicOption",
-    "WorkersOption",
     "with_settings",
 ]
 
@@ -44,20 +40,6 @@ SplitOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
-WorkersOption = Annotated[int, typer.Option(help="Processes that share the work.", min=1)]
-ClusterOption = Annotated[
-    str,
-    typer.Option(
-        help="Have it done by a Ray cluster: auto for the one that this machine belongs to, or its address (needs "
-        "requirements-cluster.txt).",
-        metavar="auto|ADDRESS",
-        show_default=False,
-    ),
-]
-CpusOption = Annotated[
-    int, typer.Option(help="CPU cores of each worker; 0: this machine's by their number, or 1 on a cluster.", min=0)
-]
-GpusOption = Annotated[float, typer.Option(help="GPUs of each worker; 0.5: two share one.", min=0.0)]
 NamesOption = Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)]
 ThingClassesOption = Annotated[
     str,

@@ -129,7 +129,7 @@ def test_no_worker_outlives_its_program(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 0}, "workers must be a whole number of at least 1, got 0"),
         ({"gpus_per_worker": 1.5}, "gpus_per_worker must be 0 to 1, or a whole number, got 1.5"),
         ({"gpus_per_worker": float("nan")}, "gpus_per_worker must be"),
         ({"cluster": "auto", "workers": 2}, "as many workers as fit into it, got 2 workers, too"),

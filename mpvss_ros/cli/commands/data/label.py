@@ -10,24 +10,20 @@ import typer
 from rich.console import Console
 
 from mpvss_model.config import AUTO_INFERENCE_SIZE, DEFAULT_MODEL, DecodingConfig, StreamConfig
+from mpvss_model.fleet.config import FleetConfig
 from mpvss_model.propagation.registry import propagation_choices
 from mpvss_ros.cli.common.options import (
-    ClusterOption,
-    CpusOption,
     DeviceOption,
-    GpusOption,
     InferenceSizeOption,
     IntervalOption,
     ModelOption,
     PrecisionOption,
     ThreadsOption,
     TopicOption,
-    WorkersOption,
     with_settings,
 )
 
 if TYPE_CHECKING:
-    from mpvss_model.fleet import FleetConfig
     from mpvss_ros.bags.fleet.sources import GivenSources
 
 __all__ = ["label"]
@@ -86,24 +82,19 @@ def label(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
-    workers: WorkersOption = 1,
-    cluster: ClusterOption = "",
-    cpus_per_worker: CpusOption = 0,
-    gpus_per_worker: GpusOption = 0.0,
     piece_frames: PieceOption = PIECE_FRAMES,
     decoding: DecodingConfig,
+    fleet: FleetConfig,
 ) -> None:
     """Label recordings or data sets without hurry.
 
     Exit code 1 if some of several sources failed, 130 or 143 if SIGINT or SIGTERM stopped it.
     """
-    from mpvss_model.fleet import FleetConfig
     from mpvss_model.labelling import ClassMapping, LabellingConfig
     from mpvss_model.labelling.config import parse_views
     from mpvss_ros.bags.fleet.sources import found_sources
     from mpvss_ros.bags.labelled_bag import is_single_file
 
-    fleet = FleetConfig(workers=workers, cluster=cluster, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker)
     found = found_sources(sources, leave_out=out)
     config = LabellingConfig(
         interval=interval,
@@ -149,7 +140,7 @@ def _label_several(sources: GivenSources, out: Path, fleet: FleetConfig, **task:
     from mpvss_model.runtime.progress import new_console
     from mpvss_ros.bags.fleet.label_work import LabellingTask
     from mpvss_ros.bags.fleet.labelling import LEDGER_FILE, label_sources
-    from mpvss_ros.cli.common.fleet import end, print_failures, sources_table
+    from mpvss_ros.cli.common.fleet import end, labelled_sources_table, print_failures
 
     ledger = label_sources(sources, out, task=LabellingTask(**task), fleet=fleet, console=new_console())
     if not sources.are_several:
@@ -158,7 +149,7 @@ def _label_several(sources: GivenSources, out: Path, fleet: FleetConfig, **task:
             raise MPVSSError(entry.error)
         _say(entry.result["notes"], entry.result["frames"], entry.result["class_names"], out)
         return
-    Console().print(sources_table(ledger, {"frames": lambda result: str(result["frames"])}))
+    Console().print(labelled_sources_table(ledger))
     print_failures(ledger)
     print(f"  {out / LEDGER_FILE}")
     end(ledger)

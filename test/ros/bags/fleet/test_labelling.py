@@ -192,7 +192,6 @@ def test_a_folder_of_bags_is_labelled_by_several_workers_and_failures_are_named(
         "monday_drive",
         "tuesday_drive",
         "park",
-        ".loose.work",
     }
 
 
