@@ -73,14 +73,16 @@ class Fleet:
     def _outcome(self, event: Event) -> Outcome | None:
         """None if the unit is to be begun again, or was stopped."""
         unit, deaths, performed = self._units[event.number], self._deaths.get(event.number, ()), event.performed
-        if performed is not None and performed.signal_number and isinstance(self._engine, InProcessEngine):
-            raise Interrupted(performed.error, performed.signal_number)
-        if performed is not None and not performed.signal_number:
-            return Outcome(unit, performed.value, performed.error, performed.details, performed.worker, deaths)
+        death = event.death
+        if performed is not None:
+            if not performed.signal_number:
+                return Outcome(unit, performed.value, performed.error, performed.details, performed.worker, deaths)
+            if isinstance(self._engine, InProcessEngine):
+                raise Interrupted(performed.error, performed.signal_number)
+            death = f"its worker was stopped: {performed.error}"  # by a signal that nobody else got: others go on
         if self._stopped():
             return None
-        # A signal that only a worker got ends the worker: others go on.
-        deaths = self._deaths[event.number] = (*deaths, event.death or f"its worker was stopped: {performed.error}")
+        deaths = self._deaths[event.number] = (*deaths, death)
         if len(deaths) >= self._attempts:
             return Outcome(unit, None, f"given up after {len(deaths)} attempts: {deaths[-1]}", deaths=deaths)
         self._waiting.appendleft(event.number)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from mpvss_model.errors import ConfigError, first_line
 from mpvss_model.fleet.config import FleetConfig
 from mpvss_model.fleet.engine import Event, Told
+from mpvss_model.fleet.in_process import stopped_work
 from mpvss_model.fleet.unit import Link, Performed, Unit, performed
 
 __all__ = ["RayEngine"]
 
-# How often a worker tells how far it is.
+# How often a worker tells how far it is, and hears whether to stop.
 TELL_S = 1.0
 STOP_S = 60.0
+CONNECT_S = 10.0
 
 
 class RayEngine:
@@ -75,8 +81,9 @@ class RayEngine:
         return [self._event(task) for task in finished]
 
     def stop(self) -> None:
-        """Ray interrupts work as Ctrl-C does, and drops what has not begun."""
+        """Ray drops what has not begun, and interrupts work as Ctrl-C does; what it misses hears it from the board."""
         self._stop_by_s = time.monotonic() + STOP_S
+        self._board.stop.remote()
         for task in self._running:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(task, force=False)
@@ -111,13 +118,22 @@ class RayEngine:
 
 
 class _Board:
-    """Where workers write how far they are."""
+    """Where workers write how far they are, and read whether to stop."""
 
     def __init__(self) -> None:
         self._notes: dict[int, tuple[int, int]] = {}
+        self._is_stopped = False
 
-    def tell(self, number: int, done: int, total: int) -> None:
+    def tell(self, number: int, done: int, total: int) -> bool:
+        """Returns whether to stop."""
         self._notes[number] = done, total
+        return self._is_stopped
+
+    def is_stopped(self) -> bool:
+        return self._is_stopped
+
+    def stop(self) -> None:
+        self._is_stopped = True
 
     def take(self) -> dict[int, tuple[int, int]]:
         """What was written since it was last asked for."""
@@ -131,16 +147,30 @@ class _BoardLink:
     def __init__(self, board: Any, number: int) -> None:
         self._board = board
         self._number = number
-        self._told_s = 0.0
+        self._asked_s = 0.0
 
     def tell(self, done: int, total: int) -> None:
-        now_s = time.monotonic()
-        if now_s - self._told_s >= TELL_S:
-            self._told_s = now_s
-            self._board.tell.remote(self._number, done, total)
+        if self._is_due() and self._answer(self._board.tell.remote(self._number, done, total)):
+            raise stopped_work(done, total)
 
     def is_stopped(self) -> bool:
-        return False  # Ray interrupts the work itself
+        return self._is_due() and self._answer(self._board.is_stopped.remote())
+
+    def _is_due(self) -> bool:
+        """Whether the board was not asked just now."""
+        now_s = time.monotonic()
+        if now_s - self._asked_s < TELL_S:
+            return False
+        self._asked_s = now_s
+        return True
+
+    def _answer(self, asked: Any) -> bool:
+        """What the board says; False if it cannot be asked: work that nobody waits for any more is ended by Ray."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            return bool(ray.get(asked, timeout=TELL_S))
+        return False
 
 
 def _work_on_cluster(work: Callable[[Link], Any], board: Any, number: int, folder: str) -> Performed:
@@ -150,11 +180,24 @@ def _work_on_cluster(work: Callable[[Link], Any], board: Any, number: int, folde
 
 
 def _connect(ray: Any, address: str) -> None:
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        _check_answers(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
         way_out = "'ray start --head' on one machine, 'ray start --address=HOST:6379' on the others"
         raise ConfigError(f"no Ray cluster at {address!r} ({first_line(error)}): {way_out}") from error
+    finally:
+        # Ray would end the program at once, in the middle of what it writes.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminated)
+
+
+def _check_answers(address: str) -> None:
+    """Raise `OSError` if nothing answers at an address such as ``10.0.0.1:6379``: Ray would try for many minutes."""
+    place = urlsplit(address if "//" in address else f"//{address}")
+    if place.port is not None:
+        socket.create_connection((place.hostname or "", place.port), timeout=CONNECT_S).close()
 
 
 def _check_needs(ray: Any, address: str, needs: dict[str, float]) -> None:

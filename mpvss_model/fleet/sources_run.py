@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from typing import Any
 
 from rich.console import Console
@@ -78,11 +77,10 @@ class SourcesRun:
         with open_fleet(self._config, stopped=signals.is_received, on_told=self._reporter.told) as fleet:
             self._ledger.write()
             fleet.add([first(entry) for entry in self._ledger.entries if not entry.is_kept])
-            with closing(fleet.outcomes()) as outcomes:
-                for outcome in outcomes:
-                    entry = self._noted(outcome)
-                    if entry.state == WAITING:  # no part of it has failed
-                        fleet.add(then(entry, outcome.value))
+            for outcome in fleet.outcomes():
+                entry = self._noted(outcome)
+                if entry.state == WAITING:  # no part of it has failed
+                    fleet.add(then(entry, outcome.value))
 
     def _noted(self, outcome: Outcome) -> Entry:
         """The entry of the source; as failed if the unit is."""

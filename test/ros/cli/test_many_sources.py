@@ -6,7 +6,10 @@ import shutil
 import pytest
 
 from mpvss_model.evaluation.metrics import ConfusionMatrix
+from mpvss_model.evaluation.study.source import check_names
 from mpvss_ros.bags.fleet import evaluation
+from mpvss_ros.bags.fleet.sources import found_sources
+from mpvss_ros.bags.labelled_source import open_sources
 
 from .. import recordings
 
@@ -82,6 +85,12 @@ def test_evaluations_of_several_sources_are_one_table_and_are_not_made_again(
     assert [work.location for work in begun] == [str(drives / "monday/drive"), nowhere]
     assert "nowhere failed" in " ".join(said.split()) and f"  nowhere: failed: no bag at '{nowhere}'" in said
     assert f"{small_clips.name}-first done before, copy 2 18" in " ".join(said.split())
+
+
+def test_bags_of_one_name_are_different_sources_of_a_study(drives):
+    sources = open_sources(found_sources([str(drives)]).locations)
+    assert [source.name for source in sources] == ["monday_drive", "tuesday_drive"]
+    check_names(sources)
 
 
 @pytest.mark.parametrize("option", ["--per-class", "--confusion=a.csv", "--export=labels"])
