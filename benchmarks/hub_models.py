@@ -36,6 +36,8 @@ from mpvss_model.segmentor.network_files import quiet
 from mpvss_model.segmentor.videomt.network import segment_frame
 
 CAMERA_SIZE = (480, 640)
+# What they see of that camera, height and width.
+SHIPPED_MODELS = {"rooms": (320, 427), "rooms-lite": CAMERA_SIZE}
 TOKENS_OF_A_TASK = 77
 # Of each Swin: width, layers and heads by stage, window.
 SWINS = {
@@ -294,12 +296,13 @@ def beit() -> nn.Module:
 
 
 def print_costs(models: list[HubModel]) -> None:
-    """A table in Markdown, our own model first."""
+    """A table in Markdown, our own models first."""
     columns = ("`model_type`", "checkpoint", "classes", "network's input", "parameters (M)", "GFLOPs per key frame")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    own = loaded_cost("rooms-lite", frame_size=CAMERA_SIZE)
-    gflops = sum(part.gflops for part in own.parts.values() if part.runs_on == "key")
-    print_row("mpvss", "rooms-lite", own.num_classes, CAMERA_SIZE, own.parameters, gflops)
+    for name, size in SHIPPED_MODELS.items():
+        own = loaded_cost(name, frame_size=size)
+        gflops = sum(part.gflops for part in own.parts.values() if part.runs_on == "key")
+        print_row("mpvss", name, own.num_classes, size, own.parameters, gflops)
     for model in models:
         gflops, parameters = model.cost()
         print_row(model.family, model.hub_id, model.classes, model.size, parameters, gflops)

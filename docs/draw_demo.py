@@ -24,7 +24,7 @@ from mpvss_ros.bags.bag import Bag  # noqa: E402
 from mpvss_ros.messages.conversions import rgb_from_message, stamp_ns  # noqa: E402
 
 BAG = ROOT / "mpvss_ros" / "samples" / "rooms"
-MODEL = "rooms-lite"
+MODEL = "rooms"
 INTERVAL_FRAMES = 5
 # What is shown: the first three seconds, in whole intervals between key frames.
 FRAMES = 45

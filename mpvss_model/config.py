@@ -24,7 +24,7 @@ __all__ = [
     "StreamConfig",
 ]
 
-DEFAULT_MODEL = "rooms-lite"
+DEFAULT_MODEL = "rooms"
 KEY_FRAME_MODES = ("sync", "async")
 # "auto" is fp16 on a GPU, bf16 for key frames on CPUs made for it, else fp32.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -143,13 +143,22 @@ def load_network(
 def write_network(network: PreTrainedModel, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors`` into a folder, for all users who may read the one to read the other.
 
-    Some versions of safetensors leave their file to the user who trains, and a robot's node is often another one.
+    Some versions of safetensors leave their file to the user who trains, and a robot's node is often another one. Where the
+    network came from, such as a folder of the machine that trained it, is not written.
     """
+    _forget_location(network.config)
     with quiet():
         network.save_pretrained(folder)
     mode = (folder / "config.json").stat().st_mode
     for file in folder.glob("*.safetensors"):
         file.chmod(mode)
+
+
+def _forget_location(config: PreTrainedConfig) -> None:
+    config.name_or_path = ""
+    for part in (getattr(config, name, None) for name in config.sub_configs):
+        if isinstance(part, PreTrainedConfig):
+            _forget_location(part)
 
 
 def class_names_of(config, name: str) -> tuple[str, ...]:

@@ -480,6 +480,9 @@ def test_model_with_replaced_classes_can_be_written_and_loaded(tiny_checkpoint, 
     save_model(start.network, tmp_path, image_mean=start.image_mean, image_std=start.image_std)
     assert tuple(load_start(str(tmp_path)).network.config.id2label.values()) == ("a", "b", "c", "d", "e")
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
+    assert tiny_checkpoint not in (tmp_path / "config.json").read_text()
+    save_model(with_motion(start, {}), tmp_path / "moving", image_mean=start.image_mean, image_std=start.image_std)
+    assert tiny_checkpoint not in (tmp_path / "moving/config.json").read_text()
 
 
 @pytest.mark.parametrize("frozen", [False, True])
