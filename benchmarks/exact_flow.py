@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.metrics import ConfusionMatrix
@@ -97,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder that mpvss rooms --ground-truth wrote")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--model", default="rooms-lite")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--intervals", nargs="+", type=int, default=[5, 10])
     options = parser.parse_args()
     use_threads(0)

@@ -22,6 +22,7 @@ from sensor_msgs.msg import Image
 from benchmarks.hostile_camera import HostileCamera, rejection
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node, wait_for_node
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_ros.diagnostics.statuses import resident_mb
 from mpvss_ros.messages.conversions import stamp_ns
 
@@ -92,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--messages", type=int, default=100_000)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

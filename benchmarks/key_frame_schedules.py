@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from mpvss_model import StreamConfig, VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.image import FramePadding
 from mpvss_model.propagation.ways.copy import CopyPropagator
@@ -146,7 +147,7 @@ def main() -> None:
     """Compare schedules with as many key frames, as recorded and with pauses."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bag", nargs="?", type=Path, default=SAMPLE_BAG)
-    parser.add_argument("--model", default="rooms-lite")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
     stream = VideoSegmentor.from_pretrained(arguments.model)
     stream.segmentor = RememberingSegmentor(stream.segmentor)

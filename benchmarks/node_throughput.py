@@ -32,6 +32,7 @@ from benchmarks.clip_camera import Answers, ClipCamera
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node
 from mpvss_model import VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.evaluation.timing import Stopwatch, timed_method
 from mpvss_model.segmentor.mask2former.segmentor import Mask2FormerSegmentor
 from mpvss_ros.diagnostics.statistics import percentile
@@ -120,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--frames", type=int, default=300)
     options.add_argument("--window", type=int, default=4)
     options.add_argument("--interval", type=int, default=5)
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

@@ -28,6 +28,7 @@ from std_msgs.msg import Header
 
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_ros.messages.conversions import image_message
 
 MAX_SECONDS = 2.0
@@ -127,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--times", type=int, default=50)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--work-s", type=float, default=3.0, help="how long after the start the last moment is")
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

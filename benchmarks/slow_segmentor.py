@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node, wait_for_node
 from mpvss_model import VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.messages.conversions import image_message, stamp_ns
@@ -124,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--slow-s", type=float, default=1.0)
     options.add_argument("--width", type=int, default=320)
     options.add_argument("--height", type=int, default=240)
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

@@ -22,6 +22,7 @@ from std_srvs.srv import Trigger
 
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node, wait_for_node
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_ros.diagnostics.statuses import resident_mb
 from mpvss_ros.messages.conversions import image_message
 
@@ -96,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--warm-up", type=int, default=2_000)
     options.add_argument("--interval", type=int, default=10)
     options.add_argument("--key-frames", default="async", choices=("sync", "async"))
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

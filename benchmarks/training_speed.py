@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from mpvss_model.checkpoints.starting_model import load_start, with_motion
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.runtime.device import processor_name
 from mpvss_model.runtime.memory import keep_freed_memory
 from mpvss_model.segmentor.mask2former.training_network import TrainedMask2Former
@@ -36,7 +37,7 @@ SHIFT_PX = 6
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="rooms-lite")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=4, help="later frames that share a key frame, in a third row")
     parser.add_argument("--steps", type=int, default=20, help="for the comparison of losses")

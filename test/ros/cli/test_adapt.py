@@ -24,7 +24,7 @@ def test_a_folder_of_images_adapts_a_model_without_any_labels(mpvss, tiny_checkp
     [
         (("--teacher", "{empty}"), "has no config.json"),
         (("--teacher", "{tiny}", "--student", "{empty}"), "has no config.json"),
-        (("--teacher", "{tiny}"), "has other classes (background, robot, wall) than student 'rooms-lite' (wall, floor, "),
+        (("--teacher", "{tiny}"), "has other classes (background, robot, wall) than student 'rooms' (wall, floor, "),
         (("--teacher", "{tiny}", "--classes", "ade20k-rooms"), "class map 'ade20k-rooms' names "),
         (("--teacher", "{tiny}", "--student", "{tiny}", "--mix", "{empty}"), "holds no <clip>/images"),
         (("--teacher", "{tiny}", "--student", "{tiny}", "--steps", "0"), "steps must be at least 1, got 0"),
