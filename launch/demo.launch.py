@@ -11,6 +11,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 import mpvss_ros
+from mpvss_ros.process.launch_arguments import flag, warn_of_unknown_arguments
 
 
 def installed(package: str) -> bool:
@@ -51,6 +52,7 @@ def start(context) -> list:
     Raises:
         ValueError: If an argument cannot be used, with one line that says why.
     """
+    warn_of_unknown_arguments(context, (name for name, _, _ in ARGUMENTS), launch_file=__file__)
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     viewers = [
         *([rviz()] if wanted("rviz", given["rviz"], package="rviz2") else []),
@@ -130,13 +132,6 @@ def wanted(name: str, text: str, *, package: str) -> bool:
         debian = f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{package.replace('_', '-')}"
         raise ValueError(f"{name}:={text} needs {package}, which is not installed: sudo apt install {debian}")
     return True
-
-
-def flag(name: str, text: str) -> bool:
-    """An argument that is true or false."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{name}:={text} must be true or false")
-    return text.lower() == "true"
 
 
 def rate(text: str) -> float:

@@ -194,6 +194,7 @@ def test_it_is_installed_with_its_views():
         assert name in setup
 
 
-def test_the_real_launch_library_takes_it():
-    exit_code, output = ros2_launch(DEMO, "rate:=fast")
+def test_the_real_launch_library_takes_it_and_names_what_nobody_reads():
+    exit_code, output = ros2_launch(DEMO, "lopp:=false", "rate:=fast")
     assert exit_code == 1 and "rate:=fast must be a number above 0" in output and "Traceback" not in output
+    assert output.count("unknown launch argument 'lopp' has no effect: did you mean 'loop'?") == 1
