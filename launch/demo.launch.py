@@ -34,10 +34,13 @@ ARGUMENTS = (
 CONFIG = Path(__file__).parents[1] / "config"
 BAG = Path(mpvss_ros.__file__).parent / "samples" / "rooms"
 NAMESPACE = "mpvss"
+SEGMENTATION = f"/{NAMESPACE}/segmentation"
 IMAGE, CAMERA_INFO, DEPTH = "/camera/image_raw", "/camera/camera_info", "/camera/depth_registered/image_raw"
 NO_VIEWER = "nothing shows the results: give rviz:=true or foxglove:=true, or subscribe to /mpvss/overlay and /mpvss/points"
 # The clip has compressed images only, and stamps of when it was made: all nodes take the time from /clock.
 FROM_CLIP = {"image_transport": "compressed", "use_sim_time": True}
+# The replay offers it, and then DDS sends again what large images lose on the way.
+RELIABLE = {f"qos_overrides.{IMAGE}/compressed.subscription.reliability": "reliable"}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -70,7 +73,7 @@ def segmentation_node(model: str) -> Node:
         name="segmentation",
         namespace=NAMESPACE,
         output="screen",
-        parameters=[FROM_CLIP | ({"model": ParameterValue(model, value_type=str)} if model else {})],
+        parameters=[FROM_CLIP | RELIABLE | ({"model": ParameterValue(model, value_type=str)} if model else {})],
         remappings=[("image", IMAGE), ("camera_info_in", CAMERA_INFO)],
         on_exit=Shutdown(reason="the segmentation node has ended"),
     )
@@ -97,7 +100,8 @@ def replay_node(rate: float, *, loop: bool) -> Node:
         name="replay",
         namespace=NAMESPACE,
         output="screen",
-        parameters=[{"bag": str(BAG), "rate": rate, "loop": loop, "publish_clock": True}],
+        # rviz subscribes to the images, too, and sooner.
+        parameters=[{"bag": str(BAG), "rate": rate, "loop": loop, "publish_clock": True, "wait_for_node": SEGMENTATION}],
         on_exit=Shutdown(reason="the replay has ended"),
     )
 

@@ -25,7 +25,7 @@ from mpvss_ros.cloud.niceness import give_way
 from mpvss_ros.cloud.parameters import CloudConfig, declare_parameters
 from mpvss_ros.cloud.stamp_matcher import StampMatcher
 from mpvss_ros.cloud.transforms import NoTransform, Transforms
-from mpvss_ros.diagnostics.statistics import Latencies, Rate
+from mpvss_ros.diagnostics.statistics import Latencies, Rate, shortened
 from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.process.node_process import serve_and_leave
 from mpvss_ros.process.overrides import QOS_PREFIX, unused_overrides
@@ -235,8 +235,8 @@ class CloudNode(Node):
     def _fail(self, text: str) -> None:
         self._failed += 1
         self._failures.tick()
-        self._last_failure = text
-        self.get_logger().warning(f"no cloud: {text}", throttle_duration_sec=LOG_THROTTLE_S)
+        self._last_failure = shortened(text)
+        self.get_logger().warning(f"no cloud: {self._last_failure}", throttle_duration_sec=LOG_THROTTLE_S)
 
     # -- diagnostics -------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mpvss_model import FrameError
 from mpvss_model.config import MAX_IMAGE_PIXELS
 from mpvss_ros.diagnostics.graph import Endpoint
-from mpvss_ros.diagnostics.statistics import MAX_TEXT
+from mpvss_ros.diagnostics.statistics import shortened
 from mpvss_ros.diagnostics.statuses import STALE_INPUT_RATE
 from mpvss_ros.diagnostics.topic_check import COMPRESSED, RAW
 from mpvss_ros.doctor.snapshot import CAMERA_INFO, GraphSnapshot, NodeStatus, SeenImage
@@ -269,7 +269,7 @@ def _seen_image(heard: _Heard, parameters: dict[str, Any]) -> SeenImage:
         pixels = rgb_from_message(message, max_image_pixels=parameters.get("max_image_pixels", MAX_IMAGE_PIXELS))
         height, width = pixels.shape[:2]
     except FrameError as error:
-        trouble = str(error)[:MAX_TEXT]
+        trouble = shortened(str(error))
         width, height = getattr(message, "width", 0), getattr(message, "height", 0)
     return SeenImage(
         width=width,
