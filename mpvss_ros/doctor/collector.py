@@ -80,8 +80,9 @@ def _own_node() -> Iterator[tuple[Node, Callable[[float], None]]]:
     context = Context()
     rclpy.init(args=[], context=context)
     executor = SingleThreadedExecutor(context=context)
+    # Its name is that of a hidden node, so that nobody takes it for a part of the robot, another doctor included.
     node = rclpy.create_node(
-        f"mpvss_doctor_{os.getpid()}", context=context, start_parameter_services=False, enable_rosout=False
+        f"_mpvss_doctor_{os.getpid()}", context=context, start_parameter_services=False, enable_rosout=False
     )
     executor.add_node(node)
     try:
@@ -137,6 +138,7 @@ class _Collector:
     node: str
     image: str
     _statuses: dict[str, NodeStatus] = field(default_factory=dict)
+    _clouds: dict[str, NodeStatus] = field(default_factory=dict)
     _heard: dict[str, _Heard] = field(default_factory=dict)
     _seen_images: dict[str, SeenImage] = field(default_factory=dict)
     _sim_ns: int | None = None
@@ -188,6 +190,8 @@ class _Collector:
         for status in message.status:
             if status.hardware_id == self.node:
                 self._statuses[status.name] = _node_status(status)
+            elif status.name == f"{status.hardware_id}: points":
+                self._clouds[status.hardware_id] = _node_status(status)
 
     def _on_clock(self, message: Clock) -> None:
         self._sim_ns = message.clock.sec * 10**9 + message.clock.nanosec
@@ -208,6 +212,7 @@ class _Collector:
             state=self._state(),
             parameters=parameters,
             statuses=tuple(self._statuses.values()),
+            clouds=dict(self._clouds),
             images=self._images(parameters),
             camera_infos={t: heard.message for t, heard in self._heard.items() if isinstance(heard.message, CameraInfo)},
             sim_time_ns=self._sim_ns,

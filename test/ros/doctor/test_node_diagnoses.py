@@ -39,7 +39,7 @@ def test_a_node_that_does_not_run_is_to_be_started():
     seen = graph(nodes=(CAMERA,), published=alone, state=None, parameters=None, **IDLE)
     assert only_problem(seen, "not-running") == (
         f"the node {NODE} is not among the 1 that run: start it: ros2 launch mpvss_ros segment.launch.py; if it has ended, "
-        "its log says why"
+        "its log says why; if it runs, then not on this shell's ROS_DOMAIN_ID=0"
     )
 
 
