@@ -5,8 +5,9 @@
 An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels
 from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
 make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
-from each other. Processor time is that of the whole process, threads and DDS included, for each message that it published: a
-busy machine blurs it less.
+from each other: ``--node-cores 0 --cloud-cores 1 --camera-cores 1`` leave one of two to the labels. With ``--rounds`` all is
+measured again in turn, and the medians of the rounds are printed at the end. Processor time is that of the whole process,
+threads and DDS included, for each message that it published: a busy machine blurs it less.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
@@ -35,11 +37,13 @@ from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
 from mpvss_ros.cli.common.options import SAMPLE_BAG
+from mpvss_ros.cloud.parameters import CloudConfig
 from mpvss_ros.messages.conversions import image_message, labels_from_message
 
 FRAMES = 30
 WARM_UP_S = 5.0
 LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
+FIGURES = ("rate_hz", "stamp_to_publish_p50_ms", "stamp_to_publish_p99_ms", "processor_ms")
 # Images of this size do not fit into DDS's shared memory, and many would be lost.
 RELIABLE = "qos_overrides./image.subscription.reliability"
 
@@ -141,7 +145,7 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
         return {name: np.array([processor_s(p), int(newest[name]["published"])]) for name, p in processes.items()}
 
     of_labels = {"model": options.model, "threads": 1, "inference_size": options.inference_size, RELIABLE: "reliable"}
-    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {})}
+    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {"niceness": options.niceness})}
     with ExitStack() as stack:
         if LABELS not in nodes:
             stack.enter_context(camera.labelling())
@@ -167,6 +171,11 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
     return newest
 
 
+def shown(figures: Sequence[float]) -> str:
+    """Values of `FIGURES` in a line."""
+    return "{:6.2f} Hz, stamp to publish in ms: median {:7.1f}, p99 {:7.1f}; processor {:6.1f}".format(*figures)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,26 +187,33 @@ def main() -> None:
     parser.add_argument("--inference-size", type=int, default=240)
     parser.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
     parser.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
+    parser.add_argument("--camera-cores", default="", help="of camera and listeners, as for taskset -c; empty for all")
+    parser.add_argument("--niceness", type=int, default=CloudConfig().niceness, help="the cloud node's parameter")
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     rclpy.init(args=[])
     node = rclpy.create_node("camera")
     camera = RgbdCamera(node, (options.width, options.height))
     machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
     print(f"{options.width}x{options.height} at {options.rate} Hz, {machine}:", flush=True)
-    for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
-        found = run(node, camera, options, nodes)
-        for name in nodes:
-            values = found[name]
-            late, cost = (values[f"stamp_to_publish_p{p}_ms"] for p in (50, 99)), values["processor_ms"]
-            late_ms = "median {:>7}, p99 {:>7}".format(*late)
-            what = "labels" if name == LABELS else "clouds"
-            print(
-                f"  {title:13} {what} {values['rate_hz']:>6} Hz, stamp to publish in ms: {late_ms}; processor {cost:>6}",
-                flush=True,
-            )
-            if name == CLOUD:
-                made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**values)
-                print(f"{'':21}of it making and publishing: {made}; failed {values['failed']}", flush=True)
+    if options.camera_cores:
+        subprocess.run(["taskset", "-acp", options.camera_cores, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+    set_ups = (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD)))
+    figures: dict[str, list[list[float]]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for title, nodes in set_ups:
+            found = run(node, camera, options, nodes)
+            for name in nodes:
+                line = f"{title:13} {'labels' if name == LABELS else 'clouds'}"
+                figures[line].append([float(found[name][key]) for key in FIGURES])
+                print(f"  {line} {shown(figures[line][-1])}", flush=True)
+                if name == CLOUD:
+                    made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**found[name])
+                    print(f"{'':21}of it making and publishing: {made}; failed {found[name]['failed']}", flush=True)
+    if options.rounds > 1:
+        print(f"medians of {options.rounds} rounds:")
+        for line, rounds in figures.items():
+            print(f"  {line} {shown(np.median(rounds, axis=0))}")
     rclpy.shutdown()
 
 

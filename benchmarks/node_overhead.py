@@ -5,15 +5,22 @@
 A camera sends images over DDS, one at a time, to a node in the same process. ``inside`` is from taking the message from the
 mailbox to having published its labels, ``round trip`` from the camera's publish to the labels' arrival, both less the model's
 time. ``inside (CPU)`` is the processor time of the first, which a busy machine does not blur.
+
+Then what the other outputs cost: ``inside (CPU)`` of frames in turn as the node publishes them, and with nothing but the label
+image; and of frames of which somebody reads every output.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 
 import numpy as np
 import rclpy
+import sensor_msgs.msg
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -23,6 +30,8 @@ from mpvss_model.evaluation.timing import Stopwatch, timed_method
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.camera import Camera
+from mpvss_ros.node.label_outputs import resized
+from mpvss_ros.node.outputs import Outputs
 
 WARM_UP_FRAMES = 20
 PARAMETERS = {"propagation": "copy", "max_interval_frames": 100_000, "max_key_age_s": 3600.0, "mode": "lossless", "threads": 1}
@@ -46,6 +55,47 @@ def round_trips(node: rclpy.node.Node, encoding: str, frames: int, size: tuple[i
     node.destroy_publisher(camera)
     node.destroy_subscription(labels)
     return watch.laps_s
+
+
+def only_labels(outputs: Outputs, header, frame, segmentation, *, camera_info, config) -> None:
+    """What `Outputs.publish` would be if there were no output but the label images."""
+    found = outputs._labels
+    labels = resized(outputs._class_map(segmentation.labels), config.label_size)
+    found._labels.publish(image_message(found._label_ids(labels), found._label_ids.encoding, header))
+
+
+@contextmanager
+def in_turn(first: Callable[..., None], second: Callable[..., None]) -> Iterator[None]:
+    """Have every other frame published by another function until the block ends."""
+    publish, functions = Outputs.publish, cycle((first, second))
+    Outputs.publish = lambda *arguments, **named: next(functions)(*arguments, **named)
+    try:
+        yield
+    finally:
+        Outputs.publish = publish
+
+
+@contextmanager
+def everything_read(node: rclpy.node.Node) -> Iterator[int]:
+    """Subscribe to all that the segmentation node publishes of a frame; gives their number."""
+    found = node.get_publisher_names_and_types_by_node("segmentation", "/mpvss")
+    kinds = {name: types[0].rpartition("/") for name, types in found if name != "/mpvss/labels"}
+    topics = {
+        name: getattr(sensor_msgs.msg, kind) for name, (package, _, kind) in kinds.items() if package == "sensor_msgs/msg"
+    }
+    subscriptions = [node.create_subscription(kind, name, lambda data: None, 1, raw=True) for name, kind in topics.items()]
+    try:
+        yield len(subscriptions)
+    finally:
+        for subscription in subscriptions:
+            node.destroy_subscription(subscription)
+
+
+def row(title: str, seconds: Sequence[float], model_s: Sequence[float]) -> None:
+    """Print the time that is not the model's."""
+    # Labels arrive a moment before `process` has returned: its last frame may be missing.
+    rest_ms = [1000 * (whole - model) for whole, model in zip(seconds, model_s, strict=False)]
+    print(f"  {title:35}{percentile(rest_ms, 50):15.2f} {percentile(rest_ms, 99):8.2f}", flush=True)
 
 
 def main() -> None:
@@ -76,10 +126,19 @@ def main() -> None:
                 ("inside (CPU)", process_cpu_s, step_cpu_s),
                 ("round trip", trips_s, step_s),
             ):
-                # Labels arrive a moment before `process` has returned: its last frame may be missing.
-                pairs = zip(whole_s, model_s, strict=False)
-                rest_ms = [1000 * (whole - model) for whole, model in pairs][WARM_UP_FRAMES:]
-                print(f"  {encoding}  {name:14}{percentile(rest_ms, 50):32.2f} {percentile(rest_ms, 99):8.2f}")
+                row(f"{encoding}  {name}", whole_s[WARM_UP_FRAMES:], model_s[WARM_UP_FRAMES:])
+        for seconds in (step_cpu_s, process_cpu_s):
+            seconds.clear()
+        with in_turn(Outputs.publish, only_labels):
+            round_trips(camera, "rgb8", 2 * options.frames, (options.width, options.height))
+        for title, first in (("all outputs, only labels are read", 0), ("no output but labels", 1)):
+            chosen = slice(WARM_UP_FRAMES + first, None, 2)
+            row(title, process_cpu_s[chosen], step_cpu_s[chosen])
+        for seconds in (step_cpu_s, process_cpu_s):
+            seconds.clear()
+        with everything_read(camera) as count:
+            round_trips(camera, "rgb8", options.frames, (options.width, options.height))
+        row(f"all outputs, {count} others are read", process_cpu_s[WARM_UP_FRAMES:], step_cpu_s[WARM_UP_FRAMES:])
     rclpy.shutdown()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -49,6 +51,7 @@ VARIABLES = (
     "ROS_STATIC_PEERS",
     "ROS_DISCOVERY_SERVER",
 )
+SHARED_MEMORY = Path("/dev/shm")
 TYPES = {RAW: Image, COMPRESSED: CompressedImage, CAMERA_INFO: CameraInfo}
 
 
@@ -218,6 +221,7 @@ class _Collector:
             sim_time_ns=self._sim_ns,
             environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
             rmw=get_rmw_implementation_identifier(),
+            other_users=_other_users(),
             waited_s=waited_s,
         )
 
@@ -249,6 +253,22 @@ class _Collector:
     def _answer(self, service_type: type) -> Any:
         future = self._answers.get(service_type)
         return future.result() if future is not None and future.done() else None
+
+
+def _other_users() -> tuple[str, ...]:
+    """Names of users whose nodes have, or had, ports in Fast DDS's shared memory, which are closed to this process."""
+    found = set()
+    for path in SHARED_MEMORY.glob("fast*_port*"):
+        with suppress(FileNotFoundError):  # it has ended since
+            found.add(path.stat().st_uid)
+    return tuple(sorted(map(_user_name, found - {os.getuid()})))
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # of a container's
+        return str(uid)
 
 
 def _without(own: str, infos_by_topic: Mapping[str, Sequence[TopicEndpointInfo]]) -> dict[str, tuple[Endpoint, ...]]:

@@ -119,6 +119,7 @@ class GraphSnapshot:
         sim_time_ns: The newest of ``/clock``; None if none has come.
         environment: Variables that decide who sees whom.
         rmw: The middleware's name.
+        other_users: Names of those whose nodes use Fast DDS's shared memory on this machine, too.
         waited_s: How long the doctor has listened.
     """
 
@@ -136,6 +137,7 @@ class GraphSnapshot:
     sim_time_ns: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     rmw: str = ""
+    other_users: Sequence[str] = ()
     waited_s: float = 0.0
 
     # -- as a graph --------------------------------------------------------------------------------------------------

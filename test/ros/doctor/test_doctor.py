@@ -1,6 +1,7 @@
 """``mpvss doctor`` beside running nodes."""
 
 import json
+import pwd
 import sys
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -15,6 +16,7 @@ from std_msgs.msg import Header
 
 from mpvss_ros.cli.app import main
 from mpvss_ros.cloud.cloud_node import CloudNode
+from mpvss_ros.doctor import collector
 from mpvss_ros.doctor.collector import _own_node, look
 from mpvss_ros.doctor.examination import examine
 from mpvss_ros.messages.conversions import image_message
@@ -107,6 +109,16 @@ def test_a_cloud_node_whose_inputs_are_missing_is_named_and_another_doctor_is_no
     found = {finding.name: finding.text for finding in examine(seen)}
     assert found["cloud-report"].startswith("/mpvss/cloud: nobody publishes /mpvss/labels: remap labels")
     assert sorted(seen.nodes) == ["/mpvss/cloud", "/peer"]
+
+
+def test_users_are_those_of_the_ports_in_shared_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(collector, "SHARED_MEMORY", tmp_path)
+    for name in ("fastdds_port7000", "fastrtps_port7001", "fastdds_0c2e6b229da38e60", "sem.fastdds_port7000_mutex"):
+        (tmp_path / name).touch()
+    assert collector._other_users() == ()
+    monkeypatch.setattr(collector.os, "getuid", lambda: 4_000_000)
+    assert collector._other_users() == (pwd.getpwuid((tmp_path / "fastdds_port7000").stat().st_uid).pw_name,)
+    assert collector._user_name(4_000_000) == "4000000"
 
 
 def test_a_domain_with_nobody_on_it_is_named(doctor, monkeypatch):

@@ -43,6 +43,18 @@ def test_a_node_that_does_not_run_is_to_be_started():
     )
 
 
+@pytest.mark.parametrize(("rmw", "is_named"), [("rmw_fastrtps_cpp", True), ("rmw_cyclonedds_cpp", False)])
+def test_nodes_of_other_users_have_no_names_with_fast_dds(rmw, is_named):
+    seen = graph(nodes=(CAMERA,), published={"/mpvss/key_frame": (), LABELS: ()}, rmw=rmw, other_users=("robot",), **IDLE)
+    text = only_problem(seen, "not-running")
+    assert (
+        text.endswith(
+            "; nodes of the user 'robot' on this machine keep their names from others with Fast DDS: look as that user"
+        )
+        == is_named
+    )
+
+
 @pytest.mark.parametrize("other", [OTHER, "/front/labeller"])
 def test_a_segmentation_node_of_another_name_is_pointed_at(other):
     published = {"/x/key_frame": (end(other, "sensor_msgs/msg/TimeReference"),), "/mpvss/key_frame": (), LABELS: ()}
