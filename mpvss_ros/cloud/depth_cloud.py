@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from functools import lru_cache
 
 import cv2
@@ -16,8 +15,8 @@ from mpvss_ros.cloud.layout import POINT, POINT_FIELDS
 
 __all__ = ["DepthCloud", "nearest_pixels", "probabilities_of", "sampled"]
 
-# Of a field and what pads it: each begins at a multiple of that.
-WORD_BYTES = 4
+# Few enough that their points stay in the processor's cache while one field after the other is written.
+ROWS_AT_A_TIME = 16
 PROBABILITIES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -67,21 +66,18 @@ class DepthCloud:
         if self._points.shape != (height, width):
             self._message = _message(width, height, array("B", bytes(POINT.itemsize * height * width)))
             self._points = np.frombuffer(self._message.data, POINT).reshape(height, width)
-        ray_x, ray_y = _rays(calibration, width, height)
-        packed_colors = cv2.cvtColor(colors, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0] & np.uint32(0x00FFFFFF)
-        # A class_id and the three bytes of padding behind it are what the label is.
-        ids = labels.astype("<u4")
-        planes = {"x": ray_x * z, "y": ray_y * z, "z": z, "rgb": packed_colors, "label": ids, "class_id": ids}
-        self._write(planes | {"probability": probabilities})
+        ray_x, ray_y = (np.broadcast_to(rays, z.shape) for rays in _rays(calibration, width, height))
+        packed_colors = cv2.cvtColor(colors, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0]
+        for top in range(0, height, ROWS_AT_A_TIME):
+            rows = slice(top, top + ROWS_AT_A_TIME)
+            points = self._points[rows]
+            np.multiply(ray_x[rows], z[rows], out=points["x"])
+            np.multiply(ray_y[rows], z[rows], out=points["y"])
+            points["z"] = z[rows]
+            np.bitwise_and(packed_colors[rows], 0x00FFFFFF, out=points["rgb"])
+            points["label"] = points["class_id"] = labels[rows]
+            points["probability"] = probabilities[rows]
         return self._finished(header, ~np.isnan(z))
-
-    def _write(self, planes: Mapping[str, np.ndarray]) -> None:
-        """Fields of 4 bytes ``[H, W]`` to points, in a third of the time that one after the other takes."""
-        height, width = self._points.shape
-        in_words = [np.zeros((height, width), np.int32)] * (POINT.itemsize // WORD_BYTES)
-        for name, values in planes.items():
-            in_words[POINT.fields[name][1] // WORD_BYTES] = np.ascontiguousarray(values).view(np.int32)
-        cv2.merge(in_words, dst=self._points.view(np.int32).reshape(height, width, -1))
 
     def _finished(self, header, is_measured: np.ndarray) -> PointCloud2:
         """The message of the points as they are now."""
