@@ -63,6 +63,7 @@ setup(
         "rooms": ["moderngl", "trimesh"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "openvino": ["openvino>=2024"],
+        "cluster": ["ray>=2.60"],
         "test": ["hypothesis", "pytest"],  # colcon test looks for pytest here
     },
     entry_points={

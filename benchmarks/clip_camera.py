@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -11,19 +12,20 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from benchmarks.running_node import wait_for_node
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.cli.common.options import SAMPLE_BAG
-from mpvss_ros.messages.conversions import image_message, rgb_from_message, stamp_ns
+from mpvss_ros.messages.conversions import compressed_message, image_message, rgb_from_message, stamp_ns
 
-__all__ = ["Answers", "ClipCamera"]
+__all__ = ["Answers", "ClipCamera", "clip_images"]
 
 CLIP_HZ = 15
 PUBLISHER_DEPTH = 10
 ANSWER_TIMEOUT_S = 60.0
+JPEG_QUALITY = 90
 LAST_ANSWERS_S = 1.0
 
 
@@ -43,21 +45,40 @@ class Answers:
 
 
 class ClipCamera(Node):
-    """Sends frames on ``/image`` as ``rgb8``, once the running node listens.
+    """Sends frames on ``/image`` as ``rgb8``, or as JPEG on ``/image/compressed``, once the running node listens.
 
     Args:
         width: The clip's frames are scaled to this.
         height: Likewise.
         reliability: Of its publisher.
+        compressed: Whether it sends JPEG.
+        watch: Other topics of images that somebody subscribes to, such as ``overlay``.
+
+    Attributes:
+        watched: How many messages came on those.
     """
 
-    def __init__(self, width: int, height: int, reliability: ReliabilityPolicy) -> None:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        reliability: ReliabilityPolicy,
+        *,
+        compressed: bool = False,
+        watch: tuple[str, ...] = (),
+    ) -> None:
         super().__init__("camera")
-        self._images = _clip_images(width, height)
+        self._messages = [_message(image, (width, height), compressed) for image in clip_images()]
         self._sent_s: dict[int, float] = {}
         self._answered_s: dict[int, float] = {}
-        self._publisher = self.create_publisher(Image, "/image", QoSProfile(depth=PUBLISHER_DEPTH, reliability=reliability))
+        topic = "/image/compressed" if compressed else "/image"
+        qos = QoSProfile(depth=PUBLISHER_DEPTH, reliability=reliability)
+        self._publisher = self.create_publisher(type(self._messages[0]), topic, qos)
         self.create_subscription(Image, "/mpvss/labels", self._on_labels, 100)
+        self.watched = dict.fromkeys(watch, 0)
+        for name in watch:
+            kind = CompressedImage if name.endswith("compressed") else Image
+            self.create_subscription(kind, f"/mpvss/{name}", lambda data, name=name: self._on_watched(name), 2, raw=True)
         wait_for_node(self, self._publisher)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -90,13 +111,16 @@ class ClipCamera(Node):
         return self._answers()
 
     def _send(self, index: int, stamp_ns: int) -> None:
-        header = Header(stamp=Time(nanoseconds=stamp_ns).to_msg())
-        message = image_message(self._images[index % len(self._images)], "rgb8", header)
+        message = self._messages[index % len(self._messages)]
+        message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
         self._sent_s[stamp_ns] = time.monotonic()
         self._publisher.publish(message)
 
     def _on_labels(self, message: Image) -> None:
         self._answered_s[stamp_ns(message)] = time.monotonic()
+
+    def _on_watched(self, name: str) -> None:
+        self.watched[name] += 1
 
     def _wait_for_answers(self, allowed: int) -> None:
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
@@ -115,8 +139,16 @@ class ClipCamera(Node):
         return Answers(len(self._sent_s), seconds, latencies_ms)
 
 
-def _clip_images(width: int, height: int) -> list[np.ndarray]:
-    """uint8 RGB ``[height, width, 3]`` each."""
+def clip_images() -> Iterator[np.ndarray]:
+    """Of the shipped clip, uint8 RGB ``[240, 320, 3]`` each."""
     with Bag(SAMPLE_BAG) as bag:
-        images = [rgb_from_message(message) for message in bag.messages(bag.image_topic())]
-    return [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in images]
+        yield from map(rgb_from_message, bag.messages(bag.image_topic()))
+
+
+def _message(image: np.ndarray, size: tuple[int, int], compressed: bool) -> Image | CompressedImage:
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return (
+        compressed_message(scaled, "jpeg", Header(), quality=JPEG_QUALITY)
+        if compressed
+        else image_message(scaled, "rgb8", Header())
+    )

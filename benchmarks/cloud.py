@@ -6,8 +6,8 @@ An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed ra
 from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
 make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
 from each other: ``--node-cores 0 --cloud-cores 1 --camera-cores 1`` leave one of two to the labels. With ``--rounds`` all is
-measured again in turn, and the medians of the rounds are printed at the end. Processor time is that of the whole process,
-threads and DDS included, for each message that it published: a busy machine blurs it less.
+measured again in turn, and the medians of the rounds are the last rows. Processor time is that of the whole process, threads
+and DDS included, for each message that it published: a busy machine blurs it less.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
@@ -33,6 +32,8 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from benchmarks.rows import Row, printed
+from benchmarks.running_node import ros
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
@@ -43,7 +44,7 @@ from mpvss_ros.messages.conversions import image_message, labels_from_message
 FRAMES = 30
 WARM_UP_S = 5.0
 LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
-FIGURES = ("rate_hz", "stamp_to_publish_p50_ms", "stamp_to_publish_p99_ms", "processor_ms")
+SET_UPS = (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD)))
 # Images of this size do not fit into DDS's shared memory, and many would be lost.
 RELIABLE = "qos_overrides./image.subscription.reliability"
 
@@ -103,12 +104,12 @@ def _depth(message) -> np.ndarray:
 
 @contextmanager
 def process(module: str, parameters: Mapping[str, object], cores: str) -> Iterator[subprocess.Popen]:
-    """A node in a process of its own, on some cores if they are named, until the block ends."""
+    """A node in a process of its own, on these cores, until the block ends."""
     remappings = ("image:=/image", "depth:=/depth", "camera_info_in:=/camera_info")
     arguments = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
     arguments += [text for remapping in remappings for text in ("-r", remapping)]
-    pinned = ["taskset", "-c", cores] if cores else []
-    started = subprocess.Popen([*pinned, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments])
+    command = ["taskset", "-c", cores, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments]
+    started = subprocess.Popen(command)
     try:
         yield started
     finally:
@@ -171,51 +172,86 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
     return newest
 
 
-def shown(figures: Sequence[float]) -> str:
-    """Values of `FIGURES` in a line."""
-    return "{:6.2f} Hz, stamp to publish in ms: median {:7.1f}, p99 {:7.1f}; processor {:6.1f}".format(*figures)
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """A row for each node, alone and beside the other, in each round; latencies are from stamp to publish.
 
-
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=15.0)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--model", default="rooms-lite")
-    parser.add_argument("--inference-size", type=int, default=240)
-    parser.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
-    parser.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
-    parser.add_argument("--camera-cores", default="", help="of camera and listeners, as for taskset -c; empty for all")
-    parser.add_argument("--niceness", type=int, default=CloudConfig().niceness, help="the cloud node's parameter")
-    parser.add_argument("--rounds", type=int, default=1)
-    options = parser.parse_args()
-    rclpy.init(args=[])
-    node = rclpy.create_node("camera")
-    camera = RgbdCamera(node, (options.width, options.height))
-    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
-    print(f"{options.width}x{options.height} at {options.rate} Hz, {machine}:", flush=True)
-    if options.camera_cores:
-        subprocess.run(["taskset", "-acp", options.camera_cores, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
-    set_ups = (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD)))
-    figures: dict[str, list[list[float]]] = defaultdict(list)
-    for _ in range(options.rounds):
-        for title, nodes in set_ups:
-            found = run(node, camera, options, nodes)
-            for name in nodes:
-                line = f"{title:13} {'labels' if name == LABELS else 'clouds'}"
-                figures[line].append([float(found[name][key]) for key in FIGURES])
-                print(f"  {line} {shown(figures[line][-1])}", flush=True)
-                if name == CLOUD:
-                    made = "median {making_p50_ms}, p99 {making_p99_ms}".format(**found[name])
-                    print(f"{'':21}of it making and publishing: {made}; failed {found[name]['failed']}", flush=True)
+    Medians of the rounds follow, if there are several.
+    """
+    rows: list[Row] = []
+    with ros(), on_cores(options.camera_cores):
+        node = rclpy.create_node("camera")
+        camera = RgbdCamera(node, (options.width, options.height))
+        for number in range(options.rounds):
+            for title, nodes in SET_UPS:
+                found = run(node, camera, options, nodes)
+                for name in nodes:
+                    rows.append({"round": number + 1} | row_of(title, name, found[name]))
+                    yield rows[-1]
     if options.rounds > 1:
-        print(f"medians of {options.rounds} rounds:")
-        for line, rounds in figures.items():
-            print(f"  {line} {shown(np.median(rounds, axis=0))}")
-    rclpy.shutdown()
+        of_a_round = len(rows) // options.rounds
+        yield from (median_row(rows[first::of_a_round]) for first in range(of_a_round))
+
+
+@contextmanager
+def on_cores(cores: str) -> Iterator[None]:
+    """All threads of this process are on some cores, as for ``taskset -c``, until the block ends."""
+    before = every_core()
+    _pin(cores)
+    try:
+        yield
+    finally:
+        _pin(before)
+
+
+def every_core() -> str:
+    """Those that this process may use, as for ``taskset -c``."""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
+def _pin(cores: str) -> None:
+    subprocess.run(["taskset", "-acp", cores, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+
+
+def row_of(title: str, name: str, values: Mapping[str, str]) -> Row:
+    """What a node's diagnostics say."""
+    figures = {"Hz": "rate_hz", "p50 ms": "stamp_to_publish_p50_ms", "p99 ms": "stamp_to_publish_p99_ms"}
+    figures |= {"CPU ms": "processor_ms", "making p50 ms": "making_p50_ms", "making p99 ms": "making_p99_ms"}
+    row: Row = {"run": title, "of": "labels" if name == LABELS else "clouds"}
+    row |= {column: float(values[key]) if key in values else None for column, key in figures.items()}
+    return row | {"failed": int(values["failed"]) if "failed" in values else None}
+
+
+def median_row(rounds: Sequence[Row]) -> Row:
+    """The same node's figures in the middle of its rounds."""
+
+    def median(column: str) -> float | None:
+        figures = [row[column] for row in rounds if row[column] is not None]
+        return float(np.median(figures)) if figures else None
+
+    titles = {"round": "median", "run": rounds[0]["run"], "of": rounds[0]["of"]}
+    return titles | {column: median(column) for column in rounds[0] if column not in titles}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=30.0)
+    options.add_argument("--rate", type=float, default=15.0)
+    options.add_argument("--width", type=int, default=640)
+    options.add_argument("--height", type=int, default=480)
+    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--inference-size", type=int, default=240)
+    cores = every_core()
+    options.add_argument("--node-cores", default=cores, help="as for taskset -c; all unless given")
+    options.add_argument("--cloud-cores", default=cores, help="as for taskset -c; all unless given")
+    options.add_argument("--camera-cores", default=cores, help="of camera and listeners, as for taskset -c; all unless given")
+    options.add_argument("--niceness", type=int, default=CloudConfig().niceness, help="the cloud node's parameter")
+    options.add_argument("--rounds", type=int, default=1)
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    arguments = parser().parse_args()
+    machine = f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[0]:.1f}"
+    print(f"{arguments.width}x{arguments.height} at {arguments.rate} Hz, {machine}:", flush=True)
+    list(printed(measure(arguments)))

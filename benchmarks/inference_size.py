@@ -1,6 +1,6 @@
 """How good labels are, and how long they take, at several sizes of inference.
 
-    python -m benchmarks.inference_size SOURCE [--split SPLIT] [--every N] [--model M] [--sizes 240,320,480] [--json FILE]
+    python -m benchmarks.inference_size [SOURCE] [--split SPLIT] [--every N] [--model M] [--sizes 240,320,480] [--json FILE]
 
 Frames of labelled images or video are segmented one by one, resized so that their shorter side has each of the sizes (0: at
 their own). mIoU is against the ground truth at the frames' size. Times are from an image in memory to its labels, on one
@@ -15,7 +15,7 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.rows import Row, printed
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.class_names import distinct_names
 from mpvss_model.config import DEFAULT_MODEL
@@ -34,6 +35,7 @@ from mpvss_model.evaluation.timing import timed_method
 from mpvss_model.runtime.threads import use_threads
 from mpvss_ros.bags.labelled_source import open_labelled_source
 from mpvss_ros.cli.common.json_output import write_json
+from mpvss_ros.cli.common.options import SAMPLE_BAG
 
 CAMERA_SIZE = (1920, 1080)
 CAMERA_FRAMES, KEY_FRAME_INTERVAL = 13, 4
@@ -47,6 +49,7 @@ class SizeFigures:
 
     Attributes:
         inference_size: See `StreamConfig`.
+        frames: Of the source.
         miou: 0..1, of all frames, each segmented.
         weighted_iou: Of the same.
         frame_ms: Mean of the source's frames, each segmented.
@@ -56,6 +59,7 @@ class SizeFigures:
     """
 
     inference_size: int
+    frames: int
     miou: float
     weighted_iou: float
     frame_ms: float
@@ -64,7 +68,7 @@ class SizeFigures:
     iou_per_class: dict[str, float | None]
 
 
-def measure(model: VideoSegmentor, frames: Sequence[Frame], size: int) -> SizeFigures:
+def figures_at(model: VideoSegmentor, frames: Sequence[Frame], size: int) -> SizeFigures:
     """Segment all frames at one size of inference, and time a camera's."""
     evaluation = ClipEvaluation(model.new_stream(StreamConfig(max_interval_frames=1, inference_size=size)))
     with timed_steps(model) as steps_s:
@@ -75,6 +79,7 @@ def measure(model: VideoSegmentor, frames: Sequence[Frame], size: int) -> SizeFi
     ious = zip(distinct_names(model.class_names), evaluation.confusion.iou_per_class.tolist(), strict=True)
     return SizeFigures(
         inference_size=size,
+        frames=len(frames),
         miou=evaluation.confusion.miou,
         weighted_iou=evaluation.confusion.weighted_iou,
         frame_ms=1e3 * statistics.mean(steps_s),
@@ -104,37 +109,71 @@ def timed_steps(model: VideoSegmentor) -> AbstractContextManager[list[float]]:
     return timed_method(VideoSegmentor, "step", time.perf_counter if is_on_gpu else time.thread_time)
 
 
-def main() -> None:
-    """Measure all sizes, each in its turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="bag, folder of frames or data set, with ground truth")
-    parser.add_argument("--split", help="part of a data set")
-    parser.add_argument("--every", type=int, default=1, help="take one frame of so many")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--sizes", default="240,320,480,0", help="shorter sides in pixels, separated by commas; 0: the frame's"
-    )
-    parser.add_argument("--json", type=Path, help="file to write")
-    options = parser.parse_args()
+def all_figures(options: argparse.Namespace) -> Iterator[SizeFigures]:
+    """Of all sizes, each in its turn."""
     use_threads(1)
     model = VideoSegmentor.from_pretrained(options.model, device=options.device)
     source = in_classes_of(open_labelled_source(options.source, split=options.split), model.class_names, model.segmentor.name)
     labelled = [frame for clip in source.clips for frame in clip.frames if frame.is_labelled]
     frames = labelled[:: options.every]
     print(f"{options.model}, {len(frames)} of {len(labelled)} frames of {source.name}")
-    print("size    mIoU   wIoU   ms   1920x1080: key frame ms, propagated ms")
-    figures = []
     for size in map(int, options.sizes.split(",")):
-        found = measure(model, frames, size)
-        figures.append(asdict(found))
-        print(
-            f"{size:4d}   {found.miou:.3f}  {found.weighted_iou:.3f}  {found.frame_ms:5.0f}"
-            f"   {found.camera_key_ms:6.0f}  {found.camera_propagated_ms:6.1f}",
-            flush=True,
-        )
+        yield figures_at(model, frames, size)
+
+
+def row_of(figures: SizeFigures) -> Row:
+    """Of the table."""
+    return {
+        "inference size": figures.inference_size,
+        "frames": figures.frames,
+        "mIoU": figures.miou,
+        "weighted IoU": figures.weighted_iou,
+        "frame ms": figures.frame_ms,
+        "1920x1080: key frame ms": figures.camera_key_ms,
+        "1920x1080: propagated ms": figures.camera_propagated_ms,
+    }
+
+
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """A row for each size."""
+    return map(row_of, all_figures(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "source",
+        type=Path,
+        nargs="?",
+        default=SAMPLE_BAG,
+        help="bag, folder of frames or data set, with ground truth; by default the shipped clip",
+    )
+    options.add_argument("--split", help="part of a data set")
+    options.add_argument("--every", type=int, default=1, help="take one frame of so many")
+    options.add_argument("--model", default=DEFAULT_MODEL)
+    options.add_argument("--device", default="auto")
+    options.add_argument(
+        "--sizes", default="240,320,480,0", help="shorter sides in pixels, separated by commas; 0: the frame's"
+    )
+    options.add_argument("--json", type=Path, help="file to write")
+    return options
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = parser().parse_args()
+    figures: list[SizeFigures] = []
+
+    def rows() -> Iterator[Row]:
+        for found in all_figures(options):
+            figures.append(found)
+            yield row_of(found)
+
+    list(printed(rows()))
     if options.json is not None:
-        write_json(options.json, {"model": options.model, "frames": len(frames), "every": options.every, "sizes": figures})
+        sizes = [asdict(found) for found in figures]
+        write_json(options.json, {"model": options.model, "every": options.every, "sizes": sizes})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.rows import Row, printed
 from mpvss_model.errors import ConfigError
 from mpvss_model.evaluation.flops import parse_frame_size
 from mpvss_model.image import resized
@@ -72,7 +73,7 @@ def exported(network: ExportedNetwork) -> Runner:
     return run
 
 
-def measure(location: str, size: str, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+def figures_of(location: str, size: str, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds of each runner, how often faster than the fast path it is, and its share of the fast path's labels."""
     frame_size = parse_frame_size(size)
     with Bag(SAMPLE_BAG) as bag:
@@ -112,24 +113,56 @@ def model_directory(model: str) -> Iterator[str]:
         yield str(Path(folder) / model)
 
 
-def main() -> None:
-    """Measure all models, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="rooms-lite:640x480,r50:864x480", help="MODEL:WIDTHxHEIGHT, separated by commas")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each runner has its turn")
-    parser.add_argument("--json", type=Path, help="file to write")
-    options = parser.parse_args()
+def all_figures(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+    """Each entry of the models to measure, with the figures of its runners; one after the other."""
     use_threads(1)
-    print(f"{processor_name()}, one thread")
-    figures = {}
     for entry in options.models.split(","):
         model, _, size = entry.rpartition(":")
-        print(f"{model}, {size}")
         with tempfile.TemporaryDirectory() as folder, model_directory(model) as location:
-            figures[entry] = measure(location, size, Path(folder), options.rounds)
-        for name, row in figures[entry].items():
-            same = f"{100 * row['same_labels']:.3f} % same labels"
-            print(f"  {name:12} {row['ms']:8.0f} ms   x {row['times_faster']:.2f}   {same}")
+            yield entry, figures_of(location, size, Path(folder), options.rounds)
+
+
+def rows_of(entry: str, figures: dict[str, dict[str, float]]) -> list[Row]:
+    """Of the table."""
+    return [
+        {
+            "model": entry,
+            "runner": name,
+            "ms": row["ms"],
+            "times faster": row["times_faster"],
+            "same labels %": 100 * row["same_labels"],
+        }
+        for name, row in figures.items()
+    ]
+
+
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """A row for each model and what runs it."""
+    for entry, figures in all_figures(options):
+        yield from rows_of(entry, figures)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--models", default="rooms-lite:640x480,r50:864x480", help="MODEL:WIDTHxHEIGHT, separated by commas")
+    options.add_argument("--rounds", type=int, default=5, help="how often each runner has its turn")
+    options.add_argument("--json", type=Path, help="file to write")
+    return options
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = parser().parse_args()
+    print(f"{processor_name()}, one thread")
+    figures = {}
+
+    def rows() -> Iterator[Row]:
+        for entry, found in all_figures(options):
+            figures[entry] = found
+            yield from rows_of(entry, found)
+
+    list(printed(rows()))
     if options.json is not None:
         write_json(options.json, {"processor": processor_name(), "rounds": options.rounds, "models": figures})
 

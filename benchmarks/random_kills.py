@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 
 import numpy as np
@@ -25,6 +26,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from benchmarks.rows import Row, printed
+from benchmarks.running_node import ros
 from mpvss_ros.messages.conversions import image_message
 
 MAX_SECONDS = 2.0
@@ -77,38 +80,56 @@ def run_once(command: list[str], delay_s: float | None) -> tuple[int, float, str
         return code, time.monotonic() - sent_s, text(), delay_s
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work-s", type=float, default=3.0, help="how long after the start the last moment is")
-    parser.add_argument("--model", default="rooms-lite")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace) -> list[Row]:
+    """One row: how the node was interrupted and ended. Says at once how an end was not clean."""
     command = [sys.executable, "-m", "mpvss_ros.node.main", "--ros-args", "-p", f"model:={options.model}"]
     command += ["-p", "threads:=1", "-r", "image:=/image"]
-    rclpy.init(args=[])
+    generator = random.Random(options.seed)
+    ends, stages, slowest_s, failures = Counter(), Counter(), 0.0, 0
+    with ros(), camera_at_work():
+        _, _, _, start_s = run_once(command, None)
+        for _ in range(options.times):
+            code, seconds, log, delay_s = run_once(command, generator.uniform(0.0, start_s + options.work_s))
+            ends[code] += 1
+            stages[next((stage for text, stage in STAGES.items() if text in log), "starting")] += 1
+            slowest_s = max(slowest_s, seconds)
+            if code != 0 or seconds > MAX_SECONDS or "Traceback" in log:
+                failures += 1
+                print(f"signal after {delay_s:.2f} s: exit code {code} after {seconds:.2f} s\n{log[-2000:]}")
+    row: Row = {"interrupts": options.times, "within s of the start": start_s + options.work_s}
+    row |= {stage: stages[stage] for stage in ("starting", *reversed(STAGES.values()))}
+    row |= {"exit codes": ", ".join(f"{code}: {count}" for code, count in sorted(ends.items()))}
+    return [row | {"slowest end s": slowest_s, "not clean": failures}]
+
+
+@contextmanager
+def camera_at_work() -> Iterator[None]:
+    """A camera publishes until the block ends."""
     stop = Event()
     camera = Thread(target=publish_camera, args=(stop,))
     camera.start()
-    generator = random.Random(options.seed)
-    ends, stages, slowest_s, failures = Counter(), Counter(), 0.0, []
-    _, _, _, start_s = run_once(command, None)
-    for _ in range(options.times):
-        code, seconds, log, delay_s = run_once(command, generator.uniform(0.0, start_s + options.work_s))
-        ends[code] += 1
-        stages[next((stage for text, stage in STAGES.items() if text in log), "starting")] += 1
-        slowest_s = max(slowest_s, seconds)
-        if code != 0 or seconds > MAX_SECONDS or "Traceback" in log:
-            failures.append(f"signal after {delay_s:.2f} s: exit code {code} after {seconds:.2f} s\n{log[-2000:]}")
-            print(failures[-1])
-    stop.set()
-    camera.join()
-    rclpy.shutdown()
-    print(f"{options.times} interrupts within {start_s + options.work_s:.1f} s of the start; when: {dict(stages)}")
-    print(f"exit codes {dict(ends)}, slowest end {slowest_s:.2f} s, {len(failures)} not clean")
-    sys.exit(bool(failures))
+    try:
+        yield
+    finally:
+        stop.set()
+        camera.join()
+
+
+def trouble(rows: list[Row]) -> str:
+    """What is wrong with the figures; empty if nothing is."""
+    not_clean = sum(row["not clean"] for row in rows)
+    return f"{not_clean} ends were not clean" if not_clean else ""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--times", type=int, default=50)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--work-s", type=float, default=3.0, help="how long after the start the last moment is")
+    options.add_argument("--model", default="rooms-lite")
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(trouble(list(printed(measure(parser().parse_args())))))

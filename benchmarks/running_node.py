@@ -16,7 +16,17 @@ from rclpy.publisher import Publisher
 from mpvss_model import VideoSegmentor
 from mpvss_ros.node.segmentation_node import SegmentationNode
 
-__all__ = ["running_node", "wait_for_node"]
+__all__ = ["ros", "running_node", "wait_for_node"]
+
+
+@contextmanager
+def ros() -> Iterator[None]:
+    """ROS is up until the block ends."""
+    rclpy.init(args=[])
+    try:
+        yield
+    finally:
+        rclpy.shutdown()
 
 
 @contextmanager

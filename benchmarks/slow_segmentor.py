@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import rclpy
@@ -20,7 +21,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 
-from benchmarks.running_node import running_node, wait_for_node
+from benchmarks.rows import Row, printed
+from benchmarks.running_node import ros, running_node, wait_for_node
 from mpvss_model import VideoSegmentor
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor
 from mpvss_ros.diagnostics.statistics import percentile
@@ -80,8 +82,8 @@ class Robot(rclpy.node.Node):
         self.key_stamps.add(stamp.sec * 10**9 + stamp.nanosec)
 
 
-def drive(options: argparse.Namespace, *, slow_s: float, interval_frames: int) -> tuple[float, int]:
-    """One run; returns the 99th percentile of the latency in ms without the first frame's, and the frames not answered."""
+def drive(options: argparse.Namespace, *, slow_s: float, interval_frames: int) -> Row:
+    """One run; latencies are without the first frame's."""
 
     def load_model(*args, **kwargs) -> VideoSegmentor:
         model = VideoSegmentor.from_pretrained(*args, **kwargs)
@@ -96,30 +98,35 @@ def drive(options: argparse.Namespace, *, slow_s: float, interval_frames: int) -
     # Those that came while the very first key frame was made could not be answered in time.
     after_first = robot.latencies_ms[1:]
     waited = round(robot.latencies_ms[0] / 1000 * CAMERA_HZ)
-    missing = frames - len(robot.latencies_ms) - waited
-    print(
-        f"  segmentor +{slow_s:g} s: {frames} frames, {max(0, missing)} without labels after the first key frame, "
-        f"{len(robot.key_stamps)} key frames, stamp->labels p50 {percentile(after_first, 50):.1f} ms, "
-        f"p99 {percentile(after_first, 99):.1f} ms"
-    )
-    return percentile(after_first, 99), missing
+    return {
+        "segmentor": f"{slow_s:g} s slower" if slow_s else "never due",
+        "frames": frames,
+        "unanswered after the first key frame": max(0, frames - len(robot.latencies_ms) - waited),
+        "key frames": len(robot.key_stamps),
+        "p50 ms": percentile(after_first, 50),
+        "p99 ms": percentile(after_first, 99),
+    }
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--slow-s", type=float, default=1.0)
-    parser.add_argument("--width", type=int, default=320)
-    parser.add_argument("--height", type=int, default=240)
-    parser.add_argument("--model", default="rooms-lite")
-    options = parser.parse_args()
-    rclpy.init(args=[])
-    alone_ms, _ = drive(options, slow_s=0.0, interval_frames=100_000)
-    slow_ms, _ = drive(options, slow_s=options.slow_s, interval_frames=5)
-    print(f"  p99 with a slow segmentor is {slow_ms / alone_ms:.2f} times that of propagation alone")
-    rclpy.shutdown()
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """Of propagation alone, and of a slow segmentor, with how many times as large its 99th percentile is."""
+    with ros():
+        alone = drive(options, slow_s=0.0, interval_frames=100_000)
+        yield {**alone, "p99 of alone": 1.0}
+        slow = drive(options, slow_s=options.slow_s, interval_frames=5)
+        yield {**slow, "p99 of alone": slow["p99 ms"] / alone["p99 ms"]}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=30.0)
+    options.add_argument("--slow-s", type=float, default=1.0)
+    options.add_argument("--width", type=int, default=320)
+    options.add_argument("--height", type=int, default=240)
+    options.add_argument("--model", default="rooms-lite")
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    list(printed(measure(parser().parse_args())))

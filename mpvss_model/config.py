@@ -26,7 +26,7 @@ __all__ = [
 
 DEFAULT_MODEL = "rooms-lite"
 KEY_FRAME_MODES = ("sync", "async")
-# "auto" is fp16 on a GPU, else fp32.
+# "auto" is fp16 on a GPU, bf16 for key frames on CPUs made for it, else fp32.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # "auto" is ONNX Runtime for an exported file, else torch.
 RUNTIMES = ("auto", "torch", "onnx")

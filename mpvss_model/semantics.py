@@ -12,7 +12,8 @@ tells apart what is equal after a sigmoid.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from mpvss_model.image import FramePadding
 
 __all__ = [
     "UNLABELED",
+    "ClassesOfMasks",
     "best_labels",
     "best_scores",
     "class_probabilities",
@@ -31,6 +33,9 @@ __all__ = [
     "confidence_map",
     "grid_scores",
     "label_map",
+    "labels_of_masks",
+    "largest_logits",
+    "queries_that_matter",
     "relevant_queries",
 ]
 
@@ -43,6 +48,8 @@ STRIP_NUMBERS = 2**24
 FAR = 1e38
 # What a sum of scores is at least, to be divided by.
 TINY = 1e-30
+# Sizes of frames and labels whose geometry is kept: those of a few cameras, along both sides.
+KEPT_AXES = 32
 
 
 def class_probabilities(class_logits: torch.Tensor) -> torch.Tensor:
@@ -66,8 +73,19 @@ def relevant_queries(
         tolerance: At least 0.
         multiple: At least 1.
     """
-    largest = mask_logits.flatten(1).amax(dim=1, keepdim=True).float().sigmoid()
-    shares = class_probabilities(class_logits) * largest  # [Q, C]
+    return queries_that_matter(largest_logits(mask_logits), class_logits, tolerance, multiple)
+
+
+def largest_logits(mask_logits: torch.Tensor) -> torch.Tensor:
+    """Of each mask ``[Q, h, w]``, ``[Q, 1]``."""
+    return mask_logits.flatten(1).amax(dim=1, keepdim=True)
+
+
+def queries_that_matter(
+    largest: torch.Tensor, class_logits: torch.Tensor, tolerance: float, multiple: int = 1
+) -> torch.Tensor:
+    """As `relevant_queries`, from the masks' `largest_logits`."""
+    shares = class_probabilities(class_logits) * largest.float().sigmoid()  # [Q, C]
     weakest_first = shares.sum(dim=-1).argsort()
     lost_score = shares[weakest_first].cumsum(dim=0).amax(dim=-1)
     num_queries = len(weakest_first)
@@ -160,20 +178,44 @@ def best_labels(
     mask_logits: torch.Tensor, class_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int] | None = None
 ) -> torch.Tensor:
     """The best class of each pixel, uint8 ``[H, W]``: that of the largest of `class_scores`, whose arguments these are."""
-    classes = _classes_of_masks(class_logits)
-    if classes is None:
-        return _labels(mask_logits, class_logits, padding, size)
-    in_order = classes.argsort()  # so that the lowest class wins where several are best
-    labels = _labels(mask_logits[in_order], None, padding, size)
-    return classes[in_order].to(torch.uint8)[labels.int()]
+    return labels_of_masks(mask_logits, ClassesOfMasks.of(class_logits), padding, size)
 
 
-def _classes_of_masks(class_logits: torch.Tensor) -> torch.Tensor | None:
-    """The class of each mask ``[Q]``, if each has another and is sure of it."""
-    probabilities = class_probabilities(class_logits)
-    largest, classes = probabilities.max(dim=1)
-    is_sure = (largest == 1).all() & (probabilities.count_nonzero() == len(classes))
-    return classes if is_sure and len(classes.unique()) == len(classes) else None
+@dataclass(frozen=True)
+class ClassesOfMasks:
+    """The classes of some masks, which are the same in all frames that the masks are carried to.
+
+    Attributes:
+        logits: ``[Q, C + 1]``, the last one "no object".
+        in_order: The masks by their classes, int64 ``[Q]``, if each has another and is sure of it.
+        numbers: Of the classes in that order, uint8 ``[Q]``.
+    """
+
+    logits: torch.Tensor
+    in_order: torch.Tensor | None = None
+    numbers: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, class_logits: torch.Tensor) -> ClassesOfMasks:
+        """Those of class logits ``[Q, C + 1]``; a GPU is waited for."""
+        probabilities = class_probabilities(class_logits)
+        largest, classes = probabilities.max(dim=1)
+        is_sure = (largest == 1).all() & (probabilities.count_nonzero() == len(classes))
+        in_order = classes.argsort()  # so that the lowest class wins where several are best
+        in_use = classes[in_order]
+        if not (is_sure & (in_use.diff() != 0).all()):
+            return cls(class_logits)
+        return cls(class_logits, in_order, in_use.to(torch.uint8))
+
+
+def labels_of_masks(
+    mask_logits: torch.Tensor, classes: ClassesOfMasks, padding: FramePadding, size: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """As `best_labels`, without a look at the classes: a GPU is given its work, and not waited for."""
+    if classes.in_order is None or classes.numbers is None:
+        return _labels(mask_logits, classes.logits, padding, size)
+    labels = _labels(mask_logits[classes.in_order], None, padding, size)
+    return classes.numbers[labels.int()]
 
 
 def _labels(
@@ -228,6 +270,7 @@ class _Axis:
         self.first = int(before[0])
         self.cells = before - self.first
         self.shares = torch.from_numpy((positions - before).astype(np.float32))
+        self._on_gpus: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def used(self) -> slice:
@@ -247,9 +290,19 @@ class _Axis:
 
     def interpolated(self, used: torch.Tensor, *, dim: int, pixels: slice = slice(None)) -> torch.Tensor:
         """Of the values that are used, those at all or some pixels, along one of three dimensions."""
-        before = torch.from_numpy(self.cells[pixels]).to(used.device)
-        shares = self.shares[pixels].to(used).view([-1 if i == dim else 1 for i in range(3)])
+        cells, shares = self._on(used.device)
+        before = cells[pixels]
+        shares = shares[pixels].to(used).view([-1 if i == dim else 1 for i in range(3)])
         return torch.lerp(used.index_select(dim, before), used.index_select(dim, before + 1), shares)
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cells and shares on a device; a GPU has them from the first time on, since it is held up by getting them."""
+        if device.type == "cpu":
+            return torch.from_numpy(self.cells), self.shares
+        if device not in self._on_gpus:
+            with torch.inference_mode(False):
+                self._on_gpus[device] = torch.from_numpy(self.cells).to(device), self.shares.to(device)
+        return self._on_gpus[device]
 
 
 class _Cells:
@@ -317,12 +370,19 @@ class _Cells:
 def _axes(mask_logits: torch.Tensor, padding: FramePadding, size: tuple[int, int]) -> tuple[_Axis, _Axis]:
     """From masks to rows and columns of an image of some height and width that shows the frame."""
     rows, columns = (
-        _Axis(pixels, frame_px / pixels * values / padded_px)
+        _axis(pixels, frame_px / pixels * values / padded_px)
         for pixels, frame_px, values, padded_px in zip(
             size, padding.size, mask_logits.shape[1:], padding.padded_size, strict=True
         )
     )
     return rows, columns
+
+
+@lru_cache(KEPT_AXES)
+@torch.inference_mode(False)
+def _axis(num_pixels: int, values_per_pixel: float) -> _Axis:
+    """An axis, which is kept: so its tensors must be such as work outside inference mode, too."""
+    return _Axis(num_pixels, values_per_pixel)
 
 
 def _used_masks(mask_logits: torch.Tensor, axes: tuple[_Axis, _Axis]) -> torch.Tensor:

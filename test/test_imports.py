@@ -19,6 +19,7 @@ ROWS = (
     ("mpvss_model",),
     ("mpvss_model.images",),
     ("mpvss_model.runtime",),
+    ("mpvss_model.fleet",),
     ("mpvss_model.segmentor", "mpvss_model.motion"),
     ("mpvss_model.propagation",),
     ("mpvss_model.instances",),

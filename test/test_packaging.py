@@ -48,6 +48,12 @@ def test_what_is_needed_is_pinned_for_plain_python(plain):
     assert names(plain[1]) <= names((ROOT / "requirements.txt").read_text().splitlines())
 
 
+def test_ray_is_an_extra_that_nothing_else_needs(plain):
+    cluster, basic = ((ROOT / f"requirements{name}.txt").read_text().splitlines() for name in ("-cluster", ""))
+    assert names(plain[2]["cluster"]) == {"ray"} <= names(cluster)
+    assert "ray" not in names(plain[1]) | names(basic) and not any(line.startswith("-r") for line in basic)
+
+
 def test_a_robot_gets_what_apt_does_not_have():
     requirements = (ROOT / "requirements-robot.txt").read_text().splitlines()
     assert "numpy<2" in requirements  # what pip must not replace

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mpvss_model.errors import DataError
+from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.stamps import seconds
 
 __all__ = ["Clip", "ClipSet", "Frame"]
@@ -32,6 +33,7 @@ class Frame:
             in another way; None if the source stores no encoded images.
         read_instances: Returns ``[H, W]``, the number that a single thing has in all frames of its clip and 0 where none is
             known, or raises `DataError`; None if the frame has no such ground truth. Of stuff, numbers mean nothing.
+        read_reduced: Returns the image decoded no larger than it is needed, as the node would; None where it is always whole.
     """
 
     stamp_ns: int
@@ -40,11 +42,20 @@ class Frame:
     image_file: Path | None = None
     read_encoded: Callable[[], bytes | None] | None = None
     read_instances: Callable[[], np.ndarray] | None = None
+    read_reduced: Callable[[NeededSize], ReducedImage] | None = None
 
     @property
     def name(self) -> str:
         """Of its file, without suffix; empty where it has none."""
         return "" if self.image_file is None else self.image_file.stem
+
+    def reduced_image(self, needed_size: NeededSize) -> ReducedImage:
+        """What a node with this source's images would show to the network.
+
+        Args:
+            needed_size: Tells the height and width that are enough, such as `VideoSegmentor.inference_size`.
+        """
+        return ReducedImage(self.read_image()) if self.read_reduced is None else self.read_reduced(needed_size)
 
     @property
     def stamp_s(self) -> float:

@@ -9,16 +9,21 @@ from mpvss_model.data.clip import Clip, ClipSet
 from mpvss_model.data.folder import RATE_HZ
 from mpvss_model.data.image_files import IMAGE_SUFFIXES, FileFrames, class_index_table, files_by_stem
 
-__all__ = ["holds_images", "open_images"]
+__all__ = ["holds_images", "is_data_set", "open_images"]
 
 
 # What data sets begin with, which may hold an image besides.
 LAYOUT_FOLDERS = ("images", "*/images", "data", "gtFine", "leftImg8bit_sequence")
 
 
+def is_data_set(folder: Path) -> bool:
+    """Whether a folder has what one of the layouts of data sets begins with."""
+    return any(any(folder.glob(pattern)) for pattern in LAYOUT_FOLDERS)
+
+
 def holds_images(folder: Path) -> bool:
     """Whether images lie in a folder itself, and it is no data set."""
-    if not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in LAYOUT_FOLDERS):
+    if not folder.is_dir() or is_data_set(folder):
         return False
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 

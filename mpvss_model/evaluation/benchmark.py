@@ -22,12 +22,13 @@ from mpvss_model.errors import ConfigError, first_line
 from mpvss_model.evaluation.timing import Stopwatch, Timings
 from mpvss_model.image import resized
 from mpvss_model.runtime.device import resolve_device
+from mpvss_model.runtime.frame_parts import REST, FrameParts
 from mpvss_model.segmentor.mask2former.reference import reference_labeller
 from mpvss_model.segmentor.shipped_models import WEIGHTS_DIR
 from mpvss_model.semantics import relevant_queries
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
-__all__ = ["PRESETS", "BenchmarkReport", "Preset", "VariantReport", "run_benchmark"]
+__all__ = ["PRESETS", "BenchmarkReport", "PartsReport", "Preset", "VariantReport", "parts_of_frames", "run_benchmark"]
 
 STREAM_INTERVALS = (5, 10)
 STREAM_FRAMES = 10
@@ -82,6 +83,25 @@ class VariantReport:
 
 
 @dataclass
+class PartsReport:
+    """Where the time of a kind of frame goes, from runs in which each part is waited for.
+
+    They take longer than the others, in which processor and GPU work at the same time.
+
+    Attributes:
+        name: Of the variant with these frames.
+        frame_ms: Median time per frame, with the waits.
+        parts_ms: Median time of each part: ``flow``, optical flow on the processor; ``upload`` to the device; ``graph``,
+            network, propagation or warp; ``labels`` of masks; ``download`` of the labels; ``rest``. On the CPU nothing is
+            recorded as a graph, and uploads and downloads are next to nothing.
+    """
+
+    name: str
+    frame_ms: float
+    parts_ms: dict[str, float]
+
+
+@dataclass
 class BenchmarkReport:
     """Figures of one preset.
 
@@ -89,7 +109,7 @@ class BenchmarkReport:
         preset: Its name.
         frame_size: Height and width in pixels.
         device: Where the models ran.
-        precision: Of this project's variants.
+        precision: Of this project's variants; once measured, what ``auto`` stood for, as `VideoSegmentor.precision` calls it.
         propagation: Likewise, and not ``auto`` once measured.
         threads: CPU threads.
         inference_size: Of this project, see `StreamConfig`.
@@ -97,6 +117,7 @@ class BenchmarkReport:
         gemm_gflops: Multiplications and additions per second, in 1e9, of a large matrix product in fp32.
         conv_gflops: Likewise of a large 3x3 convolution.
         variants: In the order of the table.
+        parts: Where the time of this project's frames goes, by the kind of frame.
     """
 
     preset: str
@@ -110,6 +131,7 @@ class BenchmarkReport:
     gemm_gflops: float = 0.0
     conv_gflops: float = 0.0
     variants: list[VariantReport] = field(default_factory=list)
+    parts: list[PartsReport] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -188,6 +210,7 @@ def _measure(
         for interval in STREAM_INTERVALS
     }
     report.propagation = streams[STREAM_INTERVALS[0]].propagator.name
+    report.precision = streams[STREAM_INTERVALS[0]].precision
     for stream in streams.values():
         stream.step(frames[0], 0.0)
         stream.step(frames[1], 0.1)
@@ -205,7 +228,7 @@ def _measure(
             whole_s = 0.0
             for j, frame in enumerate(frames[:STREAM_FRAMES]):
                 is_key = j % interval == 0
-                name = f"mpvss, {'key' if is_key else 'propagated'} frame"
+                name = _frame_name(is_key)
                 result = times.call(name, stream.step, frame, i + j / STREAM_FRAMES)
                 whole_s += times.seconds[name][-1]
                 if j == 0:
@@ -213,6 +236,7 @@ def _measure(
             times.add(f"mpvss, interval {interval}", whole_s / STREAM_FRAMES)
         on_round(i + 1, rounds)
     stream = streams[STREAM_INTERVALS[0]]
+    report.parts = parts_of_frames(stream, frames[:STREAM_FRAMES], rounds=rounds, device=device)
     key_frame = stream.segmentor.segment(resized(frames[0], stream.inference_size(report.frame_size)), 0.0)
     queries = relevant_queries(key_frame.mask_logits, key_frame.class_logits, StreamConfig.query_tolerance)
     report.relevant_queries = len(queries), len(key_frame.queries)
@@ -221,6 +245,41 @@ def _measure(
         agreement = statistics.mean(same[name]) if name in same else None
         report.variants.append(VariantReport(name, median_ms, medians_ms[TRANSFORMERS] / median_ms, agreement))
     report.variants += [VariantReport(name, left_out=reason) for name, reason in left_out.items()]
+
+
+def parts_of_frames(
+    stream: VideoSegmentor, frames: Sequence[np.ndarray], *, rounds: int, device: torch.device
+) -> list[PartsReport]:
+    """Where the time of a stream's frames goes: of key frames, then of the others.
+
+    Args:
+        stream: Made ready for frames of this size; it begins anew with each round.
+        frames: uint8 RGB images ``[H, W, 3]`` of a video.
+        rounds: How often the frames are gone through.
+        device: Where the stream's model runs.
+    """
+    seconds: dict[str, list[dict[str, float]]] = {}
+    for i in range(rounds):
+        stream.reset()
+        for j, frame in enumerate(frames):
+            with FrameParts(device) as parts:
+                answer = stream.step(frame, i + j / len(frames))
+            seconds.setdefault(_frame_name(answer.is_key_frame), []).append(parts.seconds)
+    return [_parts_report(name, measured) for name, measured in seconds.items()]
+
+
+def _parts_report(name: str, measured: Sequence[dict[str, float]]) -> PartsReport:
+    """Of the seconds of each part of each frame."""
+    names = [*dict.fromkeys(part for parts in measured for part in parts if part != REST), REST]
+    return PartsReport(
+        name,
+        frame_ms=1e3 * statistics.median(sum(parts.values()) for parts in measured),
+        parts_ms={part: 1e3 * statistics.median(parts.get(part, 0.0) for parts in measured) for part in names},
+    )
+
+
+def _frame_name(is_key_frame: bool) -> str:
+    return f"mpvss, {'key' if is_key_frame else 'propagated'} frame"
 
 
 def _transformers(location: str, device: torch.device, compiled: bool = False) -> Labeller:

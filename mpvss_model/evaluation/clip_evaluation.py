@@ -83,9 +83,12 @@ class ClipEvaluation:
         """Segment and count the frames of one video; raises as `run`."""
         self.start_video()
         for frame in frames:
-            image, ground_truth = frame.read_image(), None if frame.read_label is None else frame.read_label()
+            image = frame.reduced_image(self._segmentor.inference_size)
+            ground_truth = None if frame.read_label is None else frame.read_label()
             try:
-                segmentation = self.add_frame(image, frame.stamp_ns, ground_truth, frame.read_instances)
+                segmentation = self.add_frame(
+                    image.pixels, frame.stamp_ns, ground_truth, frame.read_instances, frame_size=image.size
+                )
             except UNANSWERED as error:
                 if self._on_unanswered is None:
                     raise
@@ -105,6 +108,8 @@ class ClipEvaluation:
         stamp_ns: int,
         ground_truth: np.ndarray | None,
         read_instances: Callable[[], np.ndarray] | None = None,
+        *,
+        frame_size: tuple[int, int] | None = None,
     ) -> Segmentation:
         """Segment and count the next frame of the video; raises as `run`.
 
@@ -113,9 +118,10 @@ class ClipEvaluation:
             stamp_ns: When it was taken, in nanoseconds of any clock.
             ground_truth: uint8 ``[H, W]``, or None.
             read_instances: See `Frame`; called only where things are followed.
+            frame_size: See `VideoSegmentor.step`.
         """
         with self._stepping:
-            segmentation = self._segmentor.step(image, stamp_ns=stamp_ns)
+            segmentation = self._segmentor.step(image, stamp_ns=stamp_ns, frame_size=frame_size)
         self._on_frame(segmentation)
         if ground_truth is None:
             self._interrupt_video()

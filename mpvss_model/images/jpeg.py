@@ -23,7 +23,7 @@ HARMLESS_SURPLUS_BYTES = 16
 ODDITIES = re.compile("Invalid SOS parameters|unknown JFIF revision|Unknown Adobe color transform|Inconsistent progression")
 
 
-def decoded_jpeg(data: bytes) -> np.ndarray | None:
+def decoded_jpeg(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray | None:
     """Decode a JPEG image, pixels as stored, unless it is damaged.
 
     OpenCV decodes an image that was damaged on its way to something gray or shifted from the damage on, without a word. What
@@ -31,6 +31,8 @@ def decoded_jpeg(data: bytes) -> np.ndarray | None:
 
     Args:
         data: The whole file.
+        size: Height and width to decode it to, an eighth, a quarter or half of its own without remainder; its own by default.
+            All of the file is read all the same, so that damage is found as it is at full size.
 
     Returns:
         uint8, RGB ``[H, W, 3]`` or gray ``[H, W]``; None for kinds of JPEG, or of oddities in it, that are left to OpenCV.
@@ -47,7 +49,7 @@ def decoded_jpeg(data: bytes) -> np.ndarray | None:
     except ValueError:
         return None
     try:
-        pixels = _strictly_decoded(data, "GRAY" if is_gray else "RGB")
+        pixels = _strictly_decoded(data, "GRAY" if is_gray else "RGB", size or (0, 0))
     except ValueError as error:
         if _is_harmless(first_line(error)):
             return None
@@ -55,15 +57,16 @@ def decoded_jpeg(data: bytes) -> np.ndarray | None:
     return pixels[..., 0] if is_gray else pixels
 
 
-def _strictly_decoded(data: bytes, colorspace: str) -> np.ndarray:
-    """Raises ValueError for everything that the library warns of."""
+def _strictly_decoded(data: bytes, colorspace: str, least: tuple[int, int]) -> np.ndarray:
+    """At the smallest scale with at least this height and width; raises ValueError for all that the library warns of."""
+    height, width = least
     try:
-        return simplejpeg.decode_jpeg(data, colorspace=colorspace)
+        return simplejpeg.decode_jpeg(data, colorspace=colorspace, min_height=height, min_width=width)
     except ValueError as error:
         if "Premature end of JPEG file" not in str(error) or data.endswith(JPEG_END):
             raise
     # Perhaps nothing but the end mark is missing, as with some cameras.
-    return _strictly_decoded(data + JPEG_END, colorspace)
+    return _strictly_decoded(data + JPEG_END, colorspace, least)
 
 
 def _is_harmless(text: str) -> bool:

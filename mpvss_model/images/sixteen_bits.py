@@ -35,6 +35,11 @@ class SixteenBitRange:
         self._estimated_bits = 0
         self._report = report
 
+    @property
+    def is_estimated(self) -> bool:
+        """Whether 16-bit images were converted by what earlier ones used."""
+        return self._estimated_bits > 0
+
     def to_uint8(self, values: np.ndarray) -> np.ndarray:
         """Scale uint16 values of any shape to uint8, the largest of the range to 255."""
         bits = self.significant_bits or self._estimate(values)

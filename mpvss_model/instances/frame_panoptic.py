@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ def lazy_panoptic(
     mask_logits: torch.Tensor,
     key_frame: KeyFrame,
     queries: torch.Tensor,
+    places: Sequence[int],
     *,
     ids: Mapping[int, int],
     things: Collection[int],
@@ -31,20 +32,21 @@ def lazy_panoptic(
     Args:
         mask_logits: ``[Q', h, w]``, carried to the frame.
         key_frame: Where they come from.
-        queries: Their indices among its masks, ``[Q']``.
+        queries: Their indices among its masks, ``[Q']``, in their order.
+        places: The same as numbers.
         ids: Of the things that the key frame shows, by the indices of their masks; a thing without an id is left out.
         things: The model's class indices of things.
         size: Height and width of the result.
     """
-    own = key_frame.segmentors_own(queries)
-    places = (queries < len(key_frame.own_class_logits)).nonzero()[:, 0]
+    # Those of the segmentor come first: nothing has to be asked of a GPU, which would be waited for with each frame.
+    own = [place for place in places if place < len(key_frame.own_class_logits)]
     return LazyPanoptic(
         partial(
             _panoptic,
-            mask_logits[places],
-            key_frame.own_class_logits[own],
+            mask_logits[: len(own)],
+            key_frame.own_class_logits[queries[: len(own)]],
             key_frame.padding,
-            ids=[ids.get(mask, 0) for mask in own.tolist()],
+            ids=[ids.get(mask, 0) for mask in own],
             things=things,
             size=size,
         )

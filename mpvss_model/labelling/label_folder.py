@@ -163,14 +163,17 @@ class ClipLabels:
             self._put_image(frame, name)
         self._folder._write(self.path / "confidence" / f"{name}.png", _png(levels))
         self._folder._write(self.path / "labels" / f"{name}.png", _png(labels))
-        row = FrameRow(name, frame.stamp_ns, key_stamp_ns)
+        self.list_frames([FrameRow(name, frame.stamp_ns, key_stamp_ns)])
+
+    def list_frames(self, rows: Sequence[FrameRow]) -> None:
+        """Say that frames are done whose files are there."""
         is_new = not self.rows
         with (self.path / FRAMES_FILE).open("a", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             if is_new:
                 lines.writerow(COLUMNS)
-            lines.writerow((row.name, row.stamp_ns, row.key_stamp_ns))
-        self.rows.append(row)
+            lines.writerows((row.name, row.stamp_ns, row.key_stamp_ns) for row in rows)
+        self.rows.extend(rows)
 
     def _put_image(self, frame: Frame, name: str) -> None:
         images = self.path / "images"

@@ -25,12 +25,23 @@ from mpvss_model.settings import changed_settings
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.video_segmentor import VideoSegmentor
 
-__all__ = ["Labelling", "label_clips", "labelled_class_names"]
+__all__ = [
+    "Labelling",
+    "LabellingModel",
+    "NothingLabelledError",
+    "label_clips",
+    "labelled_class_names",
+    "labelling_model",
+]
 
 UNANSWERED = (FrameError, *UNANSWERED_REASONS)
 PLAIN = (View(),)
 # Of classes that are left out, beside those that are wanted.
 LEFT_OUT = "left out"
+
+
+class NothingLabelledError(DataError):
+    """None of the frames can be labelled."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +121,53 @@ def label_clips(
             if isinstance(clip.frames, CountedFrames):
                 counts.include(clip.frames.counts)
     if done == 0:
-        raise DataError(f"{clips.name} has no frame that can be labelled: {'; '.join(counts.lines()) or 'no images'}")
+        raise NothingLabelledError(
+            f"{clips.name} has no frame that can be labelled: {'; '.join(counts.lines()) or 'no images'}"
+        )
     return Labelling(class_names, done, labelled_now, counts, parts)
 
 
-def labelled_class_names(model: str, mapping: ClassMapping | None) -> tuple[str, ...]:
-    """The classes that `label_clips` would give, after a look at the model's own.
+@dataclass(frozen=True)
+class LabellingModel:
+    """What can be known of a model before it labels anything.
+
+    Attributes:
+        class_names: That `label_clips` would give, by class index.
+        digest: Changes with its weights.
+        has_memory: Whether key frames depend on earlier ones.
+    """
+
+    class_names: tuple[str, ...]
+    digest: str
+    has_memory: bool
+
+
+def labelling_model(model: str, mapping: ClassMapping | None) -> LabellingModel:
+    """Look at a model on the CPU.
 
     Raises:
         MPVSSError: If the model cannot be loaded, or the mapping does not fit it.
     """
-    segmentor = VideoSegmentor.from_pretrained(model, device="cpu").segmentor
-    if mapping is None:
-        return segmentor.class_names
-    mapping.indices(segmentor.class_names, segmentor.name)
-    return mapping.classes
+    video_segmentor = VideoSegmentor.from_pretrained(model, device="cpu")
+    segmentor = video_segmentor.segmentor
+    if mapping is not None:
+        mapping.indices(segmentor.class_names, segmentor.name)
+    return LabellingModel(
+        class_names=segmentor.class_names if mapping is None else mapping.classes,
+        digest=_digest(video_segmentor),
+        has_memory=getattr(segmentor, "has_memory", False),
+    )
+
+
+def labelled_class_names(model: str, mapping: ClassMapping | None) -> tuple[str, ...]:
+    """The classes that `label_clips` would give; raises as `labelling_model`."""
+    return labelling_model(model, mapping).class_names
+
+
+def _digest(segmentor: VideoSegmentor) -> str:
+    """Of all that was trained."""
+    module = segmentor.propagator.module
+    return content_digest(segmentor.segmentor.digest(), *([] if module is None else [module])).hex()[:12]
 
 
 def _segmentor(
@@ -153,10 +196,8 @@ def _segmentor(
 
 def _settings(segmentor: VideoSegmentor, config: LabellingConfig, mapping: ClassMapping | None) -> Mapping[str, Any]:
     """All that the labels depend on, by names that users know."""
-    module = segmentor.propagator.module
-    digest = content_digest(segmentor.segmentor.digest(), *([] if module is None else [module]))
     return {
-        "model": f"{segmentor.segmentor.name} ({digest.hex()[:12]})",
+        "model": f"{segmentor.segmentor.name} ({_digest(segmentor)})",
         "precision": segmentor.segmentor.dtype,
         "interval": config.interval,
         "propagation": segmentor.propagator.name if config.interval > 1 else "none",
@@ -203,7 +244,8 @@ def _labelled(
 
 def _segmentation(segmentor: VideoSegmentor, frame: Frame, config: LabellingConfig) -> Segmentation:
     """Step the stream; where each frame is to be segmented, none is answered from another."""
-    segmentation = segmentor.step(frame.read_image(), stamp_ns=frame.stamp_ns)
+    image = frame.reduced_image(segmentor.inference_size)
+    segmentation = segmentor.step(image.pixels, stamp_ns=frame.stamp_ns, frame_size=image.size)
     if config.interval == 1 and not segmentation.is_key_frame:
         segmentor.reset()
         raise SegmentorError(str(segmentation.fault))

@@ -33,7 +33,8 @@ def half_size_input(images: torch.Tensor, dtype: torch.dtype = torch.float32) ->
     # many numbers; padding counts as zero after that.
     half = F.interpolate(pixels, scale_factor=0.5, mode="bilinear", align_corners=False)
     inside = _share_inside(height, half)[:, None] * _share_inside(width, half)
-    mean = half.new_tensor(FRAME_MEAN).view(3, 1, 1)
+    # Numbers that come from the processor would keep a CUDA graph from being recorded, and hold up a GPU without one.
+    mean = torch.stack([half.new_full((1, 1), value) for value in FRAME_MEAN])
     padded_height, padded_width = FramePadding(height, width).padded_size
     missing = padded_width // 2 - half.shape[-1], padded_height // 2 - half.shape[-2]
     return F.pad(half / 255 - mean * inside, (0, missing[0], 0, missing[1]))
@@ -41,7 +42,9 @@ def half_size_input(images: torch.Tensor, dtype: torch.dtype = torch.float32) ->
 
 def _share_inside(side_px: int, like: torch.Tensor) -> torch.Tensor:
     """Of each pair of pixels along a side of the frame: 1, but 1/2 for the last one of an odd side."""
-    return like.new_tensor([1.0] * (side_px // 2) + [0.5] * (side_px % 2))
+    share = like.new_ones(-(-side_px // 2))
+    share[side_px // 2 :].fill_(0.5)
+    return share
 
 
 class MotionEncoder(nn.Module):

@@ -8,8 +8,9 @@ import torch
 from mpvss_model.errors import ConfigError
 from mpvss_model.motion.fast import fast_motion, key_part
 from mpvss_model.motion.module import Motion, MotionModule, propagate_masks
-from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, warped_image, warped_masks
-from mpvss_model.runtime.cuda import GraphedFunction, to_device
+from mpvss_model.propagation.optical_flow import TrackedFlowPropagator, into_frame, warped_image
+from mpvss_model.runtime.cuda import GraphedFunction
+from mpvss_model.runtime.transfers import all_to_device, to_device
 from mpvss_model.segmentor.key_frame import KeyFrame
 
 __all__ = ["MotionPropagator", "RefinedFlowPropagator", "motion_propagator"]
@@ -38,17 +39,18 @@ class MotionWarp:
         self._warped = GraphedFunction(self._warp)
 
     def __call__(
-        self, masks: torch.Tensor, frame: np.ndarray, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor
+        self, masks: torch.Tensor, frame: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor
     ) -> torch.Tensor:
         """Masks ``[Q', h, w]`` of the queries with the indices ``[Q']`` -> those of a frame, uint8 RGB ``[H, W, 3]``.
 
         ``part`` is what `key_part` makes of the image that the masks belong to, ``queries`` are its key frame's, ``[Q, d]``.
+        All are on the module's device.
         """
-        return self._warped(_batch_of_one(frame, queries.device), part, queries, selected, masks)[0]
+        return self._warped(_batch_of_one(frame), part, queries, selected, masks)[0]
 
-    def key_part(self, key_image: np.ndarray, device: torch.device) -> torch.Tensor:
-        """As `mpvss_model.motion.fast.key_part`, of an image uint8 RGB ``[H, W, 3]``."""
-        return key_part(self.module, _batch_of_one(key_image, device))
+    def key_part(self, key_image: torch.Tensor) -> torch.Tensor:
+        """As `mpvss_model.motion.fast.key_part`, of an image uint8 RGB ``[H, W, 3]`` on the module's device."""
+        return key_part(self.module, _batch_of_one(key_image))
 
     def _warp(
         self, image: torch.Tensor, part: torch.Tensor, queries: torch.Tensor, selected: torch.Tensor, masks: torch.Tensor
@@ -80,22 +82,26 @@ class MotionPropagator:
 
     def estimate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> Motion:
         """Flow from ``frame``, uint8 RGB ``[H, W, 3]``, to the key frame, for the queries with the indices ``[Q']``."""
-        image = _batch_of_one(frame, key_frame.queries.device)
-        return fast_motion(self.module, image, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
+        image, part = self._image_and_part(frame, key_frame)
+        return fast_motion(self.module, _batch_of_one(image), part, key_frame.queries, key_frame.queries_of(queries))
 
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         masks = key_frame.mask_logits[queries]
-        return self._warp(masks, frame, self._part_of(key_frame), key_frame.queries, key_frame.queries_of(queries))
+        return self._warp(masks, *self._image_and_part(frame, key_frame), key_frame.queries, key_frame.queries_of(queries))
 
     def for_new_stream(self) -> MotionPropagator:
         """Another one for another stream, with the same weights; on a GPU it records graphs of its own."""
         return MotionPropagator(self.module, released_grid=self._released_grid, flow=self.name)
 
-    def _part_of(self, key_frame: KeyFrame) -> torch.Tensor:
-        if self._kept_part is None or self._kept_part[0] is not key_frame:
-            self._kept_part = key_frame, self._warp.key_part(key_frame.image, key_frame.queries.device)
-        return self._kept_part[1]
+    def _image_and_part(self, frame: np.ndarray, key_frame: KeyFrame) -> tuple[torch.Tensor, torch.Tensor]:
+        """A frame on the module's device, and what `MotionWarp.key_part` makes of its key frame's image."""
+        device = key_frame.queries.device
+        if self._kept_part is not None and self._kept_part[0] is key_frame:
+            return to_device(frame, device), self._kept_part[1]
+        image, key_image = all_to_device((frame, key_frame.image), device)
+        self._kept_part = key_frame, self._warp.key_part(key_image)
+        return image, self._kept_part[1]
 
 
 class RefinedFlowPropagator(TrackedFlowPropagator):
@@ -121,9 +127,11 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
-        masks = warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
-        part = self._warp.key_part(warped_image(key_frame.image, flow, key_frame.padding), masks.device)
-        return self._warp(masks, frame, part, key_frame.queries, key_frame.queries_of(queries))
+        images = frame, warped_image(key_frame.image, flow, key_frame.padding)
+        field, image, key_image = all_to_device((into_frame(flow, key_frame.padding), *images), key_frame.queries.device)
+        masks = self._carried(key_frame.mask_logits[queries], field)[0]
+        part = self._warp.key_part(key_image)
+        return self._warp(masks, image, part, key_frame.queries, key_frame.queries_of(queries))
 
     def for_new_stream(self) -> RefinedFlowPropagator:
         """Another one for another stream, with the same weights; on a GPU it records graphs of its own."""
@@ -145,6 +153,6 @@ def motion_propagator(module: MotionModule, *, released_grid: bool, flow: str) -
     return kind(module, released_grid=released_grid, flow=flow)
 
 
-def _batch_of_one(image: np.ndarray, device: torch.device) -> torch.Tensor:
+def _batch_of_one(image: torch.Tensor) -> torch.Tensor:
     """uint8 ``[H, W, 3]`` -> ``[1, 3, H, W]``."""
-    return to_device(image, device).permute(2, 0, 1).unsqueeze(0)
+    return image.permute(2, 0, 1).unsqueeze(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,16 @@ import numpy as np
 import torch
 
 from mpvss_model.image import MASK_STRIDE, FramePadding
+from mpvss_model.runtime.cuda import GraphedFunction
+from mpvss_model.runtime.frame_parts import frame_part
+from mpvss_model.runtime.transfers import to_device
 from mpvss_model.segmentor.key_frame import KeyFrame
 from mpvss_model.warp import backward_warp
 
 if TYPE_CHECKING:
     from mpvss_model.motion.module import MotionModule
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "positions_in_key", "warped_image", "warped_masks"]
+__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "into_frame", "positions_in_key", "warped_image", "warped_masks"]
 
 DIS_MIN_SIDE_PX = 12
 # A key frame that was made in the background may come so many frames later.
@@ -48,6 +52,8 @@ class DenseFlowPropagator:
         self._dis.setFinestScale(0)
         # Half of the time, for digits that masks at 1/4 of the frame do not show.
         self._dis.setVariationalRefinementIterations(0)
+        # On a GPU one graph, in place of a dozen small operations.
+        self._carried = GraphedFunction(_carried_masks)
         self._key_image: np.ndarray | None = None
         # Of the frame that flow is measured to.
         self._earlier_gray: np.ndarray | None = None
@@ -55,12 +61,13 @@ class DenseFlowPropagator:
     def propagate(self, key_frame: KeyFrame, frame: np.ndarray, queries: torch.Tensor) -> torch.Tensor:
         """Mask logits ``[Q', H'/4, W'/4]`` of a frame, uint8 RGB ``[H, W, 3]``, of the queries with the indices ``[Q']``."""
         flow = self.flow_to_key(key_frame.image, frame, key_frame.padding)
-        return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding)
+        return warped_masks(key_frame.mask_logits[queries], flow, key_frame.padding, carried=self._carried)
 
     def for_new_stream(self) -> DenseFlowPropagator:
         """Another one for another stream: OpenCV's flow has buffers that threads must not share."""
         return type(self)()
 
+    @frame_part("flow")
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
         """Flow from a frame to its key frame, both uint8 RGB ``[H, W, 3]``; also to places beyond the key frame's edges.
 
@@ -93,6 +100,7 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         self._tracked = np.empty((0, 0, 2), np.float32)
         self._steps: tuple[Step, ...] = ()
 
+    @frame_part("flow")
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
         """As `DenseFlowPropagator.flow_to_key`; to be called once for each frame, in their order."""
         if self._key_image is not key_image:
@@ -118,11 +126,23 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         self._key_image = key_image
 
 
-def warped_masks(mask_logits: torch.Tensor, flow: np.ndarray, padding: FramePadding) -> torch.Tensor:
-    """Mask logits ``[Q, H'/4, W'/4]`` where flow ``[H'/4, W'/4, 2]`` points, or at the frame's edge next to it; float32."""
-    mask_logits = mask_logits.float().unsqueeze(0)
-    field = torch.from_numpy(_into_frame(flow, padding)).to(mask_logits).permute(2, 0, 1).unsqueeze(0)
-    return backward_warp(mask_logits, field)[0]
+def _carried_masks(mask_logits: torch.Tensor, flow: torch.Tensor) -> tuple[torch.Tensor]:
+    """Mask logits ``[Q, h, w]`` where flow ``[h, w, 2]`` on the same device points; float32."""
+    return (backward_warp(mask_logits.float().unsqueeze(0), flow.permute(2, 0, 1).unsqueeze(0))[0],)
+
+
+def warped_masks(
+    mask_logits: torch.Tensor,
+    flow: np.ndarray,
+    padding: FramePadding,
+    *,
+    carried: Callable[[torch.Tensor, torch.Tensor], Sequence[torch.Tensor]] = _carried_masks,
+) -> torch.Tensor:
+    """Mask logits ``[Q, H'/4, W'/4]`` where flow ``[H'/4, W'/4, 2]`` points, or at the frame's edge next to it; float32.
+
+    ``carried`` may be a `GraphedFunction` of the warp.
+    """
+    return carried(mask_logits, to_device(into_frame(flow, padding), mask_logits.device))[0]
 
 
 def warped_image(image: np.ndarray, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
@@ -162,7 +182,7 @@ def _composed(step: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return step + cv2.remap(flow, xs + step[..., 0], ys + step[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _into_frame(flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+def into_frame(flow: np.ndarray, padding: FramePadding) -> np.ndarray:
     """Flow ``[h, w, 2]`` that points into the frame only: masks in the padding mean nothing."""
     xs, ys = _pixels(flow)
     inside = np.empty_like(flow)

@@ -1,4 +1,4 @@
-"""What only a GPU needs: uploads from pinned memory, and functions replayed as one CUDA graph."""
+"""What only a GPU needs: functions replayed as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from mpvss_model.errors import first_line
+from mpvss_model.runtime.frame_parts import frame_part
 from mpvss_model.runtime.last_values import LastValues
 
-__all__ = ["GraphedFunction", "to_device"]
+__all__ = ["GraphedFunction"]
 
 KEPT_GRAPHS = 4
 WARM_UP_CALLS = 3
 # Parallel capture of two graphs is not supported.
 _capturing = threading.Lock()
-
-
-def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array as a tensor on ``device``; on the CPU it shares the array's memory."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @dataclass
@@ -61,6 +55,7 @@ class GraphedFunction:
         # A copy captures its own graphs; neither they nor a lock can be copied.
         return type(self), (self._function,)
 
+    @frame_part("graph")
     def __call__(self, *inputs: torch.Tensor) -> Sequence[torch.Tensor]:
         """The function's outputs, in memory of their own."""
         if not inputs[0].is_cuda:

@@ -9,7 +9,7 @@ import torch
 
 from mpvss_model.errors import ConfigError
 
-__all__ = ["processor_name", "resolve_device"]
+__all__ = ["processor_flags", "processor_name", "resolve_device"]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -28,9 +28,18 @@ def resolve_device(device: str) -> torch.device:
 
 def processor_name() -> str:
     """Of the machine's processor, as Linux calls it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """Instruction sets of the machine's processor, as Linux calls them, such as ``avx512_bf16``; none elsewhere."""
+    return frozenset(_cpuinfo("flags").split())
+
+
+def _cpuinfo(entry: str) -> str:
+    """What Linux says of the first processor; empty if it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.partition(":")[0].strip() == entry), "")

@@ -47,6 +47,10 @@ class StopSignals:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._restore()
 
+    def is_received(self) -> bool:
+        """Whether there was one."""
+        return self.received is not None
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()

@@ -55,7 +55,7 @@ class ProgressReporter:
         """Write a line."""
         self._console.print(line, markup=False)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: float) -> None:
         """Move the progress bar."""
         self._bar.update(self._task, completed=done)
 

@@ -22,6 +22,7 @@ import mpvss_model.segmentor
 from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError, one_line
 from mpvss_model.runtime.flop_count import count_parameters
+from mpvss_model.runtime.precision import has_fast_bfloat16, resolve_precision
 from mpvss_model.segmentor.config_file import check_location, listed_things, read_config, recommended_inference_size
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 
@@ -64,9 +65,30 @@ class LoadedModel:
 
     def accelerate(self, dtype: torch.dtype) -> None:
         """Run faster from now on, in some floating-point type; the model cannot be trained or saved afterwards."""
-        self.segmentor.accelerate(dtype)
+        self._accelerate(dtype, dtype)
+
+    def accelerate_in(self, precision: str) -> None:
+        """Run faster from now on, in a precision by its name; the model cannot be trained or saved afterwards.
+
+        With ``auto``, a segmentor that takes it runs in bf16 on a CPU that is made for it. The motion module stays in fp32,
+        since bf16 does not make it faster.
+
+        Raises:
+            ConfigError: If there is no such precision.
+        """
+        device = self.segmentor.device
+        dtype = resolve_precision(precision, device)
+        # A segmentor of a user's own may have no more than what a stream asks for.
+        takes_bfloat16 = getattr(self.segmentor, "takes_bfloat16", False)
+        if precision == "auto" and device.type == "cpu" and takes_bfloat16 and has_fast_bfloat16():
+            self._accelerate(torch.bfloat16, dtype)
+        else:
+            self._accelerate(dtype, dtype)
+
+    def _accelerate(self, segmentor: torch.dtype, motion: torch.dtype) -> None:
+        self.segmentor.accelerate(segmentor)
         if self.motion is not None:
-            self.motion.to(dtype, memory_format=torch.channels_last)
+            self.motion.to(motion, memory_format=torch.channels_last)
 
 
 Loader = Callable[..., "KeyFrameSegmentor | LoadedModel"]

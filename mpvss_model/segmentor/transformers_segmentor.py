@@ -14,7 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, FramePadding, normalized
 from mpvss_model.runtime.content_digest import content_digest
-from mpvss_model.runtime.cuda import to_device
+from mpvss_model.runtime.transfers import to_device
 from mpvss_model.segmentor.base import BaseSegmentor
 from mpvss_model.segmentor.config_file import check_location, model_name
 from mpvss_model.segmentor.frame_network import FrameNetwork

@@ -11,11 +11,13 @@ import torch
 from mpvss_model.errors import PropagationError, SegmentorError, StaleKeyFrameError, first_line
 from mpvss_model.instances.frame_panoptic import lazy_panoptic
 from mpvss_model.instances.panoptic import LazyPanoptic
-from mpvss_model.semantics import best_labels
+from mpvss_model.runtime.frame_parts import frame_part
+from mpvss_model.runtime.transfers import to_host
+from mpvss_model.semantics import labels_of_masks
 from mpvss_model.stream.change import Change
 from mpvss_model.stream.evidence import Evidence, Segments
 from mpvss_model.stream.key_frame_job import Reference
-from mpvss_model.stream.seen_frame import SeenFrame
+from mpvss_model.stream.seen_frame import SeenFrame, check_masks
 from mpvss_model.stream.segmentation import Segmentation
 from mpvss_model.stream.state import StreamState
 
@@ -56,6 +58,7 @@ def answer(
             segments.mask_logits,
             reference.key_frame,
             reference.queries,
+            reference.places,
             ids=state.instances.ids,
             things=things,
             size=seen.size,
@@ -78,18 +81,22 @@ def answer(
 
 def _labelled(reference: Reference, seen: SeenFrame, *, is_key_frame: bool) -> tuple[Segments, np.ndarray]:
     """The masks of a frame, which may be the key frame itself, and the class of each pixel that they give."""
-    key_frame, queries = reference.key_frame, reference.queries
+    key_frame, classes = reference.key_frame, reference.classes
     try:
-        masks = key_frame.mask_logits[queries] if is_key_frame else seen.masks()
-        segments = Segments(masks, key_frame.class_logits[queries], key_frame.padding)
-        return segments, _own_array(best_labels(masks, segments.class_logits, segments.padding, seen.size))
+        if is_key_frame:
+            carried: tuple[torch.Tensor, ...] = (key_frame.mask_logits[reference.queries],)
+        else:
+            carried = seen.unchecked_masks()
+        masks, *to_check = carried
+        with frame_part("labels"):
+            labels = labels_of_masks(masks, classes, key_frame.padding, seen.size)
+        # A copy, since what is cropped or lent by torch may be part of something larger.
+        array, *totals = to_host(labels, *to_check)
+        for total in totals:
+            check_masks(total)
+        return Segments(masks, classes.logits, key_frame.padding), array
     except Exception as error:  # whatever the propagation does, the stream goes on
         raise PropagationError(f"masks cannot be propagated: {type(error).__name__}: {first_line(error)}") from error
-
-
-def _own_array(labels: torch.Tensor) -> np.ndarray:
-    """A copy, since what is cropped or lent by torch may be part of something larger."""
-    return labels.cpu().numpy().copy()
 
 
 def _evidence(segments: Segments, seen: SeenFrame, panoptic: LazyPanoptic | None, *, reference: Reference | None) -> Evidence:

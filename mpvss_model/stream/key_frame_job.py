@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,34 +13,24 @@ import torch
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.errors import first_line
+from mpvss_model.runtime.threads import step_back
+from mpvss_model.runtime.transfers import all_to_device, to_host
 from mpvss_model.segmentor.key_frame import KeyFrame, KeyFrameSegmentor, segmented
-from mpvss_model.semantics import relevant_queries
+from mpvss_model.semantics import ClassesOfMasks, largest_logits, queries_that_matter
 from mpvss_model.stamps import seconds
 from mpvss_model.stream.change import thumbnail
 from mpvss_model.stream.history import History
 from mpvss_model.stream.schedule import KeyFrameReason
 
-__all__ = ["Failure", "KeyFrameJob", "Reference", "check_finite", "key_frame_worker", "padded_queries"]
+__all__ = ["Failure", "KeyFrameJob", "Reference", "check_sum", "key_frame_worker", "padded_queries", "sum_to_check"]
 
-# Of the background thread: where it wants the same core as the thread that answers frames, it gets a third of its time.
-# More would starve key frames on a busy machine.
-NICENESS = 5
 # A recorded CUDA graph is of one size; rounding up keeps the number of sizes small.
 GPU_QUERY_MULTIPLE = 16
 
 
 def key_frame_worker() -> Executor:
     """One background thread, started when it is first needed, that does what it is given in that order."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="key frames", initializer=_step_back)
-
-
-def _step_back() -> None:
-    """Let other threads of the process go first; on Linux niceness belongs to the thread, and to those it starts."""
-    if sys.platform != "linux":
-        return
-    thread = threading.get_native_id()
-    with suppress(OSError):  # some sandboxes forbid it
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="key frames", initializer=step_back)
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,9 @@ class Reference:
 
     Attributes:
         key_frame: Its masks.
-        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter.
+        queries: Indices ``[Q']`` of the queries, or masks of its history, that matter, in their order.
+        places: The same as numbers, so that no frame has to ask a GPU for them.
+        classes: Of these.
         thumbnail: Of its image, see `mpvss_model.stream.change`.
         stamp_ns: Of its image.
         reason: Why it was made.
@@ -60,6 +50,8 @@ class Reference:
 
     key_frame: KeyFrame
     queries: torch.Tensor
+    places: tuple[int, ...]
+    classes: ClassesOfMasks
     thumbnail: np.ndarray
     stamp_ns: int
     reason: KeyFrameReason
@@ -176,14 +168,17 @@ class KeyFrameJob:
             frame, stamp_ns, history = self._seen
         started_s = time.monotonic()
         key_frame = segmented(self._segmentor, frame, seconds(stamp_ns), self._memory)
-        for name in ("mask_logits", "class_logits", "queries", *(["memory"] if key_frame.memory is not None else [])):
-            check_finite(f"segmentor's {name}", getattr(key_frame, name))
+        sums = _sums_to_check(key_frame)
         if history is not None:
-            key_frame = history.joined_by(key_frame)
-        multiple = GPU_QUERY_MULTIPLE if key_frame.queries.is_cuda else 1
+            # What is not finite must not be mixed with what is.
+            _check_sums(sums, to_host(*sums.values()))
+            key_frame, sums = history.joined_by(key_frame), {}
+        queries, places, classes = _that_matter(key_frame, self._query_tolerance, sums)
         return Reference(
             key_frame=key_frame,
-            queries=relevant_queries(key_frame.mask_logits, key_frame.class_logits, self._query_tolerance, multiple),
+            queries=queries,
+            places=places,
+            classes=classes,
             thumbnail=thumbnail(key_frame.image),
             stamp_ns=stamp_ns,
             reason=self.reason,
@@ -198,10 +193,49 @@ def padded_queries(queries: torch.Tensor) -> torch.Tensor:
     return torch.cat([queries, queries[-1:].expand(missing)]) if missing else queries
 
 
-def check_finite(name: str, tensor: torch.Tensor) -> None:
-    """Raise `ValueError` unless all values are finite.
+def sum_to_check(tensor: torch.Tensor) -> torch.Tensor:
+    """What `check_sum` is to be asked about, ``[]``, so that a GPU's answer may wait until other results are fetched.
 
-    Their sum is so exactly if they are, as long as they are logits, and takes a small part of the time of ``isfinite``.
+    The sum of logits is finite exactly if they all are, and takes a small part of the time of ``isfinite``.
     """
-    if not torch.isfinite(tensor.sum(dtype=torch.float32)):
+    return tensor.sum(dtype=torch.float32)
+
+
+def check_sum(name: str, value: np.ndarray) -> None:
+    """Raise `ValueError` unless the values of which this is `sum_to_check`, fetched, are finite."""
+    if not np.isfinite(value):
         raise ValueError(f"the {name} hold values that are not finite")
+
+
+def _sums_to_check(key_frame: KeyFrame) -> dict[str, torch.Tensor]:
+    """Of all that a segmentor found, by name."""
+    names = ("mask_logits", "class_logits", "queries", *(["memory"] if key_frame.memory is not None else []))
+    return {f"segmentor's {name}": sum_to_check(getattr(key_frame, name)) for name in names}
+
+
+def _check_sums(sums: Mapping[str, torch.Tensor], values: Sequence[np.ndarray]) -> None:
+    for name, value in zip(sums, values, strict=True):
+        check_sum(name, value)
+
+
+def _that_matter(
+    key_frame: KeyFrame, tolerance: float, sums: Mapping[str, torch.Tensor]
+) -> tuple[torch.Tensor, tuple[int, ...], ClassesOfMasks]:
+    """`Reference.queries`, their places and their classes, once all sums are checked.
+
+    How many there are decides shapes, so the processor has to know. It chooses them itself: to let a GPU do so takes a dozen
+    small operations, and several answers to wait for in place of one.
+    """
+    masks, class_logits = key_frame.mask_logits, key_frame.class_logits
+    if not masks.is_cuda:
+        _check_sums(sums, to_host(*sums.values()))
+        queries = queries_that_matter(largest_logits(masks), class_logits, tolerance)
+        return queries, tuple(queries.tolist()), ClassesOfMasks.of(class_logits[queries])
+    found = to_host(largest_logits(masks).float(), class_logits.float(), *sums.values())
+    _check_sums(sums, found[2:])
+    largest, logits = (torch.from_numpy(array) for array in found[:2])
+    chosen = queries_that_matter(largest, logits, tolerance, GPU_QUERY_MULTIPLE)
+    of_chosen = ClassesOfMasks.of(logits[chosen])
+    on_host = [x.numpy() for x in (chosen, of_chosen.in_order, of_chosen.numbers) if x is not None]
+    queries, *in_order_and_numbers = all_to_device(on_host, masks.device)
+    return queries, tuple(chosen.tolist()), ClassesOfMasks(class_logits[queries], *in_order_and_numbers)

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from mpvss_model.propagation.propagator import Propagator
+from mpvss_model.runtime.transfers import to_device, to_host
 from mpvss_model.stamps import seconds
 from mpvss_model.stream.change import Comparison
 from mpvss_model.stream.history import History
-from mpvss_model.stream.key_frame_job import Reference, check_finite, padded_queries
+from mpvss_model.stream.key_frame_job import Reference, check_sum, padded_queries, sum_to_check
 
-__all__ = ["SeenFrame"]
+__all__ = ["SeenFrame", "check_masks"]
 
 NO_KEY_FRAME = "there is no key frame to compare with"
 
@@ -49,7 +50,8 @@ class SeenFrame:
         self._comparison = None if reference is None else Comparison(reference.thumbnail, image)
         self._reference = reference
         self._propagator = propagator
-        self._masks: torch.Tensor | None = None
+        # With `sum_to_check` of all that was carried at once.
+        self._masks: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def comparison(self) -> Comparison:
@@ -70,8 +72,14 @@ class SeenFrame:
             Exception: Anything that the propagator raises.
             ValueError: If they are not finite.
         """
+        masks, total = self.unchecked_masks()
+        check_masks(*to_host(total))
+        return masks
+
+    def unchecked_masks(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `masks`, with what `check_masks` wants to see first: who fetches other results from a GPU waits only once."""
         if self._masks is None:
-            self.masks_of(torch.empty(0, dtype=torch.int64))
+            self._carry(None)
         assert self._masks is not None
         return self._masks
 
@@ -92,13 +100,9 @@ class SeenFrame:
         Raises:
             Exception: As `masks`.
         """
-        assert self._reference is not None, NO_KEY_FRAME
-        key_frame, queries = self._reference.key_frame, self._reference.queries
-        missing = padded_queries(others.to(queries.device))
-        masks = self._propagator.propagate(key_frame, self.image, torch.cat([queries, missing]))
-        check_finite("propagated masks", masks)
-        self._masks = masks[: len(queries)]
-        return masks[len(queries) : len(queries) + len(others)]
+        masks = self._carry(others)
+        self.masks()
+        return masks
 
     def history(self, *, weight: float, max_key_age_s: float) -> History | None:
         """What earlier key frames say about the frame; None if they are not asked, too old, or cannot be carried to it.
@@ -113,5 +117,22 @@ class SeenFrame:
             masks = self.masks()
         except Exception:  # a key frame can do without; frames in between cannot, and say what is wrong
             return None
-        class_logits = self._reference.key_frame.class_logits[self._reference.queries]
-        return History(mask_logits=masks, class_logits=class_logits, change=self.comparison.change(), weight=weight)
+        change = self.comparison.change()
+        return History(mask_logits=masks, class_logits=self._reference.classes.logits, change=change, weight=weight)
+
+    def _carry(self, others: torch.Tensor | None) -> torch.Tensor:
+        """Carry the masks that matter, and others of the key frame ``[N]``, which are returned: ``[N, H'/4, W'/4]``."""
+        assert self._reference is not None, NO_KEY_FRAME
+        key_frame, queries = self._reference.key_frame, self._reference.queries
+        wanted, num_others = queries, 0
+        if others is not None:
+            wanted = torch.cat([queries, padded_queries(to_device(others.numpy(), queries.device))])
+            num_others = len(others)
+        masks = self._propagator.propagate(key_frame, self.image, wanted)
+        self._masks = masks[: len(queries)], sum_to_check(masks)
+        return masks[len(queries) : len(queries) + num_others]
+
+
+def check_masks(total: np.ndarray) -> None:
+    """Raise `ValueError` unless the masks of `SeenFrame.unchecked_masks` are finite, by what came with them, fetched."""
+    check_sum("propagated masks", total)

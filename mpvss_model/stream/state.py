@@ -31,7 +31,7 @@ class StreamState:
         compared_frame: The last frame of which that was measured; the reference's own before.
         scene_is_cut: Whether one of them shows another scene than the reference.
         failure: Of the last key frame that was tried.
-        frame_shape: Of the last frame, as it came.
+        frame_size: Height and width of the last frame, as the camera took it.
         image_shape: Of the last frame, as the network saw it.
         last_stamp_ns: Of the last frame.
         elapsed_s: Between the last two frames.
@@ -50,7 +50,7 @@ class StreamState:
     compared_frame: np.ndarray | None = None
     scene_is_cut: bool = False
     failure: Failure | None = None
-    frame_shape: tuple[int, ...] | None = None
+    frame_size: tuple[int, int] | None = None
     image_shape: tuple[int, ...] | None = None
     last_stamp_ns: int | None = None
     elapsed_s: float = 0.0
@@ -63,12 +63,14 @@ class StreamState:
         """Why the first key frame is one."""
         return KeyFrameReason.FIRST if self.restart_reason is None else KeyFrameReason.RESET
 
-    def break_before(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int, *, max_gap_s: float) -> RestartReason | None:
+    def break_before(
+        self, frame_size: tuple[int, int], image: np.ndarray, stamp_ns: int, *, max_gap_s: float
+    ) -> RestartReason | None:
         """Why a frame does not go on with the stream, or None if it does.
 
         Args:
-            frame: uint8 RGB ``[H, W, 3]``.
-            image: The same at the size of inference.
+            frame_size: Height and width of the frame.
+            image: It at the size of inference, uint8 RGB ``[H, W, 3]``.
             stamp_ns: Of the frame.
             max_gap_s: The longest time since the last frame, in seconds, that does not break the stream.
 
@@ -80,7 +82,7 @@ class StreamState:
         if stamp_ns == self.last_stamp_ns:
             cause = "" if stamp_ns else "; the camera's driver may not stamp its images"
             raise FrameError("duplicate stamp", f"two frames in a row are stamped {stamp_text(stamp_ns)}{cause}")
-        if frame.shape != self.frame_shape:
+        if frame_size != self.frame_size:
             return RestartReason.FRAME_SIZE
         if image.shape != self.image_shape:
             return RestartReason.INFERENCE_SIZE
@@ -88,11 +90,11 @@ class StreamState:
             return RestartReason.STAMP_WENT_BACK
         return RestartReason.GAP if seconds(stamp_ns - self.last_stamp_ns) > max_gap_s else None
 
-    def note_frame(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int) -> None:
+    def note_frame(self, frame_size: tuple[int, int], image: np.ndarray, stamp_ns: int) -> None:
         """The stream goes on with this frame; arguments as in `break_before`."""
         if self.last_stamp_ns is not None:
             self.elapsed_s = seconds(stamp_ns - self.last_stamp_ns)
-        self.last_stamp_ns, self.frame_shape, self.image_shape = stamp_ns, frame.shape, image.shape
+        self.last_stamp_ns, self.frame_size, self.image_shape = stamp_ns, frame_size, image.shape
         self.frames_since_key += 1
 
     def note_key_frame(self, reference: Reference) -> None:

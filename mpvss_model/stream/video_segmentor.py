@@ -19,7 +19,7 @@ from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.registry import make_propagator
 from mpvss_model.runtime.device import resolve_device
 from mpvss_model.runtime.memory import keep_freed_memory
-from mpvss_model.runtime.precision import resolve_precision
+from mpvss_model.runtime.precision import precision_name
 from mpvss_model.segmentor.key_frame import KeyFrameSegmentor
 from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.stamps import checked_stamp_ns
@@ -59,8 +59,10 @@ class VideoSegmentor:
         worker: Makes key frames in the background, one after the other; its own by default.
         recommended_inference_size: What the configuration's ``inference_size`` of -1 stands for; 0 for the frame's own size.
         things: Class indices of things, which can be counted; none where the model finds classes only.
+        precision: How to call the precision of the networks; by default that of the segmentor.
 
     Attributes:
+        precision: As above: ``fp32``, ``bf16`` or ``fp16``, and ``(auto)`` after it where nobody asked for it by name.
         follows_things: Whether `Segmentation.panoptic` can be asked for; by default if there are classes of things. It costs
             propagation to one more frame for each key frame, and may change between two frames: ids begin anew then.
     """
@@ -74,12 +76,14 @@ class VideoSegmentor:
         worker: Executor | None = None,
         recommended_inference_size: int = FRAME_SIZE,
         things: Collection[int] = frozenset(),
+        precision: str = "",
     ) -> None:
         self.segmentor = segmentor
         self.config = config
         self.propagator = propagator
         self.recommended_inference_size = recommended_inference_size
         self.things = frozenset(things)
+        self.precision = precision or precision_name(segmentor.dtype)
         self.follows_things = bool(things)
         self._worker = worker or key_frame_worker()
         self._state = StreamState()
@@ -106,7 +110,8 @@ class VideoSegmentor:
             propagation: ``segment`` or ``pixel`` for the model's own motion module; ``tracked`` for ordinary optical flow from
                 frame to frame, ``dense`` straight to the key frame, ``copy`` for none; ``auto`` for what the model's
                 configuration says: ``tracked`` where it has no motion module.
-            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, else fp32. ONNX Runtime runs in fp32.
+            precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` is fp16 on a GPU, bf16 for the key frames of Mask2Formers on
+                CPUs that are faster with it, else fp32. ONNX Runtime runs in fp32.
             config: Key-frame interval and limits.
             execution: What runs the key-frame network; by default torch, and ONNX Runtime for an ``.onnx`` file.
             report: Told before something takes long while frames come, and after.
@@ -125,7 +130,7 @@ class VideoSegmentor:
         torch_device = resolve_device(device)
         execution = execution or ExecutionConfig()
         loaded = load_to_execute(model_location(model), device=torch_device, execution=execution, report=report)
-        loaded.accelerate(resolve_precision(precision, torch_device))
+        loaded.accelerate_in(precision)
         propagator = make_propagator(
             propagation, motion=loaded.motion, released_grid=loaded.released_grid, recommended=loaded.propagation
         )
@@ -137,6 +142,7 @@ class VideoSegmentor:
             things=known_thing_classes(
                 loaded.segmentor.class_names, thing_classes or loaded.thing_classes, model_name=loaded.segmentor.name
             ),
+            precision=precision_name(loaded.segmentor.dtype) + " (auto)" * (precision == "auto"),
         )
 
     def new_stream(self, config: StreamConfig | None = None) -> VideoSegmentor:
@@ -158,6 +164,7 @@ class VideoSegmentor:
             worker=self._worker,
             recommended_inference_size=self.recommended_inference_size,
             things=self.things,
+            precision=self.precision,
         )
 
     @property
@@ -180,7 +187,14 @@ class VideoSegmentor:
         return self.config.inference_frame_size(frame_size, recommended=self.recommended_inference_size)
 
     @torch.inference_mode()
-    def step(self, frame: np.ndarray, stamp_s: float | None = None, *, stamp_ns: int | None = None) -> Segmentation:
+    def step(
+        self,
+        frame: np.ndarray,
+        stamp_s: float | None = None,
+        *,
+        stamp_ns: int | None = None,
+        frame_size: tuple[int, int] | None = None,
+    ) -> Segmentation:
         """Label the next frame of the stream.
 
         A stamp that goes back, a gap longer than ``max_key_age_s`` and a new size, of frames or of inference, start the stream
@@ -191,6 +205,8 @@ class VideoSegmentor:
             frame: uint8 RGB ``[H, W, 3]``; must not be changed afterwards, since a key frame is kept.
             stamp_s: When it was taken, in seconds of any clock.
             stamp_ns: The same in nanoseconds, in place of ``stamp_s``: seconds as a float tell times of today apart by 238 ns.
+            frame_size: Height and width of the camera's image, and so of the labels, where ``frame`` shows it at another size,
+                such as that to which it was decoded. To be at least of `inference_size`, so that the network misses nothing.
 
         Raises:
             FrameError: If the frame or its stamp cannot be used; the stream is as it was before the call.
@@ -200,9 +216,9 @@ class VideoSegmentor:
         """
         check_frame(frame)
         stamp_ns = checked_stamp_ns(stamp_s, stamp_ns)
-        size: tuple[int, int] = frame.shape[:2]
+        size: tuple[int, int] = frame_size or frame.shape[:2]
         image = resized(frame, self.inference_size(size))
-        state = self._continue_or_restart(frame, image, stamp_ns)
+        state = self._continue_or_restart(size, image, stamp_ns)
         self._adopt_finished_key_frame(state)
         self._follow_things(state)
         seen = SeenFrame(image, stamp_ns, size=size, reference=state.reference, propagator=self.propagator)
@@ -273,11 +289,11 @@ class VideoSegmentor:
         self._state = StreamState(restart_reason=reason)
         return self._state
 
-    def _continue_or_restart(self, frame: np.ndarray, image: np.ndarray, stamp_ns: int) -> StreamState:
-        """The state that fits the frame, of this image: the current one, or an empty one where the stream breaks."""
-        reason = self._state.break_before(frame, image, stamp_ns, max_gap_s=self.config.max_key_age_s)
+    def _continue_or_restart(self, size: tuple[int, int], image: np.ndarray, stamp_ns: int) -> StreamState:
+        """The state that fits a frame of this size and image: the current one, or an empty one where the stream breaks."""
+        reason = self._state.break_before(size, image, stamp_ns, max_gap_s=self.config.max_key_age_s)
         state = self._state if reason is None else self._restart(reason)
-        state.note_frame(frame, image, stamp_ns)
+        state.note_frame(size, image, stamp_ns)
         return state
 
     def _adopt_finished_key_frame(self, state: StreamState) -> None:

@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from mpvss_model import DataError
 from mpvss_model.errors import first_line
 from mpvss_ros.bags.bag_files import find_bag_files
-from mpvss_ros.bags.bag_storage import Channel, Storage, open_storage
+from mpvss_ros.bags.bag_storage import EVER, Channel, Storage, TimeRange, open_storage
 from mpvss_ros.bags.offered_qos import OfferedQos, parse_offered_qos
 from mpvss_ros.bags.zstd import ZSTD_MAGIC, decompress
 
@@ -172,18 +172,25 @@ class Bag:
             raise DataError(f"bag {str(self.path)!r} has {len(cameras)} image topics ({known}): name one with {option}")
         return cameras[0]
 
-    def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """The serialized messages of some topics in the order of recording."""
+    @property
+    def has_index(self) -> bool:
+        """Whether a part of it can be read without all that is before."""
+        return all(storage.has_index for storage in self._storages)
+
+    def raw_messages(self, topics: Collection[str], when: TimeRange = EVER) -> Iterator[RawMessage]:
+        """The serialized messages of some topics in the order of recording, perhaps of some time of recording only."""
         for storage in self._storages:
             channels = {c.number: c for c in storage.channels if c.topic in topics and self._is_of_its_topic(c)}
             if not channels:
                 continue
             with _errors_named(f"bag {str(self.path)!r} is damaged"):
-                for number, time_ns, data in storage.messages(channels):
+                for number, time_ns, data in storage.messages(channels, when):
                     topic = channels[number].topic
                     yield RawMessage(topic, self.topics[topic].type_name, time_ns, _decompressed(data))
 
-    def messages(self, topic: str, on_broken: Callable[[DataError], None] | None = None) -> Iterator[Any]:
+    def messages(
+        self, topic: str, on_broken: Callable[[DataError], None] | None = None, when: TimeRange = EVER
+    ) -> Iterator[Any]:
         """The messages of one topic, with the attributes of the ROS messages.
 
         Types are taken as ROS 2 defines them, not from the bag, which may lack definitions or hold broken ones.
@@ -191,6 +198,7 @@ class Bag:
         Args:
             topic: Of the bag; one that it does not have has no messages.
             on_broken: Is told of each message that cannot be deserialized, which is then left out; by default that is raised.
+            when: Times of recording.
 
         Raises:
             DataError: If a message is broken, or the topic's type is none of ROS 2's own.
@@ -200,7 +208,7 @@ class Bag:
             return
         if not recorded.is_ros2 or recorded.type_name not in self._typestore.types:
             raise DataError(f"topic {topic!r} of bag {str(self.path)!r} is of type {recorded}, which cannot be read here")
-        for raw in self.raw_messages([topic]):
+        for raw in self.raw_messages([topic], when):
             try:
                 message = self.deserialized(raw)
             except DataError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,12 +17,27 @@ from mpvss_model.data import Frame
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.images.encoded_image import decoded_image
 from mpvss_model.images.jpeg import JPEG_START
+from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import stamp_text
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.messages.conversions import encoding_name, labels_from_message, rgb_from_message, stamp_ns
+from mpvss_ros.bags.bag_storage import EVER, TimeRange
+from mpvss_ros.messages.conversions import (
+    encoding_name,
+    labels_from_message,
+    reduced_rgb_from_message,
+    rgb_from_message,
+    stamp_ns,
+)
 
-__all__ = ["BROKEN_MESSAGE", "GroundTruth", "bag_frames", "counted_ground_truth", "usable_ground_truth"]
+__all__ = [
+    "BROKEN_MESSAGE",
+    "GroundTruth",
+    "bag_frames",
+    "counted_ground_truth",
+    "leave_out_unread",
+    "usable_ground_truth",
+]
 
 # Why a message that cannot be deserialized is left out.
 BROKEN_MESSAGE = "broken message"
@@ -58,7 +74,15 @@ class GroundTruth:
 
 
 def bag_frames(
-    bag: Bag, topic: str, counts: SourceCounts | None = None, *, decoding: DecodingConfig | None = None
+    bag: Bag,
+    topic: str,
+    counts: SourceCounts | None = None,
+    *,
+    decoding: DecodingConfig | None = None,
+    sixteen_bits: SixteenBitRange | None = None,
+    with_ground_truth: bool = True,
+    when: TimeRange = EVER,
+    listed: int | None = None,
 ) -> Iterator[Frame]:
     """A bag's camera frames with their ground truth, decoded as the node does; those it would refuse are left out.
 
@@ -67,17 +91,22 @@ def bag_frames(
         topic: Of the camera.
         counts: Is told what is left out and why; complete when the frames come to their end.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
+        sixteen_bits: The camera's range of 16-bit values; by default a new one, as ``decoding`` says.
+        with_ground_truth: Without, frames have no labels, and memory does not grow with the recording.
+        when: Times of recording; by default all.
+        listed: How many messages the bag has of that time; by default all that it lists.
     """
     counts, decoding = SourceCounts() if counts is None else counts, decoding or DecodingConfig()
-    truths = counted_ground_truth(bag, counts)
-    sixteen_bits = SixteenBitRange(significant_bits=decoding.significant_bits)
+    truths = counted_ground_truth(bag, counts) if with_ground_truth else None
+    sixteen_bits = sixteen_bits or SixteenBitRange(significant_bits=decoding.significant_bits)
     stamps: set[int] = set()
     last_stamp, read = None, 0
-    for message in bag.messages(topic, partial(counts.leave_out, reason=BROKEN_MESSAGE)):
+    for message in bag.messages(topic, partial(counts.leave_out, reason=BROKEN_MESSAGE), when):
         read += 1
-        stamp = stamp_ns(message)
-        stamps.add(stamp)
-        truth = truths.take(stamp)
+        stamp, truth = stamp_ns(message), None
+        if truths is not None:
+            stamps.add(stamp)
+            truth = truths.take(stamp)
         try:
             image = rgb_from_message(message, max_image_pixels=decoding.max_image_pixels, sixteen_bits=sixteen_bits)
             _check_new(stamp, last_stamp)
@@ -92,15 +121,29 @@ def bag_frames(
             read_image=partial(_identity, image),
             read_label=None if label is None else partial(_identity, label),
             read_encoded=partial(_encoded, message, image),
+            read_reduced=partial(_reduced, message, image),
         )
-    missing = bag.count(topic) - read - counts.left_out[BROKEN_MESSAGE]
-    if missing > 0:
-        counts.left_out[f"listed in the bag, but not in its files: try 'ros2 bag reindex {bag.path}'"] += missing
-    counts.match_ground_truth(stamps, truths.left())
+    missing = (bag.count(topic) if listed is None else listed) - read - counts.left_out[BROKEN_MESSAGE]
+    leave_out_unread(counts, bag.path, missing)
+    if truths is not None:
+        counts.match_ground_truth(stamps, truths.left())
+
+
+def leave_out_unread(counts: SourceCounts, path: Path, messages: int) -> None:
+    """Count messages that a bag lists but does not have; the number may be 0 or, of a list that is too short, below."""
+    if messages > 0:
+        counts.left_out[f"listed in the bag, but not in its files: try 'ros2 bag reindex {path}'"] += messages
 
 
 def _identity(image: np.ndarray) -> np.ndarray:
     return image
+
+
+def _reduced(message, image: np.ndarray, needed_size: NeededSize) -> ReducedImage:
+    """Of a message whose whole image is known, which is all that those have that are no JPEG."""
+    if not hasattr(message, "format") or bytes(message.data[: len(JPEG_START)]) != JPEG_START:
+        return ReducedImage(image)
+    return reduced_rgb_from_message(message, needed_size=needed_size, max_image_pixels=image.shape[0] * image.shape[1])
 
 
 def _encoded(message, image: np.ndarray) -> bytes | None:

@@ -12,11 +12,16 @@ from typing import Protocol
 
 from mpvss_ros.bags.zstd import ZSTD_MAGIC, ZstdError, decompressed_blocks
 
-__all__ = ["Channel", "Storage", "StorageError", "open_storage"]
+__all__ = ["EVER", "Channel", "Storage", "StorageError", "TimeRange", "is_within", "open_storage"]
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\0"
 BLOCK_BYTES = 1 << 20
+
+
+# The first time of recording in nanoseconds, and the one that comes too late; None for no limit.
+TimeRange = tuple[int | None, int | None]
+EVER: TimeRange = (None, None)
 
 
 class StorageError(Exception):
@@ -49,15 +54,23 @@ class Storage(Protocol):
 
     Attributes:
         channels: Everything in it.
+        has_index: Whether a part of it can be read without all that is before.
     """
 
     channels: list[Channel]
+    has_index: bool
 
-    def messages(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    def messages(self, numbers: Collection[int], when: TimeRange = EVER) -> Iterator[tuple[int, int, bytes]]:
         """Channel number, time of recording in nanoseconds and data of each message of some channels, in order."""
 
     def close(self) -> None:
         """Close the file."""
+
+
+def is_within(time_ns: int, when: TimeRange) -> bool:
+    """Whether something was recorded at such a time."""
+    first_ns, end_ns = when
+    return (first_ns is None or time_ns >= first_ns) and (end_ns is None or time_ns < end_ns)
 
 
 def open_storage(path: Path, stack: ExitStack) -> Storage:
@@ -76,7 +89,9 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     with path.open("rb") as file:
         start = file.read(len(SQLITE_MAGIC))
     if start.startswith(ZSTD_MAGIC):
-        return open_storage(_unpacked(path, stack), stack)
+        storage = open_storage(_unpacked(path, stack), stack)
+        storage.has_index = False
+        return storage
     if start.startswith(MCAP_MAGIC):
         from mpvss_ros.bags.mcap_storage import McapStorage as storage_class
     elif start == SQLITE_MAGIC:
@@ -84,7 +99,7 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     else:
         found = f"it starts with {start[:8]!r}" if start else "it is empty"
         raise StorageError(f"it is neither an MCAP nor a SQLite file: {found}")
-    storage = storage_class(path)
+    storage: Storage = storage_class(path)
     stack.callback(storage.close)
     return storage
 

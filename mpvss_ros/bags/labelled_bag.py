@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mpvss_model.config import DecodingConfig, StreamConfig
 from mpvss_model.errors import DataError
@@ -16,11 +17,19 @@ from mpvss_model.settings import changed_settings
 from mpvss_ros.bags.bag import CONFIDENCE_TOPIC, LABELS_TOPIC, Bag, BagWriter
 from mpvss_ros.bags.labelled_source import is_bag, open_labelled_source
 
-__all__ = ["LABEL_INFO_TOPIC", "is_single_file", "label_source", "write_labelled_bag"]
+__all__ = [
+    "DISK_IS_FULL",
+    "LABEL_INFO_TOPIC",
+    "given_settings",
+    "is_single_file",
+    "label_source",
+    "write_labelled_bag",
+]
 
 LABEL_INFO_TOPIC = "/mpvss/label_info"
 # Of the package vision_msgs, which need not be installed.
 VISION_CLASS = "uint16 class_id\nstring class_name\n"
+DISK_IS_FULL = "free some, and the same command goes on; what is labelled stays"
 LABEL_INFO = "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n"
 
 
@@ -72,9 +81,8 @@ def label_source(
             raise DataError(
                 f"{str(source)!r} is no bag, whose images and headers a bag of labels has: give a folder as output"
             )
-    clips = open_labelled_source(source, split=split, whole=True, topic=topic, decoding=decoding)
-    given = {"source": str(source.resolve()), "topic": topic, "split": split}
-    given |= changed_settings(decoding or DecodingConfig()) | changed_settings(stream or StreamConfig())
+    clips = open_labelled_source(source, split=split, whole=True, topic=topic, decoding=decoding, with_ground_truth=False)
+    given = given_settings(source, topic=topic, split=split, decoding=decoding, stream=stream)
     folder = out.with_name(f".{out.name}.labels") if as_bag else out
     labelling = label_clips(
         clips,
@@ -91,8 +99,7 @@ def label_source(
     )
     if as_bag:
         camera_topic = clips.clips[0].frames.topic
-        way_out = "free some, and the same command goes on; what is labelled stays"
-        with Bag(source) as bag, full_disk_named(out.parent, way_out):
+        with Bag(source) as bag, full_disk_named(out.parent, DISK_IS_FULL):
             write_labelled_bag(
                 bag,
                 camera_topic,
@@ -103,6 +110,19 @@ def label_source(
             )
         shutil.rmtree(folder)
     return labelling
+
+
+def given_settings(
+    source: Path,
+    *,
+    topic: str | None,
+    split: str | None,
+    decoding: DecodingConfig | None,
+    stream: StreamConfig | None,
+) -> dict[str, Any]:
+    """What the labels of a source depend on beside the model and how it is asked; see `label_source`."""
+    given = {"source": str(source.resolve()), "topic": topic, "split": split}
+    return given | changed_settings(decoding or DecodingConfig()) | changed_settings(stream or StreamConfig())
 
 
 def _check_new(out: Path) -> None:

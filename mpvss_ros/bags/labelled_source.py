@@ -12,8 +12,11 @@ from mpvss_model.data import Clip, ClipSet, Frame, evaluated_split, open_clips, 
 from mpvss_model.data.plain_images import holds_images, open_images
 from mpvss_model.data.source_counts import SourceCounts
 from mpvss_model.evaluation.study.source import Source
+from mpvss_model.fleet.ledger import different_names
+from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.bags.bag import Bag
 from mpvss_ros.bags.bag_files import is_bag_file, is_bag_folder
+from mpvss_ros.bags.bag_storage import EVER, TimeRange
 
 __all__ = ["BagFrames", "is_bag", "open_labelled_source", "open_sources"]
 
@@ -27,21 +30,37 @@ class BagFrames:
         topic: Of its camera.
         listed: How many frames the bag says that it has.
         decoding: Of images and label images.
+        with_ground_truth: Whether frames have their labels; without, memory does not grow with the recording.
+        when: Times of recording that are read; ``listed`` is of these.
         counts: Of the last time that they were read, complete when it came to the end.
+        sixteen_bits: Of the last time that they were read.
     """
 
     path: Path
     topic: str
     listed: int
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    with_ground_truth: bool = True
+    when: TimeRange = EVER
     counts: SourceCounts = field(default_factory=SourceCounts, compare=False)
+    sixteen_bits: SixteenBitRange = field(default_factory=SixteenBitRange, compare=False)
 
     def __iter__(self) -> Iterator[Frame]:
         from mpvss_ros.bags.bag_frames import bag_frames  # needs ROS, which folders do not
 
         self.counts = SourceCounts()
+        self.sixteen_bits = SixteenBitRange(significant_bits=self.decoding.significant_bits)
         with Bag(self.path) as bag:
-            yield from bag_frames(bag, self.topic, self.counts, decoding=self.decoding)
+            yield from bag_frames(
+                bag,
+                self.topic,
+                self.counts,
+                decoding=self.decoding,
+                sixteen_bits=self.sixteen_bits,
+                with_ground_truth=self.with_ground_truth,
+                when=self.when,
+                listed=self.listed,
+            )
 
 
 def open_labelled_source(
@@ -51,6 +70,7 @@ def open_labelled_source(
     whole: bool = False,
     topic: str | None = None,
     decoding: DecodingConfig | None = None,
+    with_ground_truth: bool = True,
 ) -> ClipSet:
     """The clips of a source; a bag is a single clip of `BagFrames`, whose labels have no names.
 
@@ -62,6 +82,7 @@ def open_labelled_source(
         whole: Take everything of a plain folder where no split is named.
         topic: Of a bag's camera, if it has several.
         decoding: Of images and label images; by default with the limits of `DecodingConfig`.
+        with_ground_truth: Of a bag, see `BagFrames`.
 
     Raises:
         DataError: If the source is missing or broken.
@@ -76,7 +97,7 @@ def open_labelled_source(
         raise ConfigError(f"bag {str(path)!r} has no splits, got {split!r}")
     with Bag(path) as bag:
         camera_topic = bag.image_topic(topic)
-        frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig())
+        frames = BagFrames(path, camera_topic, bag.count(camera_topic), decoding or DecodingConfig(), with_ground_truth)
     return ClipSet(str(path), None, (Clip(path.resolve().name, frames),))
 
 
@@ -106,13 +127,22 @@ def open_sources(
     if names and len(names) != len(locations):
         raise ConfigError(f"got {len(names)} names ({', '.join(names)}) for {len(locations)} sources")
     sources = []
-    for location, name in zip(locations, names or [""] * len(locations), strict=True):
+    for location, name in zip(locations, names or _own_names(locations), strict=True):
         clips = open_labelled_source(location, split=split, whole=whole, topic=topic, decoding=decoding)
-        path, named = path_and_split(location)
-        plain_name = named or (path.stem if path.is_file() else path.resolve().name)
+        path, _ = path_and_split(location)
         measured = f"{path}:{clips.split}" if clips.split else location
-        sources.append(Source(name=name or plain_name, location=measured, clip_set=clips))
+        sources.append(Source(name=name, location=measured, clip_set=clips))
     return sources
+
+
+def _own_names(locations: Sequence[str]) -> list[str]:
+    """What sources are called by their paths or splits, with the folders above where that is not enough."""
+    wanted = {}
+    for location in locations:
+        path, named = path_and_split(location)
+        wanted[location] = named or (path.stem if path.is_file() else path.resolve().name)
+    names = different_names(wanted, {})
+    return [names[location] for location in locations]
 
 
 def is_bag(path: Path) -> bool:

@@ -10,6 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
+from copy import copy
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +23,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.summary import Summary
 
 from mpvss_model.errors import first_line
-from mpvss_ros.bags.bag_storage import MCAP_MAGIC, Channel, StorageError
+from mpvss_ros.bags.bag_storage import EVER, MCAP_MAGIC, Channel, StorageError, TimeRange, is_within
 from mpvss_ros.bags.zstd import ZstdError
 
 __all__ = ["McapStorage"]
@@ -51,8 +52,12 @@ class McapStorage:
         """Close the file."""
         self._file.close()
 
-    def messages(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    def messages(self, numbers: Collection[int], when: TimeRange = EVER) -> Iterator[tuple[int, int, bytes]]:
         """The messages of some channels, by log time; in the order of the file where that has messages outside of chunks.
+
+        Args:
+            numbers: Of the channels.
+            when: Log times, of which only the chunks are read that may have some.
 
         Yields:
             Channel number, log time in nanoseconds, data.
@@ -61,8 +66,8 @@ class McapStorage:
             StorageError: If what is read is damaged, or compressed in an unknown way.
         """
         wanted = frozenset(numbers)
-        for message in self._by_time(wanted) if self._summary.chunk_indexes else self._in_file_order():
-            if message.channel_id in wanted:
+        for message in self._by_time(wanted, when) if self._summary.chunk_indexes else self._in_file_order():
+            if message.channel_id in wanted and is_within(message.log_time, when):
                 yield message.channel_id, message.log_time, message.data
 
     # -- the index ---------------------------------------------------------------------------------------------------
@@ -75,8 +80,10 @@ class McapStorage:
             raise _damaged("its index", error) from error
         if summary is not None and _is_complete(summary):
             self._summary, counts = summary, summary.statistics.channel_message_counts
+            self.has_index = bool(summary.chunk_indexes)
         else:
             self._summary, counts = self._scan()
+            self.has_index = False
         self.channels = [_channel(c, self._summary, counts.get(c.id, 0)) for _, c in sorted(self._summary.channels.items())]
 
     def _scan(self) -> tuple[Summary, Counter[int]]:
@@ -103,11 +110,16 @@ class McapStorage:
 
     # -- the data ----------------------------------------------------------------------------------------------------
 
-    def _by_time(self, wanted: frozenset[int]) -> Iterator[Message]:
+    def _by_time(self, wanted: frozenset[int], when: TimeRange) -> Iterator[Message]:
         for index in self._summary.chunk_indexes:
             _check_compression(index.compression)
         self._file.seek(0)
-        reader = _IndexedReader(self._file, self._summary)
+        chunks = [index for index in self._summary.chunk_indexes if _overlaps(index, when)]
+        if not chunks:  # the library would read everything
+            return
+        summary = copy(self._summary)
+        summary.chunk_indexes = chunks
+        reader = _IndexedReader(self._file, summary)
         try:
             for _, _, message in reader.iter_messages({self._summary.channels[number].topic for number in wanted}):
                 yield message
@@ -150,6 +162,12 @@ class _IndexedReader(SeekingReader):
     def get_summary(self) -> Summary:
         """The index."""
         return self._known
+
+
+def _overlaps(chunk: ChunkIndex, when: TimeRange) -> bool:
+    """Whether a chunk may have messages of some time."""
+    first_ns, end_ns = when
+    return (first_ns is None or chunk.message_end_time >= first_ns) and (end_ns is None or chunk.message_start_time < end_ns)
 
 
 def _size_of_closed(file: BinaryIO) -> int:

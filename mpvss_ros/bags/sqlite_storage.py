@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from mpvss_ros.bags.bag_storage import Channel, StorageError
+from mpvss_ros.bags.bag_storage import EVER, Channel, StorageError, TimeRange
 
 __all__ = ["SqliteStorage"]
 
 
 class SqliteStorage:
     """One ``.db3`` file."""
+
+    has_index = True
 
     def __init__(self, path: Path) -> None:
         journal = path.with_name(path.name + "-wal")
@@ -34,11 +36,13 @@ class SqliteStorage:
         """Close the file."""
         self._database.close()
 
-    def messages(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    def messages(self, numbers: Collection[int], when: TimeRange = EVER) -> Iterator[tuple[int, int, bytes]]:
         """Channel number, time in nanoseconds and data of each message of some channels, by time."""
-        places = ",".join("?" * len(numbers))
-        query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({places}) ORDER BY timestamp, id"
-        yield from self._database.execute(query, tuple(numbers))
+        limits = [(limit, time_ns) for limit, time_ns in zip(("timestamp >= ?", "timestamp < ?"), when, strict=True)]
+        limits = [(limit, time_ns) for limit, time_ns in limits if time_ns is not None]
+        condition = " AND ".join([f"topic_id IN ({','.join('?' * len(numbers))})", *(limit for limit, _ in limits)])
+        query = f"SELECT topic_id, timestamp, data FROM messages WHERE {condition} ORDER BY timestamp, id"
+        yield from self._database.execute(query, (*numbers, *(time_ns for _, time_ns in limits)))
 
     def _read_channels(self) -> list[Channel]:
         columns = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}

@@ -89,6 +89,7 @@ class CameraStatistics:
         problem: What is wrong with the last frame or with its next key frame; empty while all is well.
         faults: Key frames that failed, as far as frames were answered all the same.
         last_fault: Of the newest of them.
+        pictures_dropped: Frames with labels whose pictures, such as the overlay, were given up for a newer frame's.
         restart_reasons: How often the stream began anew before an answered frame, by reason.
     """
 
@@ -109,6 +110,7 @@ class CameraStatistics:
     problem: str = ""
     faults: int = 0
     last_fault: str = ""
+    pictures_dropped: int = 0
     key_frames: int = 0
     key_frame_reasons: Counter = field(default_factory=Counter)
     last_key_frame_reason: str = ""
@@ -157,6 +159,11 @@ class CameraStatistics:
         with self.lock:
             self.unanswered[reason] += 1
             self.problem = shortened(text)
+
+    def note_pictures_dropped(self, frames: int) -> None:
+        """So many frames' pictures have been given up until now."""
+        with self.lock:
+            self.pictures_dropped = frames
 
     def count_output(self, segmentation: Segmentation, *, processing_s: float, latency_s: float) -> None:
         """A frame's labels were published."""

@@ -83,6 +83,7 @@ def model_status(model: VideoSegmentor | None, *, node_name: str, class_names: t
         "name": segmentor.name,
         "device": segmentor.device,
         "dtype": segmentor.dtype,
+        "precision": model.precision,
         "propagation": model.propagator.name,
         "class_names": ", ".join(class_names),
         # Names may hold commas: this is for programs.
@@ -182,6 +183,7 @@ def _output_status(node_name: str, kind: str, statistics: CameraStatistics, chec
             "unanswered_by_reason": _counts(statistics.unanswered),
             "key_frame_faults": statistics.faults,
             "last_key_frame_fault": statistics.last_fault,
+            "pictures_dropped": statistics.pictures_dropped,
             "incompatible_qos": _counts(check.outputs.incompatible_qos),
             # Each in a line of its own: this is for programs, such as `mpvss doctor`.
             "findings_json": _as_json([*problems, *check.outputs.qos_troubles, *check.outputs.troubles]),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from mpvss_model import FrameError
 from mpvss_model.config import MAX_IMAGE_PIXELS
-from mpvss_model.images.encoded_image import decoded_image
+from mpvss_model.images.encoded_image import reduced_image
+from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_ros.messages.raw_image import BAYER_CODES
 
-__all__ = ["rgb_from_compressed_image"]
+__all__ = ["reduced_rgb_from_compressed_image", "rgb_from_compressed_image"]
 
 COLOUR_ENCODINGS = re.compile(r"(rgb|bgr)a?(8|16)|yuv422(_yuy2)?|uyvy|yuyv|nv21|nv24")
 
@@ -34,18 +36,45 @@ def rgb_from_compressed_image(
     Raises:
         FrameError: If the message is broken, too large, or holds no colours.
     """
+    decoded = reduced_rgb_from_compressed_image(
+        message, max_image_pixels=max_image_pixels, sixteen_bits=sixteen_bits, needed_size=None
+    )
+    return decoded.pixels
+
+
+def reduced_rgb_from_compressed_image(
+    message, *, max_image_pixels: int, sixteen_bits: SixteenBitRange | None, needed_size: NeededSize | None
+) -> ReducedImage:
+    """As `rgb_from_compressed_image`, but a JPEG no larger than it is needed.
+
+    Args:
+        message: Of ``rclpy``, ``rosbags`` or any other origin.
+        max_image_pixels: Width x height of the image itself, at most.
+        sixteen_bits: The camera's; None estimates it from this image alone.
+        needed_size: Tells the height and width that are enough for an image; None for all of it.
+
+    Raises:
+        FrameError: As `rgb_from_compressed_image`, for the same messages.
+    """
     if "compressedDepth" in message.format:
         way_out = "give the node the camera's colour topic, such as /camera/color/image_raw"
         raise FrameError("depth image", f"format {message.format!r} holds depth, no colours: {way_out}")
+    mosaic_code = _mosaic_code(message.format)
+    if mosaic_code != cv2.COLOR_GRAY2RGB:
+        needed_size = None  # the mean of its neighbours is no pixel of a mosaic
     try:
-        pixels = decoded_image(bytes(message.data), max_image_pixels)
+        decoded = reduced_image(bytes(message.data), max_image_pixels, needed_size=needed_size)
     except FrameError as error:
         raise FrameError(error.reason, f"format {message.format!r}, {error.details}") from error
+    return replace(decoded, pixels=_rgb(decoded.pixels, message.format, mosaic_code, sixteen_bits))
+
+
+def _rgb(pixels: np.ndarray, image_format: str, mosaic_code: int, sixteen_bits: SixteenBitRange | None) -> np.ndarray:
     if pixels.dtype == np.uint16:
         pixels = (sixteen_bits or SixteenBitRange()).to_uint8(pixels)
     if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, _mosaic_code(message.format))
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if _holds_red_for_blue(message.format) else pixels
+        return cv2.cvtColor(pixels, mosaic_code)
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if _holds_red_for_blue(image_format) else pixels
 
 
 def _mosaic_code(image_format: str) -> int:

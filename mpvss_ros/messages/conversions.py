@@ -15,9 +15,10 @@ import numpy as np
 from mpvss_model import FrameError
 from mpvss_model.config import MAX_IMAGE_PIXELS, UNLABELED
 from mpvss_model.images.encoded_image import check_encoded_size
+from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import seconds
-from mpvss_ros.messages.compressed_image import rgb_from_compressed_image
+from mpvss_ros.messages.compressed_image import reduced_rgb_from_compressed_image, rgb_from_compressed_image
 from mpvss_ros.messages.raw_image import packed_rows, rgb_from_raw_image
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "encoding_name",
     "image_message",
     "labels_from_message",
+    "reduced_rgb_from_message",
     "rgb_from_message",
     "stamp_ns",
     "stamp_s",
@@ -69,6 +71,27 @@ def rgb_from_message(
     """
     decode = rgb_from_compressed_image if hasattr(message, "format") else rgb_from_raw_image
     return decode(message, max_image_pixels=max_image_pixels, sixteen_bits=sixteen_bits)
+
+
+def reduced_rgb_from_message(
+    message, *, needed_size: NeededSize, max_image_pixels: int = MAX_IMAGE_PIXELS, sixteen_bits: SixteenBitRange | None = None
+) -> ReducedImage:
+    """As `rgb_from_message`, but compressed images no larger than they are needed, where that saves time.
+
+    Args:
+        message: Of ``rclpy``, ``rosbags`` or any other origin.
+        needed_size: Tells the height and width that are enough for an image of some height and width.
+        max_image_pixels: Width x height of the image itself, at most.
+        sixteen_bits: The camera's range of 16-bit values; None estimates it from this image alone.
+
+    Raises:
+        FrameError: As `rgb_from_message`, for the same messages.
+    """
+    if not hasattr(message, "format"):
+        return ReducedImage(rgb_from_raw_image(message, max_image_pixels=max_image_pixels, sixteen_bits=sixteen_bits))
+    return reduced_rgb_from_compressed_image(
+        message, max_image_pixels=max_image_pixels, sixteen_bits=sixteen_bits, needed_size=needed_size
+    )
 
 
 def labels_from_message(message, *, max_image_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray:

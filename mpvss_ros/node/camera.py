@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Lock
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -15,6 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mpvss_model import FrameError, VideoSegmentor
 from mpvss_model.errors import UNANSWERED_REASONS, first_line
+from mpvss_model.images.reduced_image import ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.instances.thing_classes import why_none
 from mpvss_ros.diagnostics.camera_check import CameraCheck
@@ -23,8 +28,9 @@ from mpvss_ros.diagnostics.clock_check import clock_trouble
 from mpvss_ros.diagnostics.frame_sequence import FrameSequence
 from mpvss_ros.diagnostics.statistics import CameraStatistics
 from mpvss_ros.diagnostics.topic_check import check_inputs, check_outputs
-from mpvss_ros.messages.conversions import encoding_name, rgb_from_message, stamp_ns
+from mpvss_ros.messages.conversions import encoding_name, reduced_rgb_from_message, rgb_from_message, stamp_ns
 from mpvss_ros.node.class_map import ClassMap
+from mpvss_ros.node.label_outputs import Picture
 from mpvss_ros.node.mailbox import FrameMailbox
 from mpvss_ros.node.outputs import Outputs
 from mpvss_ros.node.parameters import NodeConfig
@@ -36,6 +42,9 @@ LOG_THROTTLE_S = 5.0
 NO_CAMERA_LOG_S = 5.0
 # Results that wait for a subscriber that is held up. In lossless mode none may be overwritten.
 REALTIME_RESULTS = 2
+# Frames whose pictures wait to be drawn: many do not make drawing faster, and each may hold megabytes. Where none may be
+# lost, inference waits for a place.
+REALTIME_DRAWINGS, LOSSLESS_DRAWINGS = 1, 4
 
 
 def image_topic(node: Node, camera: str, config: NodeConfig) -> str:
@@ -51,11 +60,24 @@ def image_topic(node: Node, camera: str, config: NodeConfig) -> str:
     return node.resolve_topic_name(topic + "/compressed") if config.image_transport == "compressed" else topic
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The pictures of one frame.
+
+    Attributes:
+        pictures: To be drawn and published one after the other.
+        activation: How often the camera had been silenced when the frame's labels were published.
+    """
+
+    pictures: list[Picture]
+    activation: int
+
+
 class Camera:
     """Answers the images of one camera with labels.
 
     The executor's callbacks only fill the mailbox and note what is asked for; `process` and `close_stream` are for the
-    inference thread, which alone touches the stream.
+    inference thread, which alone touches the stream; `draw` is for a thread that labels do not wait for.
 
     Args:
         node: Owns publishers, subscriptions and services.
@@ -64,9 +86,11 @@ class Camera:
         class_map: Published classes.
         config: See `apply`.
         changed: Is notified of each frame in the mailbox.
+        drawings_changed: Likewise, of each drawing.
 
     Attributes:
         mailbox: Frames for `process`.
+        drawings: Pictures for `draw`.
     """
 
     def __init__(
@@ -78,6 +102,7 @@ class Camera:
         class_map: ClassMap,
         config: NodeConfig,
         changed: Condition,
+        drawings_changed: Condition,
     ) -> None:
         self.name = name
         self.statistics = CameraStatistics()
@@ -86,11 +111,17 @@ class Camera:
         self._stream = stream
         lossless = config.mode == "lossless"
         self.mailbox = FrameMailbox(capacity=config.queue_size if lossless else 1, newest_wins=not lossless, changed=changed)
+        drawings = LOSSLESS_DRAWINGS if lossless else REALTIME_DRAWINGS
+        self.drawings = FrameMailbox(capacity=drawings, newest_wins=not lossless, changed=drawings_changed)
+        self._put_drawing = self.drawings.put_when_free if lossless else self.drawings.put
         self._subscriptions: list[Subscription] = []
         self._subscribed_s = 0.0
         # Orders what is asked for and the publication of the frame at hand: none is published after it was called off.
         self._lock = Lock()
+        # The same for pictures, so that labels do not wait for them; taken after the first one.
+        self._drawing_lock = Lock()
         self._is_active = False
+        self._silenced = 0
         self._reset_requested = False
         self._key_frame_requested = False
         self._sequence = FrameSequence()
@@ -159,13 +190,16 @@ class Camera:
 
     def silence(self) -> None:
         """Publish nothing until `subscribe`, not even of a frame at hand; when this returns, nothing more will be."""
-        with self._lock:
+        with self._lock, self._drawing_lock:
             self._is_active = False
+            self._silenced += 1
             self.mailbox.revoke("deactivated")
+            self.drawings.clear()
 
     def destroy(self) -> None:
         """Free what belongs to the node."""
         self.unsubscribe()
+        self.drawings.close()
         for service in self._services:
             self._node.destroy_service(service)
         self._outputs.destroy()
@@ -267,29 +301,50 @@ class Camera:
         """Forget the stream and what is being made for it."""
         self._stream.close()
 
+    def draw(self, drawing: Drawing) -> None:
+        """Publish what is left of a frame. Whatever happens to it, its labels are out: nothing is raised."""
+        try:
+            for picture in drawing.pictures:
+                message = picture.draw()
+                with self._drawing_lock:
+                    if drawing.activation != self._silenced:
+                        return
+                    picture.publisher.publish(message)
+        except Exception as error:
+            if self._node.context.ok():  # else the publishers are gone
+                self._log_throttled(f"pictures of a frame failed: {type(error).__name__}: {first_line(error)}")
+
     def _answer(self, message: Image | CompressedImage, started_s: float) -> None:
         config = self._begin()
         decoding = config.decoding
         self._sixteen_bits.significant_bits = decoding.significant_bits
-        frame = rgb_from_message(message, max_image_pixels=decoding.max_image_pixels, sixteen_bits=self._sixteen_bits)
-        self._sequence.add(
-            stamp_ns=stamp_ns(message), frame_id=message.header.frame_id, width=frame.shape[1], height=frame.shape[0]
+        image = reduced_rgb_from_message(
+            message,
+            needed_size=self._stream.inference_size,
+            max_image_pixels=decoding.max_image_pixels,
+            sixteen_bits=self._sixteen_bits,
         )
-        self.statistics.note_image(width=frame.shape[1], height=frame.shape[0], encoding=encoding_name(message))
-        segmentation = self._stream.step(frame, stamp_ns=stamp_ns(message))
+        height, width = image.size
+        self._sequence.add(stamp_ns=stamp_ns(message), frame_id=message.header.frame_id, width=width, height=height)
+        self.statistics.note_image(width=width, height=height, encoding=encoding_name(message))
+        segmentation = self._stream.step(image.pixels, stamp_ns=stamp_ns(message), frame_size=image.size)
         with self._lock:
             if self.mailbox.revoked or not self._is_active:
                 self.statistics.count_discarded(self.mailbox.revoked or "deactivated")
                 return
-            self._outputs.publish(
+            pictures = self._outputs.publish(
                 message.header,
-                frame,
                 segmentation,
+                whole_frame=_whole_frame(message, image, decoding.max_image_pixels),
                 camera_info=self._camera_info,
                 config=config,
             )
+            drawing = Drawing(pictures, activation=self._silenced)
         latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
         self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
+        if pictures:
+            self._put_drawing(drawing)
+            self.statistics.note_pictures_dropped(self.drawings.dropped)
 
     def _begin(self) -> NodeConfig:
         """Do to the stream what was asked for since the last frame; returns the parameters of this one."""
@@ -311,3 +366,10 @@ class Camera:
 
     def _log_throttled(self, text: str) -> None:
         self._node.get_logger().warning(text, throttle_duration_sec=LOG_THROTTLE_S)
+
+
+def _whole_frame(message: Image | CompressedImage, image: ReducedImage, max_image_pixels: int) -> Callable[[], np.ndarray]:
+    """What returns a message's image at its own size, which is decoded once more where it was reduced."""
+    if image.reduction == 1:
+        return lambda: image.pixels
+    return partial(rgb_from_message, message, max_image_pixels=max_image_pixels)

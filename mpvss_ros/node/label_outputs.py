@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
 import cv2
 import numpy as np
 import torch
@@ -10,12 +14,25 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from mpvss_model import Segmentation
-from mpvss_model.overlay import PALETTE
+from mpvss_model.overlay import PALETTE, painted
 from mpvss_ros.messages.conversions import compressed_labels_message, image_message
 from mpvss_ros.messages.label_ids import LabelIds
 from mpvss_ros.node.class_map import ClassMap
 
-__all__ = ["LabelOutputs", "resized"]
+__all__ = ["LabelOutputs", "Picture", "resized"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What takes time and shows what a frame's label image says: it is made after that one is published.
+
+    Attributes:
+        publisher: Of the picture.
+        draw: Makes its message.
+    """
+
+    publisher: Publisher
+    draw: Callable[[], Image | CompressedImage]
 
 
 class LabelOutputs:
@@ -43,7 +60,7 @@ class LabelOutputs:
         self._scores: Publisher = create(Image, "class_scores", qos)
 
     def publish(self, header, labels: np.ndarray, segmentation: Segmentation, label_size: tuple[int, int] | None) -> None:
-        """Publish what is subscribed to, and last the label image: whoever waits for that one finds the rest already sent.
+        """Publish scores, if they are subscribed to, and then the label image: whoever waits for that finds the rest sent.
 
         Args:
             header: Of the camera image.
@@ -56,11 +73,21 @@ class LabelOutputs:
         encoding = self._label_ids.encoding
         if self._scores.get_subscription_count():
             self._scores.publish(scores_message(segmentation.class_shares(self._groups, labels.shape), header))
-        if self._color.get_subscription_count():
-            self._color.publish(image_message(np.take(PALETTE, labels, axis=0), "rgb8", header))
-        if self._compressed.get_subscription_count():
-            self._compressed.publish(compressed_labels_message(ids, encoding, header))
         self._labels.publish(image_message(ids, encoding, header))
+
+    def pictures(self, header, labels: np.ndarray, label_size: tuple[int, int] | None) -> Iterator[Picture]:
+        """``color`` and ``labels/compressed``, as far as they are subscribed to; arguments as for `publish`."""
+        if self._color.get_subscription_count():
+            yield Picture(self._color, partial(_color_message, labels, header, label_size))
+        if self._compressed.get_subscription_count():
+            yield Picture(self._compressed, partial(self._compressed_message, labels, header, label_size))
+
+    def _compressed_message(self, labels: np.ndarray, header, label_size: tuple[int, int] | None) -> CompressedImage:
+        return compressed_labels_message(self._label_ids(resized(labels, label_size)), self._label_ids.encoding, header)
+
+
+def _color_message(labels: np.ndarray, header, label_size: tuple[int, int] | None) -> Image:
+    return image_message(painted(resized(labels, label_size), PALETTE), "rgb8", header)
 
 
 def scores_message(shares: torch.Tensor, header) -> Image:

@@ -1,4 +1,4 @@
-"""The mailbox between a subscription's callback and the inference thread."""
+"""The mailbox between two threads: a subscription's callback and inference, or inference and the drawing of pictures."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class FrameMailbox:
         self._newest_wins = newest_wins
         self._frames: deque[Any] = deque()
         self._changed = changed
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -46,10 +47,23 @@ class FrameMailbox:
             self._changed.notify_all()
             return True
 
+    def put_when_free(self, frame: Any) -> bool:
+        """Add a frame, and wait for a place if there is none. Returns False if the box was closed meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or len(self._frames) < self._capacity)
+            return not self._is_closed and self.put(frame)
+
+    def close(self) -> None:
+        """Whoever waits for a place waits no longer, and none will."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
     def take(self) -> Any | None:
         """The next frame, or None; does not wait."""
         with self._changed:
             self.revoked = ""
+            self._changed.notify_all()
             return self._frames.popleft() if self._frames else None
 
     def revoke(self, reason: str) -> None:
@@ -62,4 +76,5 @@ class FrameMailbox:
         with self._changed:
             waiting = len(self._frames)
             self._frames.clear()
+            self._changed.notify_all()
             return waiting

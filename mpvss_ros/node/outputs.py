@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
@@ -16,7 +19,7 @@ from mpvss_ros.messages.conversions import image_message
 from mpvss_ros.node.class_map import ClassMap
 from mpvss_ros.node.instance_outputs import InstanceOutputs
 from mpvss_ros.node.label_info import LabelInfoOutput
-from mpvss_ros.node.label_outputs import LabelOutputs, resized
+from mpvss_ros.node.label_outputs import LabelOutputs, Picture, resized
 from mpvss_ros.node.parameters import NodeConfig
 
 __all__ = ["Outputs", "time_message"]
@@ -78,20 +81,23 @@ class Outputs:
     def publish(
         self,
         header,
-        frame: np.ndarray,
         segmentation: Segmentation,
         *,
+        whole_frame: Callable[[], np.ndarray],
         camera_info: CameraInfo | None,
         config: NodeConfig,
-    ) -> None:
+    ) -> list[Picture]:
         """Publish one frame's results under the camera image's own header.
 
         Args:
             header: Of the camera image.
-            frame: uint8 RGB ``[H, W, 3]``.
             segmentation: Its result.
+            whole_frame: Returns the image itself, uint8 RGB ``[H, W, 3]``.
             camera_info: The camera's newest, if there is any; not published if it cannot be that of the image.
             config: Size of the labels, and opacity of the overlay.
+
+        Returns:
+            What is subscribed to and still to be drawn and published, with the same header.
         """
         labels = self._class_map(segmentation.labels)
         if self._key_frame.get_subscription_count():
@@ -105,10 +111,13 @@ class Outputs:
             self._confidence.publish(image_message(resized(confidence, config.label_size), "mono8", header))
         if segmentation.evidence.panoptic is not None and self.things_are_wanted:
             self._things.publish(header, segmentation, config.label_size)
-        # Labels come last: whoever waits for them finds the rest of the frame already sent.
+        # Labels come last: whoever waits for them finds the rest of the frame, but for its pictures, already sent.
         self._labels.publish(header, labels, segmentation, config.label_size)
+        pictures = list(self._labels.pictures(header, labels, config.label_size))
         if self._overlay.get_subscription_count():
-            self._overlay.publish(image_message(overlay(frame, labels, config.overlay_alpha), "rgb8", header))
+            draw = partial(_overlay_message, header, whole_frame, labels, config.overlay_alpha)
+            pictures.append(Picture(self._overlay, draw))
+        return pictures
 
     @property
     def camera_info_is_wanted(self) -> bool:
@@ -136,6 +145,10 @@ class Outputs:
         out_width, out_height = label_size or (width, height)
         scale_x, scale_y = scale[0] * out_width / width, scale[1] * out_height / height
         self._camera_info.publish(scaled_camera_info(info, header, scale_x=scale_x, scale_y=scale_y))
+
+
+def _overlay_message(header, whole_frame: Callable[[], np.ndarray], labels: np.ndarray, alpha: float) -> Image:
+    return image_message(overlay(whole_frame(), labels, alpha), "rgb8", header)
 
 
 def time_message(stamp_ns: int) -> Time:

@@ -166,7 +166,7 @@ PARAMETERS = (
     Parameter(
         name="precision",
         default="auto",
-        description="Floating-point type of the networks; auto: fp16 on a GPU, else fp32",
+        description="Floating-point type of the networks; auto: fp16 on a GPU, bf16 on CPUs made for it, else fp32",
         choices=PRECISIONS,
     ),
     *map(_parameter_of, settings_of(ExecutionConfig)),

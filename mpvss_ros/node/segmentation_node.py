@@ -17,11 +17,11 @@ from rclpy.node import Node
 
 from mpvss_model import ConfigError, MPVSSError, StreamConfig, VideoSegmentor
 from mpvss_model.errors import first_line
-from mpvss_model.runtime.threads import use_threads
+from mpvss_model.runtime.threads import step_back, use_threads
 from mpvss_ros.diagnostics.statuses import camera_statuses, model_status
 from mpvss_ros.node.camera import Camera, image_topic
 from mpvss_ros.node.class_map import ClassMap
-from mpvss_ros.node.inference_thread import InferenceThread
+from mpvss_ros.node.frame_thread import FrameThread
 from mpvss_ros.node.parameters import PARAMETERS, NodeConfig, checked_config, declare_parameters
 from mpvss_ros.process.node_process import serve_and_leave
 from mpvss_ros.process.overrides import unused_overrides
@@ -83,7 +83,8 @@ class SegmentationNode(LifecycleNode):
         self._model: VideoSegmentor | None = None
         self._class_names: tuple[str, ...] = ()
         self._cameras: list[Camera] = []
-        self._inference: InferenceThread | None = None
+        self._inference: FrameThread | None = None
+        self._drawing: FrameThread | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._after_set_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -139,7 +140,7 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().warning("parameter 'class_map' leaves none of the model's classes: all pixels are unlabeled")
         class_map.groups(config.score_class_names)
         self._model, self._class_names = model, class_map.names
-        changed = Condition()
+        changed, drawings_changed = Condition(), Condition()
         self._cameras = [
             Camera(
                 self,
@@ -148,15 +149,22 @@ class SegmentationNode(LifecycleNode):
                 class_map=class_map,
                 config=config,
                 changed=changed,
+                drawings_changed=drawings_changed,
             )
             for name in config.camera_names
         ]
         # One thread until the model goes, so that an old frame and a new one are never worked on together.
         cameras = self._cameras
-        self._inference = InferenceThread(
+        self._inference = FrameThread(
             changed=changed,
             work=[(camera.mailbox, camera.process) for camera in cameras],
             on_end=lambda: [camera.close_stream() for camera in cameras],
+        )
+        self._drawing = FrameThread(
+            changed=drawings_changed,
+            work=[(camera.drawings, camera.draw) for camera in cameras],
+            name="drawing",
+            on_start=step_back,
         )
 
     def _activate(self) -> None:
@@ -166,8 +174,11 @@ class SegmentationNode(LifecycleNode):
     def _deactivate(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         for camera in self._cameras:
             camera.unsubscribe()
+        deadline_s = time.monotonic() + timeout_s
         if self._inference is not None and not self._inference.wait_until_idle(timeout_s):
             self.get_logger().warning("the frame at hand is taking long; its result will be discarded")
+        if self._drawing is not None:
+            self._drawing.wait_until_idle(max(0.0, deadline_s - time.monotonic()))
         for camera in self._cameras:
             camera.silence()
 
@@ -175,7 +186,9 @@ class SegmentationNode(LifecycleNode):
         if self._inference is not None:
             # A frame that is still at work has had its time; the thread ends with it.
             self._inference.stop(timeout_s=0.0)
-        self._inference = None
+        if self._drawing is not None:
+            self._drawing.stop(timeout_s=0.0)
+        self._inference = self._drawing = None
         for camera in self._cameras:
             camera.destroy()
         self._cameras = []
@@ -220,7 +233,7 @@ class SegmentationNode(LifecycleNode):
         model.warm_up()
         self.get_logger().info(
             f"model {model.segmentor.name} with {len(model.class_names)} classes and {model.propagator.name} propagation "
-            f"ready on {model.segmentor.device} after {time.monotonic() - started_s:.1f} s"
+            f"ready on {model.segmentor.device} in {model.precision} after {time.monotonic() - started_s:.1f} s"
         )
         return LoadedModel(model, settings)
 

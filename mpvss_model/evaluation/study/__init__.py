@@ -4,7 +4,7 @@ from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import PER_FRAME, Run, StudyConfig
 from mpvss_model.evaluation.study.corruptions import CORRUPTIONS
 from mpvss_model.evaluation.study.latency import Latency, measure_latency
-from mpvss_model.evaluation.study.parallel import ClipJob, ClipMeasurement, WorkerSettings, measure_clips
+from mpvss_model.evaluation.study.measuring import ClipJob, ClipMeasurement, WorkerSettings, measure_clips
 from mpvss_model.evaluation.study.result import ClipResult
 from mpvss_model.evaluation.study.summary import NO_CORRUPTION, source_summary
 

@@ -71,10 +71,15 @@ class SamePaddedConv2d(nn.Conv2d):
     """Convolution with TensorFlow's ``SAME`` padding, which the published weights were trained with."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, padding = self.padded(x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def padded(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """``[B, C, h, w]`` with zeros that a convolution cannot add, and how many it can: rows and columns on each side."""
         (left, right), (top, bottom) = self.same_padding(x.shape)
         if (left, top) == (right, bottom):
-            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
-        return super().forward(F.pad(x, (left, right, top, bottom)))
+            return x, (top, left)
+        return F.pad(x, (left, right, top, bottom)), (0, 0)
 
     def same_padding(self, shape: torch.Size) -> tuple[tuple[int, int], tuple[int, int]]:
         """Pixels to add to a ``[B, C, h, w]``: left and right, top and bottom."""
@@ -123,7 +128,7 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__(config)
         width, depth = VARIANTS[config.variant]
-        self.stem = conv_norm(3, STEM_CHANNELS, kernel=3, stride=2)
+        self.stem = conv_norm(3, STEM_CHANNELS, kernel=3, stride=2).append(nn.ReLU6(inplace=True))
         self.stages = nn.ModuleList()
         self.num_features = [STEM_CHANNELS]
         stage, channels_in = [], STEM_CHANNELS
@@ -143,7 +148,7 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
 
     def forward(self, pixel_values: torch.Tensor, **_) -> BackboneOutput:
         """Normalised frames ``[B, 3, H, W]`` -> feature maps, as the class describes them."""
-        x = F.relu6(self.stem(pixel_values), inplace=True)
+        x = self.stem(pixel_values)
         hidden_states = [x]
         for stage in self.stages:
             x = stage(x)

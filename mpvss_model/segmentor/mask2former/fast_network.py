@@ -17,7 +17,7 @@ from transformers import Mask2FormerForUniversalSegmentation
 
 from mpvss_model.position_encoding import sine_position_encoding
 from mpvss_model.runtime.last_values import LastValues
-from mpvss_model.segmentor.mask2former.convolutions import prepare_convolutions
+from mpvss_model.segmentor.mask2former.convolutions import linear, prepare_convolutions
 from mpvss_model.segmentor.mask2former.deformable_attention import DeformableAttention, SamplingGrid
 
 __all__ = ["FastMask2Former", "SegmentedFrame"]
@@ -52,7 +52,9 @@ class FastMask2Former(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> SegmentedFrame:
         """Segment one normalised and padded frame ``[1, 3, h, w]``."""
-        return self.decoder(*self._pixel_level(pixels))
+        maps, mask_features = self._pixel_level(pixels)
+        dtype = _dtype(self.decoder)
+        return self.decoder([x.to(dtype) for x in maps], mask_features.to(dtype))
 
     def layer_queries(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normed queries before the first decoder layer and after each, ``[L, Q, d]``; mask features ``[1, d, h/4, w/4]``."""
@@ -60,7 +62,9 @@ class FastMask2Former(nn.Module):
         return torch.stack(self.decoder.layer_queries(maps, mask_features)), mask_features
 
     def _pixel_level(self, pixels: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        return self.pixel_decoder(self.backbone(pixels.contiguous(memory_format=torch.channels_last)).feature_maps)
+        pixels = pixels.to(_dtype(self.backbone), memory_format=torch.channels_last)
+        features, dtype = self.backbone(pixels).feature_maps, _dtype(self.pixel_decoder)
+        return self.pixel_decoder(tuple(x.to(dtype) for x in features))
 
 
 class _PixelDecoder(nn.Module):
@@ -84,8 +88,9 @@ class _PixelDecoder(nn.Module):
         x = torch.cat([_tokens(level) for level in levels])  # [S, d]
         grid, positions = self._grid(sizes, x)
         for attention, layer in zip(self.attentions, self.layers, strict=True):
-            x = layer.self_attn_layer_norm(attention(x, x + positions, grid).add_(x))
-            x = layer.final_layer_norm(layer.fc2(layer.fc1(x).relu_()).add_(x))
+            x = layer.self_attn_layer_norm(attention(x, x + positions, grid))
+            hidden = linear(x, layer.fc1.weight, layer.fc1.bias, "relu")
+            x = layer.final_layer_norm(linear(hidden, layer.fc2.weight, layer.fc2.bias, added=x))
         levels = x.split([height * width for height, width in sizes])
         maps = [tokens.view(1, *size, -1).permute(0, 3, 1, 2) for tokens, size in zip(levels, sizes, strict=True)]
         finest = maps[-1]
@@ -178,6 +183,10 @@ def _attention(
     heads = (x.unflatten(1, (num_heads, -1)).transpose(0, 1).unsqueeze(0) for x in (queries, keys, values))
     mask = None if visible is None else visible[None, None]
     return F.scaled_dot_product_attention(*heads, attn_mask=mask)[0].transpose(0, 1).flatten(1)
+
+
+def _dtype(part: nn.Module) -> torch.dtype:
+    return next(part.parameters()).dtype
 
 
 def _tokens(feature_map: torch.Tensor) -> torch.Tensor:

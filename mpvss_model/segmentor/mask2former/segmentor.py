@@ -36,6 +36,7 @@ class Mask2FormerSegmentor(TransformersSegmentor):
     """
 
     network_class = Mask2FormerForUniversalSegmentation
+    takes_bfloat16 = True
 
     def __init__(
         self,
@@ -52,11 +53,20 @@ class Mask2FormerSegmentor(TransformersSegmentor):
     def accelerate(self, dtype: torch.dtype) -> None:
         """Run faster from now on, in some floating-point type. The network cannot be trained or saved afterwards.
 
-        Does nothing but change the type where a network differs too much from the published ones.
+        Does nothing but change the type where a network differs too much from the published ones, or has weights that are not
+        finite: its masks would not be either, which a stream notices, but for activations that make zeros of them.
         """
-        super().accelerate(dtype)
-        if not self.model.config.pre_norm:
-            self._network = GraphedFunction(FastMask2Former(self.model))
+        if self.model.config.pre_norm or not all(x.sum(dtype=torch.float32).isfinite() for x in self.model.parameters()):
+            super().accelerate(dtype)
+            return
+        # Batch norms are folded into convolutions before those are rounded.
+        network = FastMask2Former(self.model)
+        network.to(dtype)
+        if self.device.type == "cpu":
+            # A twentieth of the work, and what decides the masks.
+            network.decoder.float()
+        self._dtype = dtype
+        self._network = GraphedFunction(network)
 
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, stamp_s: float) -> KeyFrame:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from mpvss_model.segmentor.mask2former.convolutions import SEQUENTIAL
+from mpvss_model.segmentor.mask2former.convolutions import ACTIVATIONS, SEQUENTIAL
 from mpvss_model.segmentor.mask2former.efficientnet_lite import InvertedResidual, SamePaddedConv2d
 
 __all__ = ["TrainedConv2d", "TrainedLinear", "prepare_trained_convolutions"]
@@ -109,8 +109,6 @@ class _Geometry(NamedTuple):
 
 
 POINTWISE = _Geometry((1, 1), (0, 0), (1, 1), 1)
-# By the names that torch.ops.mkldnn has for them, with their arguments.
-ACTIVATIONS = {"": ("none", []), "relu": ("relu", []), "relu6": ("hardtanh", [0.0, 6.0])}
 FLOAT64_ACTIVATIONS = {"": nn.Identity(), "relu": F.relu, "relu6": F.relu6}
 
 

@@ -13,7 +13,7 @@ from transformers import VideomtForUniversalSegmentation
 from mpvss_model.config import FRAME_SIZE
 from mpvss_model.errors import CheckpointError
 from mpvss_model.image import IMAGENET_MEAN, IMAGENET_STD, MASK_STRIDE, FramePadding, normalized
-from mpvss_model.runtime.cuda import to_device
+from mpvss_model.runtime.transfers import to_device
 from mpvss_model.segmentor.cost import SegmentorCost
 from mpvss_model.segmentor.image_processing.entries import processor_settings
 from mpvss_model.segmentor.image_processing.size_rule import SizeRule

@@ -70,7 +70,7 @@ def augmented_with_and_without_flaws(
 
 
 def augmented_synthetic_pair(
-    image: np.ndarray, label: np.ndarray, config: AugmentationConfig, rng: np.random.Generator
+    image: np.ndarray, label: np.ndarray, config: AugmentationConfig, rng: np.random.Generator, *, steps: int = 1
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Change a frame, and make it the key frame of a `synthetic_pair`.
 
@@ -79,15 +79,17 @@ def augmented_synthetic_pair(
         label: Its label, uint8 ``[H, W]``.
         config: What to change, and how much.
         rng: Decides.
+        steps: From the key frame to the current one.
 
     Returns:
-        Key and current image; the current image's label; and float32 ``[h, w, 2]``, the flow from the current to the key
-        image in pixels, x then y, NaN in padding. All have the crop's size.
+        Key image, images between and current image; the current image's label; and float32 ``[h, w, 2]``, the flow from the
+        current to the key image in pixels, x then y, NaN in padding. All have the crop's size.
     """
     image, label = _flipped(_scaled([image, label], config, rng), config, rng)
     # Cropped after the motion, so that what comes into view is real wherever the frame goes on.
-    pair = synthetic_pair(image, label, config.crop_width_px, rng)
-    *images, label, flow_px = _cropped(pair, config, rng, label=pair.label)
+    pair = synthetic_pair(image, label, config.crop_width_px, rng, steps=steps)
+    layers = [pair.key_image, *pair.between, pair.image, pair.label, pair.flow_px]
+    *images, label, flow_px = _cropped(layers, config, rng, label=pair.label)
     return _with_sensor_flaws(_recolored(images, config, rng), config, rng), label, flow_px
 
 

@@ -180,7 +180,8 @@ class FramePairDataset(ClipDataset):
     float32 ``[2, H/8, W/8]``, as `Motion.pixel_flow`: exact in such pairs, NaN in all others.
 
     With ``tracked``, ``tracked_flow`` is float32 ``[2, H/4, W/4]``, as `TrackedFlowPropagator` adds it up over all frames
-    between the two, and ``tracked_image``, uint8 RGB ``[3, H, W]``, the key image that it carries to the labelled frame.
+    between the two, and ``tracked_image``, uint8 RGB ``[3, H, W]``, the key image that it carries to the labelled frame. The
+    motion of a synthetic pair then takes up to ``max_frame_distance`` frames.
 
     With several ``pairs``, there are so many labelled frames for each key frame, and everything but ``key_image`` has them as
     its first dimension.
@@ -210,11 +211,13 @@ class FramePairDataset(ClipDataset):
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
         synthetic_probability = self._augmentation.synthetic_probability
         if synthetic_probability and rng.random() < synthetic_probability:
+            steps = int(rng.integers(self._max_frame_distance)) + 1 if self._tracked else 1
             (image,) = self._images(clip, [target], rng)
-            (key_image, image), label, flow_px = augmented_synthetic_pair(
-                image, clip.frames[target].read_label(), self._augmentation, rng
+            images, label, flow_px = augmented_synthetic_pair(
+                image, clip.frames[target].read_label(), self._augmentation, rng, steps=steps
             )
-            return _pairs(key_image, [image], [label], [_at_flow_resolution(flow_px)])
+            sample = _pairs(images[0], [images[-1]], [label], [_at_flow_resolution(flow_px)])
+            return sample | _tracking(images, [steps]) if self._tracked else sample
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
         later = self._later(clip, key, target, rng)
         shown = range(key, max(later) + 1) if self._tracked else sorted({key, *later})

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.linalg import fractional_matrix_power
 
 from mpvss_model.semantics import UNLABELED
 
@@ -31,15 +32,19 @@ class SyntheticPair(NamedTuple):
         image: Likewise; what the key frame does not show is its reflection.
         label: uint8 ``[H, W]``, of ``image``; unlabeled where the key frame ends.
         flow_px: float32 ``[H, W, 2]``, x then y, from a pixel of ``image`` to its place in ``key_image``, or beyond its edge.
+        between: The frames between the two, in order, as ``image``.
     """
 
     key_image: np.ndarray
     image: np.ndarray
     label: np.ndarray
     flow_px: np.ndarray
+    between: list[np.ndarray]
 
 
-def synthetic_pair(image: np.ndarray, label: np.ndarray, view_width_px: int, rng: np.random.Generator) -> SyntheticPair:
+def synthetic_pair(
+    image: np.ndarray, label: np.ndarray, view_width_px: int, rng: np.random.Generator, *, steps: int = 1
+) -> SyntheticPair:
     """Let the camera that took a frame, and perhaps an ellipse in its view, move on at random.
 
     Args:
@@ -47,21 +52,50 @@ def synthetic_pair(image: np.ndarray, label: np.ndarray, view_width_px: int, rng
         label: Its label, uint8 ``[H, W]``.
         view_width_px: Of the part of the frame that is going to be used; decides how far the image moves.
         rng: Decides.
+        steps: Frames that the motion takes, evenly: the last of them is the later one of the pair.
     """
     height, width = label.shape
     key_from_current = _camera_motion(width, height, view_width_px, rng)
+    mover = _Mover.random(np.array([width, height]), rng) if rng.random() < MOVER_PROBABILITY else None
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)  # [H, W, 2]
-    in_key = cv2.perspectiveTransform(pixels, key_from_current)
-    in_frame, key_image = in_key, image
-    if rng.random() < MOVER_PROBABILITY:
-        mover = _Mover.random(np.array([width, height]), rng)
-        in_mover = cv2.perspectiveTransform(pixels, mover.motion @ key_from_current)
-        is_mover = mover.covers(in_mover)
-        in_key = np.where(is_mover, in_mover, in_key)
-        in_frame = np.where(is_mover, in_mover + mover.content_shift, in_key)
-        key_image = _sampled(image, np.where(mover.covers(pixels), pixels + mover.content_shift, pixels))
-    label = cv2.remap(label, in_frame, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
-    return SyntheticPair(key_image, _sampled(image, in_frame), label, in_key - pixels)
+    cameras = _parts_of_motion(key_from_current, steps)
+    if mover is None:
+        views = [_Seen(in_key, in_key) for in_key in (cv2.perspectiveTransform(pixels, camera) for camera in cameras)]
+    else:
+        movements = zip(cameras, _parts_of_motion(mover.motion, steps), strict=True)
+        views = [
+            mover.shown(*(cv2.perspectiveTransform(pixels, m) for m in (camera, own @ camera))) for camera, own in movements
+        ]
+    *between, last = views
+    key_image = image if mover is None else _sampled(image, mover.shown(pixels, pixels).in_frame)
+    label = cv2.remap(label, last.in_frame, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELED)
+    return SyntheticPair(
+        key_image,
+        _sampled(image, last.in_frame),
+        label,
+        last.in_key - pixels,
+        [_sampled(image, view.in_frame) for view in between],
+    )
+
+
+class _Seen(NamedTuple):
+    """What a view shows: for each of its pixels, float32 ``[H, W, 2]``, x then y.
+
+    Attributes:
+        in_key: Its place in the key frame.
+        in_frame: That of its content in the frame that all is made of.
+    """
+
+    in_key: np.ndarray
+    in_frame: np.ndarray
+
+
+def _parts_of_motion(motion: np.ndarray, steps: int) -> list[np.ndarray]:
+    """The motion ``[3, 3]`` after each of so many even steps."""
+    if steps == 1:
+        return [motion]
+    step = fractional_matrix_power(motion, 1 / steps).real
+    return [*(np.linalg.matrix_power(step, count) for count in range(1, steps)), motion]
 
 
 def _camera_motion(width: int, height: int, view_width_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -103,6 +137,12 @@ class _Mover(NamedTuple):
         motion[:2] = cv2.getRotationMatrix2D(center, turn_deg, scale)
         motion[:2, 2] += rng.normal(0, MOVER_SHIFT_STD, 2) * size
         return cls(center, half_axes, content_shift, motion)
+
+    def shown(self, in_key: np.ndarray, in_mover: np.ndarray) -> _Seen:
+        """A view in which it stands before what is at ``in_key``, and its own pixels were at ``in_mover`` in the key frame."""
+        is_mover = self.covers(in_mover)
+        in_key = np.where(is_mover, in_mover, in_key)
+        return _Seen(in_key, np.where(is_mover, in_mover + self.content_shift, in_key))
 
     def covers(self, points: np.ndarray) -> np.ndarray:
         """Whether it covers points ``[H, W, 2]`` of the key frame, ``[H, W, 1]``."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mpvss_model.config import AUTO_INFERENCE_SIZE, DEFAULT_MODEL, DecodingConfig
+from mpvss_model.fleet.config import FleetConfig
 from mpvss_ros.cli.common.options import (
     DeviceOption,
     InferenceSizeOption,
@@ -24,7 +25,10 @@ __all__ = ["study"]
 
 SourcesArgument = Annotated[
     list[str],
-    typer.Argument(help="Bags, folders of frames or data sets; FOLDER:SPLIT for a part of one.", show_default=False),
+    typer.Argument(
+        help="Bags, folders of frames or data sets; FOLDER:SPLIT for a part of one; folders of bags, or patterns.",
+        show_default=False,
+    ),
 ]
 
 
@@ -40,11 +44,11 @@ def study(
     split: SplitOption = None,
     device: DeviceOption = "auto",
     inference_size: InferenceSizeOption = AUTO_INFERENCE_SIZE,
-    workers: Annotated[int, typer.Option(help="Processes that share the clips.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of each process.", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="Of random corruptions, for mean and standard deviation.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Of random corruptions.", min=0)] = 0,
     decoding: DecodingConfig,
+    fleet: FleetConfig,
 ) -> None:
     """Compare all ways of propagation on labelled video: tables, plots and pictures.
 
@@ -56,15 +60,17 @@ def study(
     from mpvss_model.evaluation.study.report.command import run_study
     from mpvss_model.propagation.registry import propagations
     from mpvss_model.runtime.progress import new_console
+    from mpvss_ros.bags.fleet.sources import found_sources
     from mpvss_ros.bags.labelled_source import open_sources
 
+    found = found_sources(sources, leave_out=out)
     report = run_study(
-        open_sources(sources, names=separate_names(names), split=split, topic=topic, decoding=decoding),
+        open_sources(found.locations, names=separate_names(names), split=split, topic=topic, decoding=decoding),
         out,
         model=model,
         device=device,
         threads=threads,
-        workers=workers,
+        fleet=fleet,
         config=StudyConfig(corruption_repeats=repeats, seed=seed, inference_size=inference_size),
         command=shlex.join(["mpvss", *sys.argv[1:]]),
         overwrite=overwrite,

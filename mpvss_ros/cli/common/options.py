@@ -39,7 +39,9 @@ SplitOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of the model; 0 for half of the cores.")]
-PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, else fp32.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp16 on a GPU, bf16 on CPUs made for it, else fp32.")
+]
 NamesOption = Annotated[str, typer.Option(help="What to call the sources, separated by commas.", show_default=False)]
 ThingClassesOption = Annotated[
     str,

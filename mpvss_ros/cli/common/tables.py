@@ -273,4 +273,9 @@ def benchmark_table(report: BenchmarkReport) -> Table:
             "" if variant.agreement is None else f"{variant.agreement:.4%}",
             "" if variant.peak_mb is None else f"{variant.peak_mb:.0f}",
         )
+    for parts in report.parts:
+        table.add_section()
+        table.add_row(f"{parts.name}, part by part", f"{parts.frame_ms:.2f}")
+        for name, part_ms in parts.parts_ms.items():
+            table.add_row(f"  {name}", f"{part_ms:.2f}")
     return table

@@ -129,6 +129,17 @@ def test_a_size_that_no_network_can_use_is_refused(size):
     assert str(refusal.value) == f"inference_size must be {allowed}, got {size!r}"
 
 
+def test_an_image_that_shows_a_frame_at_another_size_gets_the_frames_labels():
+    whole, reduced = (make_segmentor(inference_size=96, max_interval_frames=4) for _ in range(2))
+    for i in range(6):
+        frame = large_scene(3 * i)
+        expected, answer = whole.step(frame, i / 10), reduced.step(resized(frame, (96, 128)), i / 10, frame_size=SIZE)
+        np.testing.assert_array_equal(answer.labels, expected.labels)
+        np.testing.assert_array_equal(answer.confidence, expected.confidence)
+        assert answer.motion == expected.motion
+    assert reduced.step(resized(frame, (96, 128)), 1.0, frame_size=(144, 192)).restart_reason.value == "frame size changed"
+
+
 def recommending(checkpoint, folder, size):
     model = Path(shutil.copytree(checkpoint, folder / "model"))
     config = json.loads((model / "config.json").read_text()) | {"inference_size": size}

@@ -94,6 +94,23 @@ def test_something_moves_by_itself_with_the_label_of_its_content(monkeypatch):
     assert moved > 10
 
 
+def test_the_motion_of_a_pair_takes_as_many_even_steps_as_asked_for(monkeypatch):
+    image = cv2.resize(smooth_frame()[0], (WIDTH, HEIGHT))
+    ramp = np.repeat(np.arange(WIDTH, dtype=np.uint8)[None] * 2, HEIGHT, axis=0)
+    label = np.zeros((HEIGHT, WIDTH), np.uint8)
+    monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 0.0)
+    monkeypatch.setattr(synthetic_motion, "_camera_motion", lambda *_: np.array([[1.0, 0, 8], [0, 1, 0], [0, 0, 1]]))
+    pair = synthetic_pair(np.dstack([ramp] * 3), label, WIDTH, np.random.default_rng(0), steps=4)
+    views = [pair.key_image, *pair.between, pair.image]
+    assert [int(view[40, 40, 0]) for view in views] == [80, 84, 88, 92, 96]
+    monkeypatch.undo()
+    for seed in range(20):
+        one, three = (synthetic_pair(image, label, WIDTH, np.random.default_rng(seed), steps=steps) for steps in (1, 3))
+        assert len(one.between) == 0 and len(three.between) == 2
+        for first, second in zip(one[:4], three[:4], strict=True):
+            np.testing.assert_array_equal(first, second)
+
+
 def test_turns_are_mostly_to_the_side_and_often_small(monkeypatch):
     monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 0.0)
     image, label = smooth_frame()
@@ -142,6 +159,23 @@ def test_as_many_pairs_are_synthetic_as_asked_for():
         known = [bool(sample["flow"].isfinite().all()) for sample in samples]
         assert smallest <= sum(known) <= largest
         assert all(sample["flow"].isnan().all() for sample, is_known in zip(samples, known, strict=True) if not is_known)
+
+
+def test_synthetic_pairs_are_tracked_as_far_as_they_moved(monkeypatch):
+    monkeypatch.setattr(synthetic_motion, "_camera_motion", lambda *_: np.array([[1.0, 0, 8], [0, 1, -4], [0, 0, 1]]))
+    monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 0.0)
+    wall = cv2.resize(
+        np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
+    )
+    frame = Frame(stamp_ns=0, read_image=lambda: wall, read_label=lambda: np.zeros((HEIGHT, WIDTH), np.uint8))
+    clips = ClipSet("one clip", ("a", "b"), (Clip("a", [frame] * 2),))
+    augmentation = AugmentationConfig(short_sides_px=(HEIGHT,), synthetic_probability=1.0, flip_probability=0.0, **SETTINGS)
+    dataset = FramePairDataset(clips, max_frame_distance=3, tracked=True, augmentation=augmentation, seed=0)
+    for sample in (dataset[i] for i in range(4)):
+        tracked = sample["tracked_flow"][:, 4:-4, 4:-4].flatten(1).median(dim=1).values
+        torch.testing.assert_close(tracked * 4, torch.tensor([8.0, -4.0]), rtol=0, atol=1.0)
+        carried, image = (sample[name][:, 16:-16, 16:-16].int() for name in ("tracked_image", "image"))
+        assert (carried - image).abs().float().mean() < 8
 
 
 def test_synthetic_samples_follow_from_seed_and_index_alone():

@@ -1,5 +1,6 @@
 """Recordings of other recorders, and those that something happened to: read, or refused with a way out in one line."""
 
+import itertools
 import os
 import sqlite3
 import struct
@@ -285,3 +286,30 @@ def test_a_bag_that_may_not_be_read_is_named(tmp_path):
     path = write_bag(tmp_path / "a", camera(frames=1))
     (path / "a.mcap").chmod(0)
     assert "Permission denied" in refusal(path)
+
+
+@STORAGES
+def test_a_time_of_recording_is_read_alone(tmp_path, storage):
+    path = write_bag(tmp_path / "a", camera(), storage=storage)
+    check_times(path, has_index=True)
+
+
+def test_a_time_of_recording_is_read_from_any_mcap_file(tmp_path):
+    check_times(write_indexed_mcap(tmp_path / "many_chunks.mcap"), has_index=True)
+    check_times(write_mcap(tmp_path / "no_chunks.mcap", camera_records()), has_index=False)
+
+
+def check_times(path, *, has_index):
+    """With limits between messages and at them, and beyond the first and the last."""
+    with Bag(path) as bag:
+        assert bag.has_index == has_index
+        everything = list(bag.raw_messages(["/camera/image_raw"]))
+        assert len(everything) == FRAMES
+        times = [None, 0, START_NS, START_NS + 3 * PERIOD_NS, START_NS + 5 * PERIOD_NS + 1, START_NS + FRAMES * PERIOD_NS]
+        for first_ns, end_ns in itertools.product(times, times):
+            expected = [
+                raw
+                for raw in everything
+                if (first_ns is None or first_ns <= raw.time_ns) and (end_ns is None or raw.time_ns < end_ns)
+            ]
+            assert list(bag.raw_messages(["/camera/image_raw"], (first_ns, end_ns))) == expected

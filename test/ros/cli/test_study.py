@@ -20,6 +20,7 @@ from mpvss_model.evaluation.study import StudyConfig
 from mpvss_model.evaluation.study.report.command import StudyInterrupted, run_study
 from mpvss_model.evaluation.study.report.markdown import markdown
 from mpvss_model.evaluation.study.report.pictures import worst_frames
+from mpvss_model.fleet import FleetConfig
 from mpvss_model.overlay import PALETTE
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag, BagWriter
 from mpvss_ros.bags.bag_frames import bag_frames
@@ -190,7 +191,7 @@ def test_a_study_that_is_stopped_keeps_what_it_measured_and_goes_on(small_clips,
     console = Console(file=SignallingFile("clip 1/2", number), soft_wrap=True)
     source = replace(both, clip_set=replace(both.clip_set, clips=clips))
     with pytest.raises(StudyInterrupted, match=rf"stopped by {number.name}: 1 of 2 clips are measured") as caught:
-        run_study([source], tmp_path, workers=workers, console=console, **settings)
+        run_study([source], tmp_path, fleet=FleetConfig(workers=workers), console=console, **settings)
     assert caught.value.signal_number == number and signal.getsignal(number) is handler
     (kept,) = tmp_path.rglob("*.npz")
     assert not (tmp_path / "README.md").exists()

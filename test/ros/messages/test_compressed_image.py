@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpvss_model import FrameError
-from mpvss_ros.messages.compressed_image import rgb_from_compressed_image
+from mpvss_ros.messages.compressed_image import reduced_rgb_from_compressed_image, rgb_from_compressed_image
 
 COLOUR = {"R": 200, "G": 120, "B": 40}
 RGB = np.full((24, 32, 3), [200, 120, 40], np.uint8)
@@ -98,3 +98,21 @@ def test_depth_is_called_depth_and_the_colour_topic_named():
 def test_a_refusal_names_the_format():
     with pytest.raises(FrameError, match="broken image: format 'h264', 5 bytes"):
         rgb_from_compressed_image(SimpleNamespace(format="h264", data=b"\0\0\0\1g"))
+
+
+@pytest.mark.parametrize("image_format", ["jpeg", "rgb8; jpeg compressed bgr8"])
+def test_colours_of_reduced_images_are_right(image_format):
+    reduced = reduced_rgb_from_compressed_image(
+        message(image_format, BGR, ".jpg"), max_image_pixels=10_000, sixteen_bits=None, needed_size=lambda size: (12, 16)
+    )
+    assert (reduced.size, reduced.pixels.shape) == ((24, 32), (12, 16, 3))
+    assert np.abs(reduced.pixels.reshape(-1, 3).mean(axis=0) - [200, 120, 40]).max() <= 3
+
+
+def test_a_mosaic_is_not_reduced():
+    packed = message("bayer_rggb8; jpeg compressed ", mosaic("rggb"), ".jpg")
+    reduced = reduced_rgb_from_compressed_image(
+        packed, max_image_pixels=10_000, sixteen_bits=None, needed_size=lambda size: (12, 16)
+    )
+    assert reduced.reduction == 1
+    np.testing.assert_array_equal(reduced.pixels, rgb_from_compressed_image(packed))

@@ -1,4 +1,4 @@
-from threading import Condition
+from threading import Condition, Thread
 
 from mpvss_ros.node.mailbox import FrameMailbox
 
@@ -24,3 +24,24 @@ def test_a_cleared_box_is_empty_and_can_be_filled_again():
     assert len(mailbox) == 0 and mailbox.dropped == 0
     mailbox.put("new")
     assert mailbox.take() == "new"
+
+
+def test_whoever_may_lose_nothing_waits_for_a_place():
+    mailbox = FrameMailbox(capacity=1, newest_wins=False, changed=Condition())
+    assert mailbox.put_when_free("first")
+    waiting = Thread(target=mailbox.put_when_free, args=["second"])
+    waiting.start()
+    assert mailbox.take() == "first"
+    waiting.join(10.0)
+    assert not waiting.is_alive() and mailbox.take() == "second" and mailbox.dropped == 0
+
+
+def test_nobody_waits_for_a_place_in_a_closed_box():
+    mailbox = FrameMailbox(capacity=1, newest_wins=False, changed=Condition())
+    mailbox.put("first")
+    results = []
+    waiting = Thread(target=lambda: results.append(mailbox.put_when_free("second")))
+    waiting.start()
+    mailbox.close()
+    waiting.join(10.0)
+    assert results == [False] and len(mailbox) == 1

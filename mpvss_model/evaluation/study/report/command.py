@@ -30,6 +30,7 @@ from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.report.progress import StudyReporter
 from mpvss_model.evaluation.study.source import Source, check_names
 from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
+from mpvss_model.fleet import FleetConfig
 from mpvss_model.runtime.device import processor_name, resolve_device
 from mpvss_model.runtime.interruption import Interrupted, StopSignals
 from mpvss_model.runtime.progress import new_console
@@ -49,7 +50,7 @@ def run_study(
     model: str,
     device: str = "auto",
     threads: int = 1,
-    workers: int = 1,
+    fleet: FleetConfig | None = None,
     config: StudyConfig | None = None,
     command: str = "",
     overwrite: bool = False,
@@ -66,7 +67,7 @@ def run_study(
         model: See `VideoSegmentor.from_pretrained`.
         device: See `VideoSegmentor.from_pretrained`.
         threads: CPU threads of each process.
-        workers: Processes that share the clips; the results do not depend on their number.
+        fleet: Who measures the clips, this process by default; the results do not depend on it.
         config: What to measure.
         command: That this was started with, for the reader.
         overwrite: Replace the study of another model, too.
@@ -87,10 +88,11 @@ def run_study(
     segmentor = study.model.segmentor
     sources = [source.labelled_for(segmentor.class_names, segmentor.name) for source in sources]
     folder.make()
-    reporter = StudyReporter(console or new_console(visible=False), study=study, sources=sources, workers=workers)
+    fleet = fleet or FleetConfig()
+    reporter = StudyReporter(console or new_console(visible=False), study=study, sources=sources, fleet=fleet)
     with reporter, StopSignals() as signals, folder.result() as new:
         reporter.summary()
-        results = _measure(sources, folder.cache_dir, settings=settings, workers=workers, reporter=reporter, signals=signals)
+        results = _measure(sources, folder.cache_dir, settings=settings, fleet=fleet, reporter=reporter, signals=signals)
         reports = []
         for source in sources:
             reports.append(_source_report(study, source, results[source.name], new))
@@ -108,7 +110,7 @@ def _measure(
     cache_dir: Path,
     *,
     settings: WorkerSettings,
-    workers: int,
+    fleet: FleetConfig,
     reporter: StudyReporter,
     signals: StopSignals,
 ) -> dict[str, list[ClipResult]]:
@@ -118,10 +120,11 @@ def _measure(
     }
     done: dict[Path, ClipResult] = {}
     measurements = measure_clips(
-        [ClipJob(clip, file) for file, (_, clip) in jobs.items()],
+        [ClipJob(clip, file, source.name) for file, (source, clip) in jobs.items()],
         settings=settings,
-        workers=workers,
-        stopped=lambda: signals.received is not None,
+        fleet=fleet,
+        stopped=signals.is_received,
+        on_failure=reporter.say,
     )
     for measurement in measurements:
         done[measurement.job.file] = measurement.result

@@ -12,6 +12,7 @@ from mpvss_model.evaluation.study import PER_FRAME, ClipMeasurement, ClipStudy, 
 from mpvss_model.evaluation.study.report.methods import method_named
 from mpvss_model.evaluation.study.source import Source
 from mpvss_model.evaluation.study.study_report import SourceReport
+from mpvss_model.fleet import FleetConfig
 from mpvss_model.runtime.progress import ProgressReporter, duration
 
 __all__ = ["StudyReporter"]
@@ -26,14 +27,14 @@ class StudyReporter(ProgressReporter):
         console: Where to.
         study: Model and runs.
         sources: That are measured, as `Source.labelled_for` returns them.
-        workers: Processes that share the clips.
+        fleet: Who measures the clips.
     """
 
-    def __init__(self, console: Console, *, study: ClipStudy, sources: Sequence[Source], workers: int) -> None:
+    def __init__(self, console: Console, *, study: ClipStudy, sources: Sequence[Source], fleet: FleetConfig) -> None:
         super().__init__(console, title="measuring clips", total=sum(len(source.clips) for source in sources))
         self._study = study
         self._sources = sources
-        self._workers = workers
+        self._fleet = fleet
         self._done = 0
         self._measured_frames = 0
         self._frames_left = sum(sum(source.frames_of_clips) for source in sources)
@@ -45,8 +46,7 @@ class StudyReporter(ProgressReporter):
         model, intervals = study.model, ", ".join(map(str, study.config.intervals))
         self.say(
             f"model {model.segmentor.name}: {len(model.segmentor.class_names)} classes, ways of propagation "
-            f"{', '.join(study.methods)}, a key frame every {intervals} frames, {self._workers} "
-            f"process{'es' * (self._workers > 1)}"
+            f"{', '.join(study.methods)}, a key frame every {intervals} frames, {_workers(self._fleet)}"
         )
         for source in self._sources:
             frames, clips = sum(source.frames_of_clips), len(source.clips)
@@ -90,6 +90,12 @@ class StudyReporter(ProgressReporter):
         rate = self._measured_frames / max(time.monotonic() - self._started_s, 1e-9)
         left = f", {duration(self._frames_left / rate)} left" if self._frames_left else ""
         return f"{rate:.2f} frames/s{left}"
+
+
+def _workers(fleet: FleetConfig) -> str:
+    if fleet.cluster:
+        return f"cluster {fleet.cluster}"
+    return f"{fleet.workers} process{'es' * (fleet.workers > 1)}"
 
 
 def _shown_run(study: ClipStudy) -> Run:

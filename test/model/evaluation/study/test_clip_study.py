@@ -25,6 +25,7 @@ from mpvss_model.evaluation.study import (
 from mpvss_model.evaluation.study.code_digest import code_digest, sources_digest
 from mpvss_model.evaluation.study.corruptions import RANDOM_CORRUPTIONS
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
+from mpvss_model.fleet import FleetConfig
 from mpvss_model.segmentor.registry import load_model
 
 CONFIG = StudyConfig(intervals=(1, 2, 6))
@@ -201,7 +202,7 @@ def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_moti
 
     def measure(folder, workers, is_kept=False):
         jobs = [ClipJob(clip, tmp_path / folder / f"{i}.npz") for i, clip in enumerate(short_clips)]
-        measurements = list(measure_clips(jobs, settings=settings, workers=workers))
+        measurements = list(measure_clips(jobs, settings=settings, fleet=FleetConfig(workers=workers)))
         results = {measurement.job.file.name: measurement.result for measurement in measurements}
         assert [measurement.is_kept for measurement in measurements] == [is_kept] * len(jobs)
         return results, {job.file: job.file.stat().st_mtime_ns for job in jobs}

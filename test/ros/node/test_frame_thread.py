@@ -3,7 +3,7 @@ from threading import Condition, Event
 
 import pytest
 
-from mpvss_ros.node.inference_thread import InferenceThread
+from mpvss_ros.node.frame_thread import FrameThread
 from mpvss_ros.node.mailbox import FrameMailbox
 
 TIMEOUT_S = 10.0
@@ -17,7 +17,7 @@ class Bench:
         self.boxes = {n: FrameMailbox(capacity=100, newest_wins=False, changed=self.changed) for n in names}
         self.done = []
         self.started, self.gate = Event(), Event()
-        self.thread = InferenceThread(
+        self.thread = FrameThread(
             changed=self.changed, work=[(box, lambda f, n=name: self.process(n, f)) for name, box in self.boxes.items()]
         )
 
