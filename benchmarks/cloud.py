@@ -5,8 +5,9 @@
 An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels
 from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
 make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
-from each other. Processor time is that of the whole process, threads and DDS included, for each message that it published: a
-busy machine blurs it less.
+from each other: ``--node-cores 0 --cloud-cores 1 --camera-cores 1`` leave one of two to the labels. With ``--rounds`` all is
+measured again in turn, and the medians of the rounds are the last rows. Processor time is that of the whole process, threads
+and DDS included, for each message that it published: a busy machine blurs it less.
 """
 
 from __future__ import annotations
@@ -37,11 +38,13 @@ from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
 from mpvss_ros.cli.common.options import SAMPLE_BAG
+from mpvss_ros.cloud.parameters import CloudConfig
 from mpvss_ros.messages.conversions import image_message, labels_from_message
 
 FRAMES = 30
 WARM_UP_S = 5.0
 LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
+SET_UPS = (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD)))
 # Images of this size do not fit into DDS's shared memory, and many would be lost.
 RELIABLE = "qos_overrides./image.subscription.reliability"
 
@@ -101,12 +104,12 @@ def _depth(message) -> np.ndarray:
 
 @contextmanager
 def process(module: str, parameters: Mapping[str, object], cores: str) -> Iterator[subprocess.Popen]:
-    """A node in a process of its own, on some cores if they are named, until the block ends."""
+    """A node in a process of its own, on these cores, until the block ends."""
     remappings = ("image:=/image", "depth:=/depth", "camera_info_in:=/camera_info")
     arguments = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
     arguments += [text for remapping in remappings for text in ("-r", remapping)]
-    pinned = ["taskset", "-c", cores] if cores else []
-    started = subprocess.Popen([*pinned, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments])
+    command = ["taskset", "-c", cores, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments]
+    started = subprocess.Popen(command)
     try:
         yield started
     finally:
@@ -143,7 +146,7 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
         return {name: np.array([processor_s(p), int(newest[name]["published"])]) for name, p in processes.items()}
 
     of_labels = {"model": options.model, "threads": 1, "inference_size": options.inference_size, RELIABLE: "reliable"}
-    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {})}
+    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {"niceness": options.niceness})}
     with ExitStack() as stack:
         if LABELS not in nodes:
             stack.enter_context(camera.labelling())
@@ -170,13 +173,43 @@ def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequ
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:
-    """A row for each node, alone and beside the other; latencies are from stamp to publish."""
-    with ros():
+    """A row for each node, alone and beside the other, in each round; latencies are from stamp to publish.
+
+    Medians of the rounds follow, if there are several.
+    """
+    rows: list[Row] = []
+    with ros(), on_cores(options.camera_cores):
         node = rclpy.create_node("camera")
         camera = RgbdCamera(node, (options.width, options.height))
-        for title, nodes in (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD))):
-            found = run(node, camera, options, nodes)
-            yield from (row_of(title, name, found[name]) for name in nodes)
+        for number in range(options.rounds):
+            for title, nodes in SET_UPS:
+                found = run(node, camera, options, nodes)
+                for name in nodes:
+                    rows.append({"round": number + 1} | row_of(title, name, found[name]))
+                    yield rows[-1]
+    if options.rounds > 1:
+        of_a_round = len(rows) // options.rounds
+        yield from (median_row(rows[first::of_a_round]) for first in range(of_a_round))
+
+
+@contextmanager
+def on_cores(cores: str) -> Iterator[None]:
+    """All threads of this process are on some cores, as for ``taskset -c``, until the block ends."""
+    before = every_core()
+    _pin(cores)
+    try:
+        yield
+    finally:
+        _pin(before)
+
+
+def every_core() -> str:
+    """Those that this process may use, as for ``taskset -c``."""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
+def _pin(cores: str) -> None:
+    subprocess.run(["taskset", "-acp", cores, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
 
 
 def row_of(title: str, name: str, values: Mapping[str, str]) -> Row:
@@ -188,6 +221,17 @@ def row_of(title: str, name: str, values: Mapping[str, str]) -> Row:
     return row | {"failed": int(values["failed"]) if "failed" in values else None}
 
 
+def median_row(rounds: Sequence[Row]) -> Row:
+    """The same node's figures in the middle of its rounds."""
+
+    def median(column: str) -> float | None:
+        figures = [row[column] for row in rounds if row[column] is not None]
+        return float(np.median(figures)) if figures else None
+
+    titles = {"round": "median", "run": rounds[0]["run"], "of": rounds[0]["of"]}
+    return titles | {column: median(column) for column in rounds[0] if column not in titles}
+
+
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,8 +241,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--height", type=int, default=480)
     options.add_argument("--model", default="rooms-lite")
     options.add_argument("--inference-size", type=int, default=240)
-    options.add_argument("--node-cores", default="", help="as for taskset -c; empty for all")
-    options.add_argument("--cloud-cores", default="", help="as for taskset -c; empty for all")
+    cores = every_core()
+    options.add_argument("--node-cores", default=cores, help="as for taskset -c; all unless given")
+    options.add_argument("--cloud-cores", default=cores, help="as for taskset -c; all unless given")
+    options.add_argument("--camera-cores", default=cores, help="of camera and listeners, as for taskset -c; all unless given")
+    options.add_argument("--niceness", type=int, default=CloudConfig().niceness, help="the cloud node's parameter")
+    options.add_argument("--rounds", type=int, default=1)
     return options
 
 

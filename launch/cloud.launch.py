@@ -1,12 +1,12 @@
 """Start the cloud node: ``ros2 launch mpvss_ros cloud.launch.py depth:=/camera/aligned_depth_to_color/image_raw``."""
 
-from pathlib import Path
-
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from mpvss_ros.process.launch_arguments import checked_log_level, existing_file, flag, warn_of_unknown_arguments
 
 # Name, default and description of each argument. An empty default is "not given": then the node's parameter has the value that
 # a parameter file gives it, or its own default.
@@ -15,20 +15,21 @@ ARGUMENTS = (
     ("image", "/camera/image_raw", "The labelled camera's images, for the points' colours"),
     ("camera_info", "/camera/camera_info", "The labelled camera's calibration"),
     ("cloud_in", "", "A cloud whose points get labels, instead of depth that becomes a cloud; empty for depth"),
+    ("labels", "", "Label images, where a profile (for:=hydra) sends them elsewhere; empty for labels in the namespace"),
     ("params_file", "", "YAML file with parameters of the node; arguments win over it"),
     ("image_transport", "", "raw or compressed; empty for the one in params_file, else raw"),
     ("depth_transport", "", "raw or compressedDepth; empty for the one in params_file, else raw"),
     ("organized", "", "false: only points with depth; empty for the one in params_file, else true"),
     ("namespace", "mpvss", "Namespace of the segmentation node, whose labels are read; of several cameras mpvss/CAMERA"),
     ("use_sim_time", "", "true: take the time from /clock; empty for what params_file says, else false"),
-    ("log_level", "info", "debug, info, warn, error or fatal"),
+    ("log_level", "info", "debug, info, warn, error or fatal; NAME:=LEVEL for one logger"),
     ("respawn", "false", "Start the node again when it ends"),
 )
 NODE_NAME = "cloud"
 TEXT_PARAMETERS = ("image_transport", "depth_transport")
 FLAG_PARAMETERS = ("organized", "use_sim_time")
 # Of the node's topics, by the name of the argument.
-TOPICS = {"depth": "depth", "image": "image", "camera_info": "camera_info_in", "cloud_in": "cloud_in"}
+TOPICS = {"depth": "depth", "image": "image", "camera_info": "camera_info_in", "cloud_in": "cloud_in", "labels": "labels"}
 RESPAWN_DELAY_S = 2.0
 
 
@@ -44,10 +45,9 @@ def start(context) -> list[Node]:
     Raises:
         ValueError: If an argument cannot be used, with one line that says why.
     """
+    warn_of_unknown_arguments(context, (name for name, _, _ in ARGUMENTS), launch_file=__file__)
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
-    params_file = Path(given["params_file"]).expanduser()
-    if given["params_file"] and not params_file.is_file():
-        raise ValueError(f"params_file:={given['params_file']} is not a file")
+    params_files = [existing_file("params_file", given["params_file"])] if given["params_file"] else []
     parameters = {name: ParameterValue(given[name], value_type=str) for name in TEXT_PARAMETERS if given[name]}
     parameters |= {name: flag(name, given[name]) for name in FLAG_PARAMETERS if given[name]}
     if given["cloud_in"]:
@@ -60,15 +60,8 @@ def start(context) -> list[Node]:
         output="screen",
         respawn=flag("respawn", given["respawn"]),
         respawn_delay=RESPAWN_DELAY_S,
-        parameters=[*([str(params_file)] if given["params_file"] else []), *([parameters] if parameters else [])],
+        parameters=[*params_files, parameters] if parameters else params_files,
         remappings=[(topic, given[argument]) for argument, topic in TOPICS.items() if given[argument]],
-        ros_arguments=["--log-level", given["log_level"]],
+        ros_arguments=["--log-level", checked_log_level(given["log_level"])],
     )
     return [node]
-
-
-def flag(name: str, text: str) -> bool:
-    """An argument that is true or false."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{name}:={text} must be true or false")
-    return text.lower() == "true"

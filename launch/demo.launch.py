@@ -11,6 +11,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 import mpvss_ros
+from mpvss_ros.process.launch_arguments import flag, warn_of_unknown_arguments
 
 
 def installed(package: str) -> bool:
@@ -33,10 +34,13 @@ ARGUMENTS = (
 CONFIG = Path(__file__).parents[1] / "config"
 BAG = Path(mpvss_ros.__file__).parent / "samples" / "rooms"
 NAMESPACE = "mpvss"
+SEGMENTATION = f"/{NAMESPACE}/segmentation"
 IMAGE, CAMERA_INFO, DEPTH = "/camera/image_raw", "/camera/camera_info", "/camera/depth_registered/image_raw"
 NO_VIEWER = "nothing shows the results: give rviz:=true or foxglove:=true, or subscribe to /mpvss/overlay and /mpvss/points"
 # The clip has compressed images only, and stamps of when it was made: all nodes take the time from /clock.
 FROM_CLIP = {"image_transport": "compressed", "use_sim_time": True}
+# The replay offers it, and then DDS sends again what large images lose on the way.
+RELIABLE = {f"qos_overrides.{IMAGE}/compressed.subscription.reliability": "reliable"}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -51,6 +55,7 @@ def start(context) -> list:
     Raises:
         ValueError: If an argument cannot be used, with one line that says why.
     """
+    warn_of_unknown_arguments(context, (name for name, _, _ in ARGUMENTS), launch_file=__file__)
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     viewers = [
         *([rviz()] if wanted("rviz", given["rviz"], package="rviz2") else []),
@@ -68,7 +73,7 @@ def segmentation_node(model: str) -> Node:
         name="segmentation",
         namespace=NAMESPACE,
         output="screen",
-        parameters=[FROM_CLIP | ({"model": ParameterValue(model, value_type=str)} if model else {})],
+        parameters=[FROM_CLIP | RELIABLE | ({"model": ParameterValue(model, value_type=str)} if model else {})],
         remappings=[("image", IMAGE), ("camera_info_in", CAMERA_INFO)],
         on_exit=Shutdown(reason="the segmentation node has ended"),
     )
@@ -95,7 +100,8 @@ def replay_node(rate: float, *, loop: bool) -> Node:
         name="replay",
         namespace=NAMESPACE,
         output="screen",
-        parameters=[{"bag": str(BAG), "rate": rate, "loop": loop, "publish_clock": True}],
+        # rviz subscribes to the images, too, and sooner.
+        parameters=[{"bag": str(BAG), "rate": rate, "loop": loop, "publish_clock": True, "wait_for_node": SEGMENTATION}],
         on_exit=Shutdown(reason="the replay has ended"),
     )
 
@@ -130,13 +136,6 @@ def wanted(name: str, text: str, *, package: str) -> bool:
         debian = f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{package.replace('_', '-')}"
         raise ValueError(f"{name}:={text} needs {package}, which is not installed: sudo apt install {debian}")
     return True
-
-
-def flag(name: str, text: str) -> bool:
-    """An argument that is true or false."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{name}:={text} must be true or false")
-    return text.lower() == "true"
 
 
 def rate(text: str) -> float:

@@ -4,7 +4,6 @@ With ``for:=nav2`` or another one who reads the labels, topics and parameters ar
 """
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -14,6 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mpvss_ros.process.launch_arguments import checked_log_level, existing_file, flag, warn_of_unknown_arguments
 from mpvss_ros.process.parameter_files import matches, parameter_blocks
 
 # Name, default and description of each argument. An empty default is "not given": then the node's parameter has the value that
@@ -59,11 +59,8 @@ NODE_NAME = "segmentation"
 PROFILES = Path(__file__).parents[1] / "config" / "profiles"
 STRING_PARAMETERS = ("model", "device", "image_transport")
 FLAG_PARAMETERS = ("use_sim_time", "autostart")
-LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 RESPAWN_DELAY_S = 2.0
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-# What launch itself reads for each process that it starts.
-PROCESS_ARGUMENTS = ("emulate_tty", "launch-prefix", "launch-prefix-filter", "sigkill_timeout", "sigterm_timeout")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -74,7 +71,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def start(context) -> list[Node]:
     """The node, in what a launch file around this one has set; called when the arguments' values are known."""
-    warn_of_unknown_arguments(context)
+    warn_of_unknown_arguments(context, (name for name, _, _ in ARGUMENTS), launch_file=__file__)
     around = context.launch_configurations
     return start_node(
         context, outer_namespace=around.get("ros_namespace", ""), outer_parameters=tuple(around.get("global_params", ()))
@@ -94,7 +91,7 @@ def start_node(context, *, outer_namespace: str = "", outer_parameters: tuple = 
     """
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     profile = read_profile(given["for"]) if given["for"] else {}
-    params_files = [existing_file(given["params_file"])] if given["params_file"] else []
+    params_files = [existing_file("params_file", given["params_file"])] if given["params_file"] else []
     node_name = "/" + "/".join(part for part in f"{outer_namespace}/{given['namespace']}".split("/") if part)
     elsewhere = parameters_set_elsewhere((*outer_parameters, *params_files), f"{node_name.rstrip('/')}/{NODE_NAME}")
     # Left out, not given before the file: of several keys for a node, rcl takes the one that it meets last for the first time.
@@ -122,7 +119,7 @@ def start_node(context, *, outer_namespace: str = "", outer_parameters: tuple = 
             *remappings(cameras, image=given["image"], camera_info=given["camera_info"]),
             *output_remappings(cameras, profile.get("remappings", {})),
         ],
-        ros_arguments=["--log-level", log_level(given["log_level"])],
+        ros_arguments=["--log-level", checked_log_level(given["log_level"])],
     )
     return [node]
 
@@ -144,28 +141,6 @@ def typed(value):
     if isinstance(value, list):
         return ParameterValue(value, value_type=list[type(value[0])])
     return ParameterValue(value, value_type=str) if isinstance(value, str) else value
-
-
-def existing_file(path: str) -> str:
-    """The path of a parameter file that is there."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ValueError(f"params_file:={path} is not a file")
-    return str(file)
-
-
-def flag(name: str, text: str) -> bool:
-    """An argument that is true or false."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{name}:={text} must be true or false")
-    return text.lower() == "true"
-
-
-def log_level(text: str) -> str:
-    """A level, or ``LOGGER:=LEVEL``."""
-    if text.rpartition(":=")[2].lower() not in LOG_LEVELS:
-        raise ValueError(f"log_level:={text} must be one of {', '.join(LOG_LEVELS)}, perhaps after a logger's name and :=")
-    return text
 
 
 def camera_names(value, source: str) -> list[str]:
@@ -264,27 +239,3 @@ def camera_info_beside(image: str) -> str:
     if "{camera}" in name:  # images of all cameras in one namespace, which has room for one camera_info
         return "/{camera}/camera_info"
     return f"{namespace}/camera_info" if "/" in image else "camera_info"
-
-
-def warn_of_unknown_arguments(context) -> None:
-    """Name what the command line gives and nobody reads; in a launch file around this one somebody may."""
-    if not is_outermost(context):
-        return
-    import launch.logging
-
-    known = [name for name, _, _ in ARGUMENTS]
-    for name in (argument.partition(":=")[0] for argument in context.argv):
-        if name not in (*known, *PROCESS_ARGUMENTS):
-            alike = get_close_matches(name, known, n=1)
-            hint = f"did you mean {alike[0]!r}?" if alike else f"there are {', '.join(known)}"
-            launch.logging.get_logger("launch").warning(f"unknown launch argument {name!r} has no effect: {hint}")
-
-
-def is_outermost(context) -> bool:
-    """Whether this is the file that ``ros2 launch`` was told to start."""
-    event = getattr(context.locals, "event", None)
-    for entity in getattr(getattr(event, "launch_description", None), "entities", ()):
-        location = Path(getattr(getattr(entity, "launch_description_source", None), "location", ""))
-        if location.is_file() and location.samefile(__file__):
-            return True
-    return False

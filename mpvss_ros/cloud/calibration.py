@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ __all__ = ["Calibration"]
 
 PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 FISHEYE_MODELS = ("equidistant", "fisheye")
+# How many coefficients OpenCV takes, in whose order they are: those behind are 0.
+PINHOLE_COUNTS, FISHEYE_COUNTS = (0, 4, 5, 8, 12, 14), (0, 4)
 # Rays of the border's pixels are a little off where the distortion is strong.
 BORDER_TOLERANCE = 1.02
 
@@ -60,15 +63,11 @@ class Calibration:
         fx, cx, fy, cy = (info.p[i] for i in (0, 2, 5, 6)) if rectified else (info.k[i] for i in (0, 2, 4, 5))
         if not (fx > 0.0 and fy > 0.0):
             raise FrameError("calibration", f"camera_info has the focal lengths {fx} and {fy}: calibrate the camera first")
+        if not all(map(isfinite, (fx, cx, fy, cy))):
+            matrix = "P" if rectified else "K"
+            raise FrameError("calibration", f"camera_info has {fx}, {cx}, {fy}, {cy} in {matrix}: calibrate the camera first")
         is_fisheye = info.distortion_model in FISHEYE_MODELS
-        distortion = () if rectified else tuple(float(value) for value in info.d)
-        distortion = distortion if any(distortion) else ()
-        if distortion and not is_fisheye and info.distortion_model not in PINHOLE_MODELS:
-            known = ", ".join(model for model in (*PINHOLE_MODELS, *FISHEYE_MODELS) if model)
-            raise FrameError(
-                "calibration",
-                f"distortion_model {info.distortion_model!r} is not one of {known}: give rectified images, and set rectified",
-            )
+        distortion = () if rectified else _distortion(info, FISHEYE_COUNTS if is_fisheye else PINHOLE_COUNTS)
         if (info.width, info.height) != (width, height):
             # K is that of the whole sensor, of which the image may show a part, binned.
             cx, fx = _binned(cx - info.roi.x_offset, fx, info.binning_x)
@@ -108,14 +107,14 @@ class Calibration:
         width, height = self.size
         columns, rows = np.full((2, len(points)), -1, np.int64)
         x, y, z = points.astype(np.float64).T
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             x, y = x / z, y / z
             left, right, top, bottom = self._ray_limits()
             # Far from the image a distortion polynomial may lead back into it.
-            seen = np.flatnonzero((z > 0.0) & (x > left) & (x < right) & (y > top) & (y < bottom))
+            seen = np.flatnonzero((z > 0.0) & (z < np.inf) & (x > left) & (x < right) & (y > top) & (y < bottom))
         if not seen.size:
             return columns, rows
-        u, v = np.floor(self._projected(x[seen], y[seen]) + 0.5).T.astype(np.int64)
+        u, v = np.floor(self._projected(x[seen], y[seen]) + 0.5).T
         inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
         columns[seen[inside]], rows[seen[inside]] = u[inside], v[inside]
         return columns, rows
@@ -154,6 +153,34 @@ class Calibration:
         points = np.stack([x, y, np.ones_like(x)], axis=1)[:, None]
         arguments = (np.zeros(3), np.zeros(3), self.matrix, np.array(self.distortion))
         return project(points, *arguments)[0].reshape(-1, 2)
+
+
+def _distortion(info, counts: tuple[int, ...]) -> tuple[float, ...]:
+    """The coefficients of a calibration, as many as OpenCV wants; empty if there is no distortion.
+
+    Raises:
+        FrameError: If they are of another model, too many, or no numbers.
+    """
+    used = len(info.d)
+    while used and info.d[used - 1] == 0.0:
+        used -= 1
+    if not used:
+        return ()
+    if info.distortion_model not in (*PINHOLE_MODELS, *FISHEYE_MODELS):
+        known = ", ".join(model for model in (*PINHOLE_MODELS, *FISHEYE_MODELS) if model)
+        raise FrameError(
+            "calibration",
+            f"distortion_model {info.distortion_model!r} is not one of {known}: give rectified images, and set rectified",
+        )
+    values = [float(value) for value in info.d[:used]]
+    if used > counts[-1] or not all(map(isfinite, values)):
+        raise FrameError(
+            "calibration",
+            f"camera_info has the distortion {values}, and {info.distortion_model or PINHOLE_MODELS[0]} takes up to "
+            f"{counts[-1]} numbers: calibrate the camera first, or give rectified images, and set rectified",
+        )
+    count = next(count for count in counts if count >= used)
+    return (*values, *[0.0] * (count - used))
 
 
 def _binned(center: float, focal: float, binning: int) -> tuple[float, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -20,10 +21,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from mpvss_model import FrameError
 from mpvss_model.errors import first_line
 from mpvss_ros.cloud.cloud_maker import CloudMaker
+from mpvss_ros.cloud.niceness import give_way
 from mpvss_ros.cloud.parameters import CloudConfig, declare_parameters
 from mpvss_ros.cloud.stamp_matcher import StampMatcher
-from mpvss_ros.cloud.transforms import Transforms
-from mpvss_ros.diagnostics.statistics import Latencies, Rate
+from mpvss_ros.cloud.transforms import NoTransform, Transforms
+from mpvss_ros.diagnostics.statistics import Latencies, Rate, shortened
 from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.process.node_process import serve_and_leave
 from mpvss_ros.process.overrides import QOS_PREFIX, unused_overrides
@@ -34,12 +36,23 @@ __all__ = ["CloudNode", "run"]
 DIAGNOSTICS_PERIOD_S = 1.0
 # How soon a new subscriber is noticed.
 FOLLOW_PERIOD_S = 0.2
+# How soon a transform is noticed that came later than the cloud.
+RETRY_PERIOD_S = 0.02
 LOG_THROTTLE_S = 5.0
 # An input of which nothing has come for so long is named.
 SILENCE_S = 2.0
 NANOSECONDS = 1_000_000_000
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
+VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
 INPUT_DEPTH, OUTPUT_DEPTH = 5, 2
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Messages by input that belong together, and when the last of them came, on the steady clock."""
+
+    messages: dict[str, Any]
+    came_s: float
 
 
 class CloudNode(Node):
@@ -75,6 +88,8 @@ class CloudNode(Node):
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(FOLLOW_PERIOD_S, self._follow_subscribers, clock=clock)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._report, clock=clock)
+        if self.config.source == "cloud":
+            self.create_timer(RETRY_PERIOD_S, self._answer_what_waits, clock=clock)
 
     def _warn_of_what_has_no_effect(self, parameter_files: Sequence[str]) -> None:
         texts = files_without_effect(parameter_files, self.get_fully_qualified_name())
@@ -100,6 +115,8 @@ class CloudNode(Node):
             slop_ns=round(config.slop_s * NANOSECONDS),
             size=config.queue_size,
         )
+        self._waiting: deque[_Match] = deque()
+        self._foreign_frame = ""
         self._info: CameraInfo | None = None
         self._received: Counter[str] = Counter()
         self._last_s: dict[str, float] = {}
@@ -139,18 +156,25 @@ class CloudNode(Node):
         yield "camera_info_in", self._subscribe(CameraInfo, "camera_info_in", self._on_info)
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
-        qos = QoSProfile(depth=INPUT_DEPTH, reliability=self._offered_reliability(self.resolve_topic_name(topic)))
+        reliability, durability = self._offered(self.resolve_topic_name(topic))
+        qos = QoSProfile(depth=INPUT_DEPTH, reliability=reliability, durability=durability)
         return self.create_subscription(message_type, topic, callback, qos)
 
-    def _offered_reliability(self, topic: str) -> ReliabilityPolicy:
-        """What all publishers of a topic offer: of large messages best effort loses too many where reliable can be had."""
-        offered = {info.qos_profile.reliability for info in self.get_publishers_info_by_topic(topic)}
-        return RELIABLE if offered == {RELIABLE} else BEST_EFFORT
+    def _offered(self, topic: str) -> tuple[ReliabilityPolicy, DurabilityPolicy]:
+        """What all publishers of a topic offer.
+
+        Of large messages best effort loses too many where reliable can be had, and a calibration that is latched may be sent
+        once only.
+        """
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        is_reliable = {qos.reliability for qos in offered} == {RELIABLE}
+        is_latched = {qos.durability for qos in offered} == {LATCHED}
+        return RELIABLE if is_reliable else BEST_EFFORT, LATCHED if is_latched else VOLATILE
 
     def _follow_publishers(self) -> None:
         """Subscribe anew where publishers came or changed, so that others are heard, or heard better."""
         for name, old in self._inputs.items():
-            if self._offered_reliability(old.topic_name) != old.qos_profile.reliability:
+            if self._offered(old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
                 self._inputs[name] = self._subscribe(old.msg_type, old.topic_name, old.callback)
                 self.destroy_subscription(old)
         optional = (name for name in self.config.optional if name in self._inputs)
@@ -165,18 +189,30 @@ class CloudNode(Node):
     def _on_message(self, name: str, message: Any) -> None:
         self._note(name)
         for messages in self._matcher.add(name, stamp_ns(message), message):
-            self._answer(messages)
+            self._waiting.append(_Match(messages, time.monotonic()))
+        self._answer_what_waits()
 
     def _note(self, name: str) -> None:
         self._received[name] += 1
         self._last_s[name] = time.monotonic()
 
-    def _answer(self, messages: dict[str, Any]) -> None:
-        """Make and publish a cloud. Whatever happens to it, the next one may be fine: nothing is raised."""
+    def _answer_what_waits(self) -> None:
+        while self._waiting and self._answer(self._waiting[0]):
+            self._waiting.popleft()
+
+    def _answer(self, match: _Match) -> bool:
+        """Make and publish a cloud; False if it has to wait for its transform.
+
+        Whatever happens to it, the next one may be fine: nothing is raised.
+        """
         started_s = time.monotonic()
         try:
-            cloud = self._maker.make(messages, self._info)
+            cloud = self._maker.make(match.messages, self._info)
             self._points.publish(cloud)
+        except NoTransform as error:
+            if started_s - match.came_s < self.config.transform_wait_s:
+                return False
+            self._fail(str(error))
         except FrameError as error:
             self._fail(str(error))
         except Exception as error:
@@ -187,12 +223,20 @@ class CloudNode(Node):
             self._rate.tick()
             self._making.add(time.monotonic() - started_s)
             self._latency.add((self.get_clock().now().nanoseconds - stamp_ns(cloud)) * 1e-9)
+            self._note_frame(match.messages)
+        return True
+
+    def _note_frame(self, messages: dict[str, Any]) -> None:
+        """Depth in another frame than the labels is mostly that of another camera, which lies beside what is labelled."""
+        depth = messages.get("depth")
+        frames = [message.header.frame_id for message in (depth, messages["labels"]) if message is not None]
+        self._foreign_frame = frames[0] if len(set(frames)) > 1 else ""
 
     def _fail(self, text: str) -> None:
         self._failed += 1
         self._failures.tick()
-        self._last_failure = text
-        self.get_logger().warning(f"no cloud: {text}", throttle_duration_sec=LOG_THROTTLE_S)
+        self._last_failure = shortened(text)
+        self.get_logger().warning(f"no cloud: {self._last_failure}", throttle_duration_sec=LOG_THROTTLE_S)
 
     # -- diagnostics -------------------------------------------------------------------------------------------------
 
@@ -236,6 +280,11 @@ class CloudNode(Node):
         if lost > self._unmatched_at_last_report and not self._rate.in_window():
             yield from (self._mismatch(name) for name in self._matcher.unmatched if self._received[name])
         self._unmatched_at_last_report = lost
+        if self._foreign_frame:
+            yield (
+                f"{self._inputs['depth'].topic_name} is in frame {self._foreign_frame!r}, which is not that of the labels: "
+                "points get wrong labels where depth is not registered to the labelled camera: give aligned depth"
+            )
         if self._failures.in_window():
             yield f"no cloud: {self._last_failure}"
 
@@ -283,6 +332,7 @@ def run(
 
     def serve() -> int:
         node = CloudNode(parameter_files=parameter_files)
+        give_way(node.config.niceness)
         on_created(node.destroy_node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)

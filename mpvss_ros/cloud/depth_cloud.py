@@ -119,7 +119,7 @@ def sampled(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndar
 
 def probabilities_of(labels: np.ndarray, confidence: np.ndarray | None) -> np.ndarray:
     """float32, of the labels' shape: confidence as 0..1, or 1 where there is none; 0 where there is no label."""
-    probabilities = np.ones(labels.shape, np.float32) if confidence is None else PROBABILITIES[confidence]
+    probabilities = np.ones(labels.shape, np.float32) if confidence is None else cv2.LUT(confidence, PROBABILITIES)
     probabilities[labels == UNLABELED] = 0.0
     return probabilities
 

@@ -8,6 +8,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from mpvss_model import ConfigError
+from mpvss_model.config import UNLABELED
 from mpvss_model.errors import first_line
 from mpvss_ros.node.parameters import Parameter
 
@@ -44,6 +45,13 @@ PARAMETERS = (
         minimum=0.0,
         maximum=1.0,
         description="Points that are less certain become unlabeled (255)",
+    ),
+    Parameter(
+        name="unlabeled_id",
+        default=UNLABELED,
+        minimum=-(2**15),
+        maximum=2**15 - 1,
+        description="The segmentation node's parameter: what pixels without a class are; in clouds these are 255",
     ),
     Parameter(
         name="max_depth_m",
@@ -95,6 +103,20 @@ PARAMETERS = (
         default="",
         description="Frame that does not move, such as odom, to account for motion between the stamps of cloud_in and labels",
     ),
+    Parameter(
+        name="transform_wait_s",
+        default=0.5,
+        minimum=0.0,
+        maximum=10.0,
+        description="How long a cloud in another frame waits for its transform, which may come later than the cloud",
+    ),
+    Parameter(
+        name="niceness",
+        default=10,
+        minimum=0,
+        maximum=19,
+        description="Of the process: where processors are short, labels and other nodes that have 0 come first",
+    ),
 )
 
 
@@ -107,6 +129,7 @@ class CloudConfig:
     colors: str = "image"
     confidence: bool = True
     min_probability: float = 0.0
+    unlabeled_id: int = UNLABELED
     max_depth_m: float = 0.0
     depth_transport: str = "raw"
     image_transport: str = "raw"
@@ -115,6 +138,8 @@ class CloudConfig:
     queue_size: int = 30
     occlusion_tolerance_m: float = 0.0
     fixed_frame: str = ""
+    transform_wait_s: float = 0.5
+    niceness: int = 10
 
     @property
     def leader(self) -> str:

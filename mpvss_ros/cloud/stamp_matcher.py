@@ -10,6 +10,9 @@ from typing import Any
 
 __all__ = ["StampMatcher"]
 
+# As many leading messages wait for an optional topic of which nothing comes any more, although there is a publisher.
+PATIENCE = 10
+
 
 @dataclass(frozen=True)
 class _Stamped:
@@ -41,7 +44,7 @@ class StampMatcher:
     Args:
         leader: Name of the leading topic.
         required: Names of topics without whose messages there is no match.
-        optional: Names of topics of which a match may lack a message.
+        optional: Names of topics of which a match may lack a message; one that falls silent is not waited for any more.
         slop_ns: How far apart in time the messages of a match may be, at most.
         size: Messages kept of each topic.
 
@@ -55,12 +58,14 @@ class StampMatcher:
         self._leader, self._required, self._optional = leader, tuple(required), tuple(optional)
         self._slop_ns, self._size = slop_ns, size
         self._queues = {name: _Queue() for name in (leader, *required, *optional)}
+        self._silent: set[str] = set()
         self.expected: set[str] = set()
         self.unmatched: Counter[str] = Counter()
         self.furthest_ns: dict[str, int] = {}
 
     def add(self, name: str, stamp_ns: int, message: Any) -> list[dict[str, Any]]:
         """Take a message; returns the matches that it makes possible: messages by topic, optional ones perhaps None."""
+        self._silent.discard(name)
         queue = self._queues[name].messages
         if queue and stamp_ns < queue[-1].stamp_ns:
             for other in self._queues.values():
@@ -70,7 +75,11 @@ class StampMatcher:
             if name == self._leader:
                 self._give_up(self._what_is_awaited(lost.stamp_ns), lost.stamp_ns)
         queue.append(_Stamped(stamp_ns, message))
-        return list(self._matches())
+        found = list(self._matches())
+        while late := self._optional_that_is_late():
+            self._silent.add(late)
+            found += self._matches()
+        return found
 
     def _matches(self) -> Iterator[dict[str, Any]]:
         leading = self._queues[self._leader].messages
@@ -86,9 +95,17 @@ class StampMatcher:
     def _what_is_awaited(self, stamp_ns: int) -> str:
         """A topic that may still bring something nearer; empty if there is none."""
         awaited = (name for name in self._required if not self._queues[name].reaches(stamp_ns))
-        alive = (name for name in self._optional if self._queues[name].messages or name in self.expected)
+        known = (name for name in self._optional if self._queues[name].messages or name in self.expected)
+        alive = (name for name in known if name not in self._silent)
         late = (name for name in alive if not self._queues[name].reaches(stamp_ns))
         return next(chain(awaited, late), "")
+
+    def _optional_that_is_late(self) -> str:
+        """An optional topic that alone keeps too many leading messages waiting; empty if there is none."""
+        leading = self._queues[self._leader].messages
+        awaited = [self._what_is_awaited(stamped.stamp_ns) for stamped in leading]
+        waiting = [name for name in awaited if name in self._optional]
+        return waiting[0] if len(waiting) >= min(PATIENCE, self._size) else ""
 
     def _within_slop(self, name: str, stamp_ns: int) -> Any | None:
         nearest = self._queues[name].nearest(stamp_ns)

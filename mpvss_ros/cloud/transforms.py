@@ -9,7 +9,11 @@ from rclpy.time import Time
 from mpvss_model import FrameError
 from mpvss_model.errors import first_line
 
-__all__ = ["Transforms", "matrix_of", "transformed"]
+__all__ = ["NoTransform", "Transforms", "matrix_of", "transformed"]
+
+
+class NoTransform(FrameError):
+    """A transform is not known, perhaps not yet: its publisher may be later than what is to be transformed."""
 
 
 class Transforms:
@@ -35,7 +39,8 @@ class Transforms:
         """Takes points ``[4]`` under one header to the camera's frame; None if they are there already.
 
         Raises:
-            FrameError: If the transform is not known.
+            NoTransform: If the transform is not known.
+            FrameError: If it cannot be looked up at all.
         """
         source, target = header.frame_id, camera_header.frame_id
         if source == target:
@@ -53,13 +58,16 @@ class Transforms:
             else:
                 found = self._buffer.lookup_transform(target, source, stamp)
         except Exception as error:  # tf2 has one exception type for each kind
-            raise FrameError("transform", f"from {source!r} to {target!r}: {first_line(error)}") from error
+            raise NoTransform("transform", f"from {source!r} to {target!r}: {first_line(error)}") from error
         return matrix_of(found.transform)
 
 
 def transformed(points: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Points ``[N, 3]`` in another frame, by a matrix ``[4, 4]``; themselves for None."""
-    return points if matrix is None else points @ matrix[:3, :3].T + matrix[:3, 3]
+    """Points ``[N, 3]`` in another frame, by a matrix ``[4, 4]``; themselves for None. Infinite ones become NaN."""
+    if matrix is None:
+        return points
+    with np.errstate(invalid="ignore", over="ignore"):
+        return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def matrix_of(transform) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from mpvss_ros.consumers.label_space import LabelSpace
+from mpvss_ros.consumers.yaml_text import yaml_text
 
 __all__ = ["subscriber_yaml"]
 
@@ -26,10 +25,4 @@ def subscriber_yaml(space: LabelSpace) -> str:
             "elevation_map_raw": {"layers": ["elevation", *classes], "basic_layers": ["elevation"], "fps": 5.0},
         },
     }
-    return yaml.safe_dump(
-        {"/elevation_mapping_node": {"ros__parameters": parameters}},
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=None,
-        width=120,
-    )
+    return yaml_text({"/elevation_mapping_node": {"ros__parameters": parameters}})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from mpvss_ros.consumers.label_space import LabelSpace
+from mpvss_ros.consumers.yaml_text import yaml_text
 
 __all__ = ["colors_csv", "label_space_yaml"]
 
@@ -23,19 +22,19 @@ def label_space_yaml(space: LabelSpace) -> str:
     contents: dict[str, object] = {"total_semantic_labels": space.total}
     contents |= {key: list(space.roles[role]) for key, role in ROLE_KEYS.items()}
     contents["label_names"] = [{"label": i, "name": name} for i, name in _named(space).items()]
-    # Flat lists on one line each, as in Hydra's own files.
-    return "---\n" + yaml.safe_dump(contents, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return "---\n" + yaml_text(contents)
 
 
 def colors_csv(space: LabelSpace) -> str:
     """A colour of each id, as Hydra's ``semantic_colormap_file`` has them.
 
-    Hydra splits lines at each comma, whatever is quoted: commas in names become semicolons.
+    Hydra splits the file at each end of a line and the lines at each comma, whatever is quoted: names have blanks and
+    semicolons in their place.
     """
     rows = ["name,red,green,blue,alpha,id"]
     for i, name in _named(space).items():
         red, green, blue = space.colors.get(i, (0, 0, 0))
-        rows.append(f"{name.replace(',', ';')},{red},{green},{blue},255,{i}")
+        rows.append(f"{' '.join(name.splitlines()).replace(',', ';')},{red},{green},{blue},255,{i}")
     return "\n".join(rows) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mpvss_model import ConfigError
@@ -54,11 +54,13 @@ def roles_of(names: Mapping[int, str], given: Mapping[str, tuple[str, ...] | Non
 
     Args:
         names: Of the classes by id.
-        given: Names by role, where the user says it; the others' are taken from the words of common data sets.
+        given: Names by role, where the user says it, as they are between commas; those of classes may have commas and blanks
+            at their ends. The others' are taken from the words of common data sets.
 
     Raises:
         ConfigError: If there is no class of a given name.
     """
+    given = {role: None if parts is None else tuple(_whole_names(parts, names.values())) for role, parts in given.items()}
     for role, wanted in given.items():
         for name in wanted or ():
             if name not in names.values():
@@ -70,6 +72,16 @@ def roles_of(names: Mapping[int, str], given: Mapping[str, tuple[str, ...] | Non
         role: tuple(i for i, name in names.items() if (_is_said_to_be(name, role) if wanted is None else name in wanted))
         for role, wanted in ((role, given.get(role)) for role in ROLES)
     }
+
+
+def _whole_names(parts: Sequence[str], known: Iterable[str]) -> Iterator[str]:
+    """``("door", "double door", "wall")`` -> "door, double door" and "wall", if there are such; unknown ones as they are."""
+    by_parts = {tuple(part.strip() for part in name.split(",")): name for name in known}
+    wanted = tuple(part.strip() for part in parts)
+    while wanted:
+        count = next((n for n in range(len(wanted), 0, -1) if wanted[:n] in by_parts), 1)
+        yield by_parts.get(wanted[:count], wanted[0])
+        wanted = wanted[count:]
 
 
 def _is_said_to_be(name: str, role: str) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from mpvss_ros.consumers.label_space import LabelSpace
+from mpvss_ros.consumers.yaml_text import yaml_text
 
 __all__ = ["costmap_yaml"]
 
@@ -44,9 +43,7 @@ def costmap_yaml(space: LabelSpace) -> str:
         "observation_sources": "camera",
         "camera": camera,
     }
-    return HEAD + yaml.safe_dump(
-        {"semantic_segmentation_layer": layer}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
-    )
+    return HEAD + yaml_text({"semantic_segmentation_layer": layer})
 
 
 def _class_type(classes: list[str], *, cost: int, samples: int, dominant: bool = False) -> dict[str, object]:

@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mpvss_model import Segmentation
 
-__all__ = ["CameraStatistics", "Latencies", "Rate", "percentile"]
+__all__ = ["CameraStatistics", "Latencies", "Rate", "percentile", "shortened"]
 
 WINDOW_S = 5.0
 WINDOW_SAMPLES = 500
 # Hostile messages may hold texts of any length.
-MAX_TEXT = 300
+MAX_TEXT, MORE = 300, " ..."
+
+
+def shortened(text: str) -> str:
+    """At most 300 characters of a text, cut between two words where that is possible; dots say that there is more."""
+    if len(text) <= MAX_TEXT:
+        return text
+    kept = text[: MAX_TEXT - len(MORE)]
+    whole_words, _, _ = kept.rpartition(" ")
+    return (whole_words or kept) + MORE
 
 
 def percentile(values: list[float], percent: float) -> float:
@@ -135,7 +144,7 @@ class CameraStatistics:
         with self.lock:
             self.rejected[reason] += 1
             self.rejection_rate.tick()
-            self.last_rejection = text[:MAX_TEXT]
+            self.last_rejection = shortened(text)
 
     def begin(self) -> None:
         """The inference thread has taken a frame."""
@@ -149,7 +158,7 @@ class CameraStatistics:
         """A frame that was fine gets no labels."""
         with self.lock:
             self.unanswered[reason] += 1
-            self.problem = text[:MAX_TEXT]
+            self.problem = shortened(text)
 
     def note_pictures_dropped(self, frames: int) -> None:
         """So many frames' pictures have been given up until now."""
@@ -163,7 +172,7 @@ class CameraStatistics:
             self.output_rate.tick()
             self.stamp_to_publish.add(latency_s)
             self.key_stamp_ns, self.label_stamp_ns = segmentation.key_stamp_ns, segmentation.stamp_ns
-            self._count_fault((segmentation.fault or "")[:MAX_TEXT])
+            self._count_fault(shortened(segmentation.fault or ""))
             if segmentation.is_from_new_key_frame:
                 self.key_frames += 1
                 self.key_frame_rate.tick()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -29,7 +31,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mpvss_model import FrameError
 from mpvss_model.config import MAX_IMAGE_PIXELS
 from mpvss_ros.diagnostics.graph import Endpoint
-from mpvss_ros.diagnostics.statistics import MAX_TEXT
+from mpvss_ros.diagnostics.statistics import shortened
 from mpvss_ros.diagnostics.statuses import STALE_INPUT_RATE
 from mpvss_ros.diagnostics.topic_check import COMPRESSED, RAW
 from mpvss_ros.doctor.snapshot import CAMERA_INFO, GraphSnapshot, NodeStatus, SeenImage
@@ -49,6 +51,7 @@ VARIABLES = (
     "ROS_STATIC_PEERS",
     "ROS_DISCOVERY_SERVER",
 )
+SHARED_MEMORY = Path("/dev/shm")
 TYPES = {RAW: Image, COMPRESSED: CompressedImage, CAMERA_INFO: CameraInfo}
 
 
@@ -80,8 +83,9 @@ def _own_node() -> Iterator[tuple[Node, Callable[[float], None]]]:
     context = Context()
     rclpy.init(args=[], context=context)
     executor = SingleThreadedExecutor(context=context)
+    # Its name is that of a hidden node, so that nobody takes it for a part of the robot, another doctor included.
     node = rclpy.create_node(
-        f"mpvss_doctor_{os.getpid()}", context=context, start_parameter_services=False, enable_rosout=False
+        f"_mpvss_doctor_{os.getpid()}", context=context, start_parameter_services=False, enable_rosout=False
     )
     executor.add_node(node)
     try:
@@ -137,6 +141,7 @@ class _Collector:
     node: str
     image: str
     _statuses: dict[str, NodeStatus] = field(default_factory=dict)
+    _clouds: dict[str, NodeStatus] = field(default_factory=dict)
     _heard: dict[str, _Heard] = field(default_factory=dict)
     _seen_images: dict[str, SeenImage] = field(default_factory=dict)
     _sim_ns: int | None = None
@@ -188,6 +193,8 @@ class _Collector:
         for status in message.status:
             if status.hardware_id == self.node:
                 self._statuses[status.name] = _node_status(status)
+            elif status.name == f"{status.hardware_id}: points":
+                self._clouds[status.hardware_id] = _node_status(status)
 
     def _on_clock(self, message: Clock) -> None:
         self._sim_ns = message.clock.sec * 10**9 + message.clock.nanosec
@@ -208,11 +215,13 @@ class _Collector:
             state=self._state(),
             parameters=parameters,
             statuses=tuple(self._statuses.values()),
+            clouds=dict(self._clouds),
             images=self._images(parameters),
             camera_infos={t: heard.message for t, heard in self._heard.items() if isinstance(heard.message, CameraInfo)},
             sim_time_ns=self._sim_ns,
             environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
             rmw=get_rmw_implementation_identifier(),
+            other_users=_other_users(),
             waited_s=waited_s,
         )
 
@@ -246,6 +255,22 @@ class _Collector:
         return future.result() if future is not None and future.done() else None
 
 
+def _other_users() -> tuple[str, ...]:
+    """Names of users whose nodes have, or had, ports in Fast DDS's shared memory, which are closed to this process."""
+    found = set()
+    for path in SHARED_MEMORY.glob("fast*_port*"):
+        with suppress(FileNotFoundError):  # it has ended since
+            found.add(path.stat().st_uid)
+    return tuple(sorted(map(_user_name, found - {os.getuid()})))
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # of a container's
+        return str(uid)
+
+
 def _without(own: str, infos_by_topic: Mapping[str, Sequence[TopicEndpointInfo]]) -> dict[str, tuple[Endpoint, ...]]:
     """Endpoints by topic but for the doctor's own; topics that only it has are left out."""
     by_topic = {
@@ -269,7 +294,7 @@ def _seen_image(heard: _Heard, parameters: dict[str, Any]) -> SeenImage:
         pixels = rgb_from_message(message, max_image_pixels=parameters.get("max_image_pixels", MAX_IMAGE_PIXELS))
         height, width = pixels.shape[:2]
     except FrameError as error:
-        trouble = str(error)[:MAX_TEXT]
+        trouble = shortened(str(error))
         width, height = getattr(message, "width", 0), getattr(message, "height", 0)
     return SeenImage(
         width=width,

@@ -31,6 +31,7 @@ DIAGNOSES: tuple[Callable[[GraphSnapshot], Iterator[Finding]], ...] = (
     output_diagnoses.unanswered_frames,
     output_diagnoses.output_topics,
     output_diagnoses.nobody_listens,
+    output_diagnoses.cloud_reports,
 )
 
 

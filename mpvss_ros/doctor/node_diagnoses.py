@@ -29,15 +29,27 @@ def nothing_seen(seen: GraphSnapshot) -> Iterator[Finding]:
     if seen.nodes:
         return
     variables = seen.environment
-    domain = variables.get("ROS_DOMAIN_ID") or "0"
     limits = [f"{name}={variables[name]}" for name in sorted(variables) if name != "ROS_DOMAIN_ID" and variables[name]]
     local = _sees_this_machine_only(seen)
     yield Finding(
         "nothing-seen",
-        f"no other node is seen on ROS_DOMAIN_ID={domain} with {', '.join([*limits, seen.rmw])}: start the nodes, or give "
+        f"no other node is seen on {_domain(seen)} with {', '.join([*limits, seen.rmw])}: start the nodes, or give "
         "this shell the ROS_DOMAIN_ID and RMW_IMPLEMENTATION that they were started with"
-        + (f"; only nodes of this machine are seen: unset {local} to see those of others" if local else ""),
+        + (f"; only nodes of this machine are seen: unset {local} to see those of others" if local else "")
+        + _other_users(seen),
     )
+
+
+def _domain(seen: GraphSnapshot) -> str:
+    return f"ROS_DOMAIN_ID={seen.environment.get('ROS_DOMAIN_ID') or 0}"
+
+
+def _other_users(seen: GraphSnapshot) -> str:
+    """What to do about nodes of others on this machine; empty if there are none, or another middleware."""
+    if not seen.other_users or not seen.rmw.startswith("rmw_fastrtps"):
+        return ""
+    users = " and ".join(map(repr, seen.other_users))
+    return f"; nodes of the user {users} on this machine keep their names from others with Fast DDS: look as that user"
 
 
 def _sees_this_machine_only(seen: GraphSnapshot) -> str:
@@ -56,9 +68,10 @@ def not_running(seen: GraphSnapshot) -> Iterator[Finding]:
         return
     likely = sorted(_segmentation_nodes(seen), key=lambda name: -SequenceMatcher(None, seen.node, name).ratio())
     ways = [f"mpvss doctor --node {name}" for name in likely[:MAX_NODES]]
-    way_out = (
-        f"look at another one with {' or '.join(ways)}" if ways else f"start it: {LAUNCH}; if it has ended, its log says why"
-    )
+    way_out = f"start it: {LAUNCH}; if it has ended, its log says why; if it runs, then not on this shell's {_domain(seen)}"
+    way_out += _other_users(seen)
+    if ways:
+        way_out = f"look at another one with {' or '.join(ways)}"
     yield Finding("not-running", f"the node {seen.node} is not among the {len(seen.nodes)} that run: {way_out}")
 
 

@@ -10,7 +10,7 @@ from mpvss_ros.diagnostics.topic_check import RAW, check_output_topics
 from mpvss_ros.doctor.finding import Finding
 from mpvss_ros.doctor.snapshot import GraphSnapshot, NodeStatus
 
-__all__ = ["dropped_frames", "nobody_listens", "node_reports", "output_topics", "unanswered_frames"]
+__all__ = ["cloud_reports", "dropped_frames", "nobody_listens", "node_reports", "output_topics", "unanswered_frames"]
 
 # Of all images; fewer are no news in a mode where the newest wins.
 MANY_DROPPED = 0.05
@@ -97,6 +97,13 @@ def nobody_listens(seen: GraphSnapshot) -> Iterator[Finding]:
         ]
         hint = "".join(f"; {text}" for text in waiting[:MAX_TOPICS])
         yield Finding("nobody-listens", f"nobody subscribes to {topic.name}{hint}", is_problem=False)
+
+
+def cloud_reports(seen: GraphSnapshot) -> Iterator[Finding]:
+    """What cloud nodes say is wrong with their inputs."""
+    for node, status in sorted(seen.clouds.items()):
+        if not status.is_ok:
+            yield Finding("cloud-report", f"{node}: {status.message}")
 
 
 def _of_kind(seen: GraphSnapshot, kind: str) -> list[NodeStatus]:

@@ -113,11 +113,13 @@ class GraphSnapshot:
         state: The node's lifecycle state; None if it has not answered.
         parameters: The node's, as far as they matter here; None if it has not answered, empty if it does not have them.
         statuses: The node's newest.
+        clouds: The newest status of each cloud node, by its full name.
         images: One by topic.
         camera_infos: One by topic.
         sim_time_ns: The newest of ``/clock``; None if none has come.
         environment: Variables that decide who sees whom.
         rmw: The middleware's name.
+        other_users: Names of those whose nodes use Fast DDS's shared memory on this machine, too.
         waited_s: How long the doctor has listened.
     """
 
@@ -129,11 +131,13 @@ class GraphSnapshot:
     state: str | None = None
     parameters: Mapping[str, Any] | None = None
     statuses: Sequence[NodeStatus] = ()
+    clouds: Mapping[str, NodeStatus] = field(default_factory=dict)
     images: Mapping[str, SeenImage] = field(default_factory=dict)
     camera_infos: Mapping[str, CameraInfo] = field(default_factory=dict)
     sim_time_ns: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     rmw: str = ""
+    other_users: Sequence[str] = ()
     waited_s: float = 0.0
 
     # -- as a graph --------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-__all__ = ["image_scale", "scaled_camera_info"]
+__all__ = ["ASPECT_TOLERANCE", "image_scale", "scaled_camera_info"]
 
 # Of width and height, where a driver has rounded one of them.
 ASPECT_TOLERANCE = 0.02

@@ -23,6 +23,8 @@ from sensor_msgs.msg import Image
 from mpvss_model import ConfigError, DataError, MPVSSError
 from mpvss_model.errors import first_line
 from mpvss_ros.bags.bag import Bag, RawMessage, RecordedTopic
+from mpvss_ros.diagnostics.graph import LiveGraph
+from mpvss_ros.diagnostics.qos_mismatch import fits
 from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.node.parameters import NO_TEXTS, Parameter
 from mpvss_ros.replay.frame_counts import FrameCounts, frame_counts
@@ -43,6 +45,11 @@ PARAMETERS = (
         name="wait_for_subscriptions",
         default=1,
         description="Subscriptions of the camera topic to wait for before the first message",
+    ),
+    Parameter(
+        name="wait_for_node",
+        default="",
+        description="Full name of the node whose subscriptions are meant, such as /mpvss/segmentation; empty for anybody's",
     ),
     Parameter(
         name="wait_timeout_s",
@@ -207,19 +214,32 @@ class ReplayNode(Node):
 
     def _wait_for_subscriptions(self) -> None:
         wanted, publisher = self._values["wait_for_subscriptions"], self._publishers_by_topic[self._image_topic]
+        node = self._values["wait_for_node"]
 
         def matched() -> bool:
             answers_matched = self._window is None or self.count_publishers(self.resolve_topic_name("labels")) > 0
-            return publisher.get_subscription_count() >= wanted and answers_matched
+            return self._matched_subscriptions(publisher, node) >= wanted and answers_matched
 
         if not self._spin_while_not(matched):
+            whose = f" of {node}" if node else ""
             raise ConfigError(
-                f"only {publisher.get_subscription_count()} of {wanted} subscriptions on {self._image_topic} after "
-                f"{self._values['wait_timeout_s']} s: is the segmentation node running, and on this topic?"
+                f"only {self._matched_subscriptions(publisher, node)} of {wanted} subscriptions{whose} on {self._image_topic} "
+                f"after {self._values['wait_timeout_s']} s: is the segmentation node running, and on this topic?"
             )
         if self._window is not None:
             # What the node did before does not count; other nodes may answer without reports.
             self._spin_while_not(lambda: self._first_report is not None, REPORT_TIMEOUT_S)
+
+    def _matched_subscriptions(self, publisher: Publisher, node: str) -> int:
+        """Subscriptions that hear a publisher; of a node those that the graph has, once as many as it has are matched."""
+        count = publisher.get_subscription_count()
+        if not node:
+            return count
+        graph, topic = LiveGraph(self), publisher.topic_name
+        # As the graph knows it: the publisher itself says nothing of times that nobody has set.
+        offered = [end.qos for end in graph.publishers(topic) if end.node == self.get_fully_qualified_name()]
+        fitting = [end for end in graph.subscriptions(topic) if any(fits(qos, end.qos) for qos in offered)]
+        return sum(end.node == node for end in fitting) if count >= len(fitting) else 0
 
     def _wait_for_room(self) -> None:
         self._wait_for_answers(lambda: self._window is None or self._window.has_room)

@@ -140,12 +140,23 @@ def test_parameters_are_the_nodes_own_and_all_follow_the_clips_time(demo):
     actions = start(demo, model="rooms-lite", rate="2")
     known = {"segmentation_node": NODE_PARAMETERS, "cloud_node": CLOUD_PARAMETERS, "replay_node": REPLAY_PARAMETERS}
     for executable, table in known.items():
-        assert set(parameters(actions[executable])) <= {row.name for row in table} | {"use_sim_time"}
+        given = {name for name in parameters(actions[executable]) if not name.startswith("qos_overrides.")}
+        assert given <= {row.name for row in table} | {"use_sim_time"}
     assert parameters(actions["replay_node"])["publish_clock"] and parameters(actions["replay_node"])["rate"] == 2.0
     assert parameters(actions["segmentation_node"])["model"] == "rooms-lite"
     for executable in ("segmentation_node", "cloud_node"):
         assert parameters(actions[executable])["use_sim_time"]
     assert CloudConfig(colors=parameters(actions["cloud_node"])["colors"]).colors == "classes"
+
+
+def test_the_replay_waits_for_the_node_that_listens_reliably(demo, start_node):
+    actions = start(demo)
+    node = actions["segmentation_node"]
+    assert parameters(actions["replay_node"])["wait_for_node"] == f"/{node.namespace}/{node.name}"
+    given = {name: value for name, value in parameters(node).items() if name not in ("use_sim_time", "model")}
+    started = start_node("-r", "image:=" + dict(node.remappings)["image"], mode="realtime", **given)
+    (image, _) = started._cameras[0]._subscriptions
+    assert (image.topic_name, image.qos_profile.reliability.name) == (Bag(BAG).image_topic(None), "RELIABLE")
 
 
 def test_viewers_are_started_with_what_is_shipped_for_them(demo):
@@ -194,6 +205,7 @@ def test_it_is_installed_with_its_views():
         assert name in setup
 
 
-def test_the_real_launch_library_takes_it():
-    exit_code, output = ros2_launch(DEMO, "rate:=fast")
+def test_the_real_launch_library_takes_it_and_names_what_nobody_reads():
+    exit_code, output = ros2_launch(DEMO, "lopp:=false", "rate:=fast")
     assert exit_code == 1 and "rate:=fast must be a number above 0" in output and "Traceback" not in output
+    assert output.count("unknown launch argument 'lopp' has no effect: did you mean 'loop'?") == 1

@@ -80,9 +80,41 @@ def test_a_part_of_the_sensor_that_is_binned_has_its_own_centre():
     [
         ({"width": 640, "height": 640}, "camera_info is of 640 x 640 pixels, the depth image has 640 x 480, of another shape"),
         ({"k": [0.0] * 9}, "focal lengths 0.0 and 0.0: calibrate the camera first"),
+        ({"k": [500.0, 0.0, np.nan, *K[3:]]}, "camera_info has 500.0, nan, 510.0, 235.0 in K: calibrate the camera first"),
+        ({"k": [np.inf, *K[1:]]}, "camera_info has inf, 330.0, 510.0, 235.0 in K"),
+        ({"d": [0.1, np.nan]}, "the distortion \\[0.1, nan\\], and plumb_bob takes up to 14 numbers"),
+        ({"d": [0.1] * 15}, "plumb_bob takes up to 14 numbers"),
+        ({"distortion_model": "equidistant", "d": [0.1] * 5}, "equidistant takes up to 4 numbers"),
         ({"distortion_model": "thin_prism", "d": [0.1]}, "'thin_prism' is not one of plumb_bob, rational_polynomial, equi"),
     ],
 )
 def test_a_calibration_that_cannot_be_used_says_why(changes, text):
     with pytest.raises(FrameError, match=text):
         calibration(info(**changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "same"),
+    [
+        ("equidistant", [0.1, -0.05, 0.02, -0.01, 0.0], [0.1, -0.05, 0.02, -0.01]),  # as RealSense's driver gives four
+        ("equidistant", [0.1], [0.1, 0.0, 0.0, 0.0]),
+        ("plumb_bob", [-0.3, 0.1], [-0.3, 0.1, 0.0, 0.0, 0.0]),
+        ("rational_polynomial", [0.2, -0.1, 0.0, 0.0, 0.0, 0.3], [0.2, -0.1, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0]),
+        ("thin_prism", [0.0] * 12, []),
+    ],
+)
+def test_distortion_may_have_fewer_or_more_zeros_than_opencv_takes(model, given, same):
+    camera, other = (calibration(info(distortion_model=model, d=d)) for d in (given, same))
+    grid = np.arange(0, 640, 101), np.arange(0, 480, 97)
+    for found, expected in zip(camera.rays(*grid), other.rays(*grid), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    points = np.array([[0.5, -0.3, 2.0]])
+    assert [found.tolist() for found in camera.pixels(points)] == [found.tolist() for found in other.pixels(points)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_points_without_a_place_have_no_pixel_and_no_warning(distortion):
+    far = [[0.0, 0.0, np.inf], [np.inf, 0.0, 1.0], [0.0, -np.inf, 1.0], [1e300, 0.0, 1e-300], [1.0, 0.0, 1e-30], [1e30, 0, 1]]
+    columns, rows = calibration(info(distortion)).pixels(np.array(far))
+    assert columns.tolist() == rows.tolist() == [-1] * 6

@@ -36,13 +36,19 @@ def test_arguments_become_parameters_and_topics(start, tmp_path):
     assert set(parameters(node)) <= {parameter.name for parameter in PARAMETERS}
 
 
-@pytest.mark.parametrize("given", [{"organized": "perhaps"}, {"params_file": "nowhere.yaml"}])
+def test_labels_may_be_where_a_profile_sends_them(start):
+    topic = "/hydra/input/camera/semantic/image_raw"
+    assert dict(start(labels=topic).remappings)["labels"] == topic
+
+
+@pytest.mark.parametrize("given", [{"organized": "perhaps"}, {"params_file": "nowhere.yaml"}, {"log_level": "loud"}])
 def test_a_wrong_argument_is_one_line(start, given):
     ((name, text),) = given.items()
-    with pytest.raises(ValueError, match=f"{name}:={text} (must be true or false|is not a file)"):
+    with pytest.raises(ValueError, match=f"{name}:={text} (must be true or false|is not a file|must be one of debug, info)"):
         start(**given)
 
 
-def test_the_real_launch_library_takes_it():
-    exit_code, output = ros2_launch(CLOUD_LAUNCH_FILE, "organized:=perhaps")
+def test_the_real_launch_library_takes_it_and_names_what_nobody_reads():
+    exit_code, output = ros2_launch(CLOUD_LAUNCH_FILE, "dept:=/depth", "organized:=perhaps")
     assert exit_code == 1 and "organized:=perhaps must be true or false" in output and "Traceback" not in output
+    assert output.count("unknown launch argument 'dept' has no effect: did you mean 'depth'?") == 1

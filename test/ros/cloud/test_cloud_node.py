@@ -1,5 +1,6 @@
 """The cloud node: what it publishes, when it works, and what it says is missing."""
 
+import os
 from contextlib import suppress
 
 import numpy as np
@@ -8,16 +9,18 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from mpvss_model import ConfigError
 from mpvss_ros.cloud.cloud_maker import CloudMaker
 from mpvss_ros.cloud.cloud_node import CloudNode
 from mpvss_ros.cloud.parameters import PARAMETERS, CloudConfig
+from mpvss_ros.cloud.transforms import NoTransform
 from mpvss_ros.messages.conversions import image_message, labels_from_message
 
 from ..recorded_clip import color_message, depth_message, info_message, label_message, points_of
+from .test_relabelling import cloud_message
 
 POINTS, STATUS = "/mpvss/points", "/mpvss/cloud: points"
 REMAPPED = ("depth:=/depth", "image:=/image", "camera_info_in:=/camera_info")
@@ -84,6 +87,10 @@ def test_clouds_come_from_another_process_while_somebody_listens(robot, peer, st
     robot.offers_everything()
     process = start_process(*ARGUMENTS, module="cloud.main", image_transport="compressed")
     peer.spin_until_diagnostics(lambda found: STATUS in found)
+    threads = os.listdir(f"/proc/{process.process.pid}/task")
+    assert len(threads) > 1 and {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads} == {
+        CloudConfig().niceness
+    }
     assert peer.diagnostics()[STATUS]["message"] == "nobody subscribes to /mpvss/points" and not robot.is_heard()
     clouds = peer.received[POINTS] = []
     listening = peer.create_subscription(PointCloud2, POINTS, clouds.append, 5)
@@ -183,6 +190,62 @@ def test_frames_that_do_not_fit_together_are_named_and_the_next_one_is_answered(
     (cloud,) = peer.received[POINTS]
     assert cloud.header.stamp == label_message(1).header.stamp
     np.testing.assert_array_equal(points_of(cloud)["label"], labels_from_message(label_message(1)))
+
+
+def test_depth_in_another_frame_than_the_labels_is_named(start_cloud):
+    node = start_cloud(colors="classes", confidence=False)
+    node._on_info(info_message())
+    for frame, frame_id, count in ((0, "camera_depth_optical_frame", 1), (1, label_message(1).header.frame_id, 0)):
+        depth = depth_message(frame)
+        depth.header.frame_id = frame_id
+        node._on_message("depth", depth)
+        node._on_message("labels", label_message(frame))
+        texts = troubles(node, silent_s=0.0)
+        assert len(texts) == count
+        assert not texts or texts[0].startswith(f"/depth is in frame '{frame_id}', which is not that of the labels")
+
+
+class LateTransforms:
+    """Knows where the LiDAR is from some moment on."""
+
+    is_known = False
+
+    def matrix(self, header, camera_header):
+        if not self.is_known:
+            raise NoTransform("transform", "from 'lidar' to 'camera': extrapolation into the future")
+        return None
+
+
+@pytest.mark.parametrize("wait_s", [10.0, 0.0])
+def test_a_cloud_waits_for_its_transform_but_not_for_ever(start_cloud, peer, wait_s):
+    node = start_cloud(source="cloud", confidence=False, transform_wait_s=wait_s)
+    transforms = node._maker._transforms = LateTransforms()
+    node._on_info(info_message())
+    cloud = cloud_message(np.array([[0.0, 0.1, 2.0]]), frame_id="lidar")
+    node._on_message("labels", label_message(0))
+    node._on_message("cloud_in", cloud)
+    failed = "no cloud: transform: from 'lidar' to 'camera': extrapolation into the future"
+    assert troubles(node, silent_s=0.0) == ([] if wait_s else [failed])
+    transforms.is_known = True
+    node._answer_what_waits()
+    assert (node._published, node._failed) == ((1, 0) if wait_s else (0, 1))
+
+
+def test_a_calibration_that_was_sent_once_and_latched_is_heard(start_cloud, peer):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    peer.create_publisher(CameraInfo, "/camera_info", latched).publish(info_message())
+    node = start_cloud()
+    peer.spin_until(lambda: node.count_publishers("/camera_info"))
+    node._follow_publishers()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def is_heard():
+        executor.spin_once(timeout_sec=0.01)
+        return node._info is not None
+
+    peer.spin_until(is_heard)
+    assert node._info.k.tolist() == info_message().k.tolist()
 
 
 def test_parameters_are_checked_and_misspelt_ones_named(start_cloud, capfd):

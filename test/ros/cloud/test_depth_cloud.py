@@ -1,5 +1,7 @@
 """Clouds of the shipped clip, whose geometry is known exactly."""
 
+from array import array
+
 import cv2
 import numpy as np
 import pytest
@@ -57,6 +59,21 @@ def test_the_fields_are_those_that_pcl_and_autoware_read():
     assert not found.is_bigendian and found.header == label_message(0).header
 
 
+def test_depth_may_be_big_endian_and_padded_and_say_nothing_in_every_way():
+    measured = np.frombuffer(depth_message(0).data, "<u2").reshape(240, 320) / np.float32(1000)
+    values = measured.astype(">f4")
+    nothing = [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf]
+    values[0, : len(nothing)] = nothing
+    depth = depth_message(0)
+    rows = np.pad(values.view(np.uint8).reshape(240, -1), ((0, 0), (0, 12)), constant_values=0x7F)
+    depth.encoding, depth.is_bigendian, depth.step, depth.data = "32FC1", 1, rows.shape[1], array("B", rows.tobytes())
+    maker = CloudMaker(CloudConfig(), transforms=None)
+    points = points_of(maker.make(messages() | {"depth": depth}, info_message()))
+    assert np.isnan(positions(points)[0, : len(nothing)]).all()
+    expected = points_of(cloud())
+    np.testing.assert_array_equal(positions(points)[1:], positions(expected)[1:])
+
+
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_points_lie_where_the_renderer_put_them(frame, encoding):
@@ -112,6 +129,18 @@ def test_confidence_becomes_probability_and_what_is_uncertain_unlabeled():
     assert set(np.unique(points["label"][:, 100:])) == {255} and not points["probability"][:, 100:].any()
 
 
+def test_the_unlabeled_id_of_a_profile_is_no_class():
+    labels = labels_from_message(label_message(0))
+    as_nvblox_has_them = np.where(labels == FLOOR, 0, labels + 1).astype(np.uint8)
+    points = points_of(cloud(labels=as_nvblox_has_them, unlabeled_id=0, colors="classes"))
+    is_class = labels != FLOOR
+    np.testing.assert_array_equal(points["label"], np.where(is_class, labels + 1, 255))
+    np.testing.assert_array_equal(points["probability"], np.float32(is_class))
+    packed = points["rgb"].view(np.uint32)
+    of_overlay = np.where(is_class[..., None], PALETTE[labels], 0)
+    np.testing.assert_array_equal(np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1), of_overlay)
+
+
 def test_what_was_not_measured_is_nan_or_left_out():
     measured = np.frombuffer(depth_message(0).data, "<u2").reshape(240, 320)
     is_near = (measured > 0) & (measured <= 3000)
@@ -163,5 +192,8 @@ def test_what_does_not_fit_together_says_so():
     with pytest.raises(FrameError, match="labels and confidence have 320 x 240 and 2 x 2 pixels"):
         cloud(confidence=np.zeros((2, 2), np.uint8))
     maker = CloudMaker(CloudConfig(), transforms=None)
+    wide = image_message(np.zeros((180, 320, 3), np.uint8), "rgb8", label_message(0).header)
+    with pytest.raises(FrameError, match="image and depth have 320 x 180 and 320 x 240 pixels, of another shape: give depth"):
+        maker.make(messages() | {"image": wide}, info_message())
     with pytest.raises(FrameError, match="no camera_info has come yet"):
         maker.make(messages(), None)

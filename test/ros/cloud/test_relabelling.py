@@ -130,6 +130,41 @@ def test_an_organized_cloud_of_the_camera_gets_labels_by_pixel():
     assert np.unique(read["probability"]).tolist() == pytest.approx([0.8])
 
 
+def test_an_organized_cloud_of_another_sensor_is_projected():
+    points, _ = scene()
+    points = np.resize(points, (240 * 320, 3))[::-1]
+    found = relabelled(cloud_message(from_camera(points), shape=(240, 320), frame_id="depth_sensor"))
+    expected = points_of(relabelled(cloud_message(points)))["label"].reshape(240, 320)
+    np.testing.assert_array_equal(points_of(found)["label"], expected)
+
+
+def test_fields_may_be_of_any_order_and_number_type_beside_others():
+    points, pixels = scene()
+    points, (columns, rows) = points[::100], pixels[::100].T
+    dtype = np.dtype([("z", "<f8"), ("ring", "<u2"), ("y", "<f8"), ("t", "i1"), ("x", "<f8")])  # 27 bytes
+    data = np.zeros(len(points), dtype)
+    for name, values in zip("xyz", points.T, strict=True):
+        data[name] = values
+    kinds = {"<f8": PointField.FLOAT64, "<u2": PointField.UINT16, "|i1": PointField.INT8}
+    cloud = cloud_message(points)
+    cloud.fields = [
+        PointField(name=name, offset=offset, datatype=kinds[kind.str], count=1)
+        for name, (kind, offset) in sorted(dtype.fields.items())
+    ]
+    cloud.point_step, cloud.row_step, cloud.data, cloud.is_dense = 27, 27 * len(points), data.tobytes(), False
+    found = relabelled(cloud)
+    assert (found.point_step, found.row_step, found.is_dense) == (40, 40 * len(points), False)
+    read = points_of(found)[0]
+    np.testing.assert_array_equal(read["label"], labels_from_message(label_message(0))[rows, columns])
+    np.testing.assert_array_equal(np.stack([read["x"], read["y"], read["z"]], axis=1), points)
+
+
+@pytest.mark.filterwarnings("error")
+def test_points_at_infinity_get_no_label_through_a_transform():
+    points = np.array([[np.inf, 0.0, 0.0], [-np.inf, np.inf, np.nan], [2.0, 0.0, 0.0]])
+    assert (points_of(relabelled(cloud_message(points, frame_id="lidar")))["label"][0, :2] == 255).all()
+
+
 def test_labels_that_a_cloud_has_already_are_replaced():
     once = relabelled(cloud_message(np.array([[0.0, 0.1, 2.0]])))
     twice = relabelled(once)

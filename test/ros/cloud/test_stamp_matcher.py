@@ -1,6 +1,6 @@
 import pytest
 
-from mpvss_ros.cloud.stamp_matcher import StampMatcher
+from mpvss_ros.cloud.stamp_matcher import PATIENCE, StampMatcher
 
 MS = 1_000_000
 
@@ -50,6 +50,25 @@ def test_confidence_is_waited_for_only_when_there_is_one():
     expecting.expected = {"confidence"}
     assert feed(expecting, ("depth", 0), ("labels", 0)) == []
     assert feed(expecting, ("confidence", 0)) == [(0, 0, 0)]
+
+
+def test_an_optional_topic_that_falls_silent_is_waited_for_no_more_until_it_speaks_again():
+    silent = matcher(size=30)
+    feed(silent, ("confidence", 0), ("depth", 0), ("labels", 0))
+    silent.expected = {"confidence"}
+    frames = [(name, 66 * i) for i in range(1, 13) for name in ("depth", "labels")]
+    found = feed(silent, *frames)
+    assert found == [(66 * i, 66 * i, None) for i in range(1, 13)]
+    assert feed(silent, ("confidence", 900), ("depth", 900), ("labels", 900)) == [(900, 900, 900)]
+    assert feed(silent, ("depth", 966), ("labels", 966)) == []
+
+
+def test_labels_that_wait_for_depth_do_not_give_up_confidence():
+    late = matcher(size=30)
+    late.expected = {"confidence"}
+    assert feed(late, *[("labels", 66 * i) for i in range(2 * PATIENCE)]) == []
+    both = [(name, 66 * i) for i in range(2 * PATIENCE) for name in ("confidence", "depth")]
+    assert feed(late, *both) == [(66 * i, 66 * i, 66 * i) for i in range(2 * PATIENCE)]
 
 
 def test_labels_that_nothing_comes_for_make_room():

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rclpy.node import Node
 
 from mpvss_model import ConfigError
 from mpvss_model.data.rooms.catalogue import CLASS_NAMES
 from mpvss_model.overlay import PALETTE
 from mpvss_ros.consumers.files import CONSUMERS
 from mpvss_ros.consumers.label_space import ROLES, roles_of
+from mpvss_ros.consumers.yaml_text import yaml_text
 
 ROOT = Path(__file__).parents[3]
 PROFILES = ROOT / "config" / "profiles"
@@ -114,6 +116,76 @@ def test_the_page_shows_what_is_written_for_the_shipped_model(name):
             for tree in (shown, yaml.safe_load(text))
         )
         assert next(subscribers) == next(subscribers)
+
+
+# Texts that YAML, C or the CSV would read as something else, each beside one that they would not.
+STRANGE = ("on", "No", "y", "N", "null", "~", "1e3", "0x10", "0o7", "1_0", ".5", "inf", "-.Inf", "nan", "12:30", "=", "<<")
+STRANGE += (
+    "- a",
+    "a: b",
+    "# a",
+    "&a",
+    "*",
+    "it's",
+    'the "one"',
+    "\u65e5\u672c \U0001f600",
+    "tab\tx",
+    "two\nlines",
+    " blank ",
+    "onion",
+)
+
+
+@pytest.fixture
+def read_by_rcl(tmp_path):
+    """The parameters of a file as rcl reads them for the nodes of others."""
+
+    def read(text, name):
+        (tmp_path / "their.yaml").write_text(text, encoding="utf-8")
+        node = Node(
+            name,
+            cli_args=["--ros-args", "--params-file", str(tmp_path / "their.yaml")],
+            automatically_declare_parameters_from_overrides=True,
+        )
+        values = {key: node.get_parameter(key).value for key in node._parameters}
+        node.destroy_node()
+        return values
+
+    return read
+
+
+def test_names_reach_the_nodes_of_others_as_texts(read_by_rcl):
+    # Each in a list of its own: rcl refuses those of several types, but not one of another.
+    lists = {f"list{i}": [name] for i, name in enumerate(STRANGE)}
+    assert read_by_rcl(yaml_text({"/theirs": {"ros__parameters": lists}}), "theirs").items() >= lists.items()
+    text = CONSUMERS["nav2"].files(STRANGE)["nav2_costmap.yaml"]
+    indented = "\n".join("    " + line for line in text.splitlines())
+    values = read_by_rcl(f"local_costmap:\n  ros__parameters:\n{indented}\n", "local_costmap")
+    assert values["semantic_segmentation_layer.camera.obstacle.classes"] == [*STRANGE]
+    assert values["semantic_segmentation_layer.camera.obstacle.max_cost"] == 254
+
+
+def test_hydra_has_a_line_for_each_class_whatever_its_name():
+    files = CONSUMERS["hydra"].files(STRANGE)
+    assert [entry["name"] for entry in yaml.safe_load(files["label_space.yaml"])["label_names"]] == [*STRANGE]
+    colors = read_csv(files["colors.csv"])
+    assert [row["id"] for row in colors] == [str(i) for i in range(len(STRANGE))]
+    assert colors[STRANGE.index("two\nlines")]["name"] == "two lines"
+
+
+def test_a_data_set_of_many_classes_is_written_whole(read_by_rcl):
+    names = tuple(f"class {i}, of many" for i in range(150))
+    text = CONSUMERS["elevation_mapping"].files(names)["elevation_mapping.yaml"]
+    assert read_by_rcl(text, "elevation_mapping_node")["subscribers.mpvss.channels"] == [*names]
+    assert len(read_csv(CONSUMERS["hydra"].files(names)["colors.csv"])) == 150
+
+
+def test_roles_name_classes_that_have_commas_and_blanks():
+    names = {0: "door, double door", 1: "door", 2: "bed ", 3: "wall"}
+    found = roles_of(names, {"objects": ("door", "double door", "bed"), "invalid": ("wall", "door")})
+    assert (found["objects"], found["invalid"]) == ((0, 2), (1, 3))
+    with pytest.raises(ConfigError, match="--objects names the class 'double door', which is not published"):
+        roles_of(names, {"objects": ("double door",)})
 
 
 def test_roles_are_guessed_only_where_they_are_not_given():

@@ -1,6 +1,7 @@
 """``mpvss doctor`` beside running nodes."""
 
 import json
+import pwd
 import sys
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -10,11 +11,17 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from mpvss_ros.cli.app import main
+from mpvss_ros.cloud.cloud_node import CloudNode
+from mpvss_ros.doctor import collector
+from mpvss_ros.doctor.collector import _own_node, look
+from mpvss_ros.doctor.examination import examine
 from mpvss_ros.messages.conversions import image_message
+
+from ..conftest import SpinningNode
 
 TOPIC = "/camera/image_raw"
 
@@ -87,6 +94,31 @@ def test_a_node_that_nobody_has_configured_is_named(doctor, start_node):
     assert code == 1
     assert "problem: /mpvss/segmentation is unconfigured, not active: no model is loaded" in out
     assert "problem: nobody publishes /camera/nowhere" in out
+
+
+def test_a_cloud_node_whose_inputs_are_missing_is_named_and_another_doctor_is_not(peer):
+    cloud = SpinningNode(CloudNode(cli_args=["--ros-args", "-r", "depth:=/depth"]))
+    peer.listen(PointCloud2, "/mpvss/points")
+    try:
+        peer.spin_until_diagnostics(lambda found: "nobody publishes /depth" in found["/mpvss/cloud: points"]["message"])
+        with _own_node():
+            seen = look("/mpvss/segmentation", timeout_s=3.0)
+    finally:
+        cloud.stop()
+        cloud.node.destroy_node()
+    found = {finding.name: finding.text for finding in examine(seen)}
+    assert found["cloud-report"].startswith("/mpvss/cloud: nobody publishes /mpvss/labels: remap labels")
+    assert sorted(seen.nodes) == ["/mpvss/cloud", "/peer"]
+
+
+def test_users_are_those_of_the_ports_in_shared_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(collector, "SHARED_MEMORY", tmp_path)
+    for name in ("fastdds_port7000", "fastrtps_port7001", "fastdds_0c2e6b229da38e60", "sem.fastdds_port7000_mutex"):
+        (tmp_path / name).touch()
+    assert collector._other_users() == ()
+    monkeypatch.setattr(collector.os, "getuid", lambda: 4_000_000)
+    assert collector._other_users() == (pwd.getpwuid((tmp_path / "fastdds_port7000").stat().st_uid).pw_name,)
+    assert collector._user_name(4_000_000) == "4000000"
 
 
 def test_a_domain_with_nobody_on_it_is_named(doctor, monkeypatch):

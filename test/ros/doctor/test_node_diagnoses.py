@@ -39,7 +39,19 @@ def test_a_node_that_does_not_run_is_to_be_started():
     seen = graph(nodes=(CAMERA,), published=alone, state=None, parameters=None, **IDLE)
     assert only_problem(seen, "not-running") == (
         f"the node {NODE} is not among the 1 that run: start it: ros2 launch mpvss_ros segment.launch.py; if it has ended, "
-        "its log says why"
+        "its log says why; if it runs, then not on this shell's ROS_DOMAIN_ID=0"
+    )
+
+
+@pytest.mark.parametrize(("rmw", "is_named"), [("rmw_fastrtps_cpp", True), ("rmw_cyclonedds_cpp", False)])
+def test_nodes_of_other_users_have_no_names_with_fast_dds(rmw, is_named):
+    seen = graph(nodes=(CAMERA,), published={"/mpvss/key_frame": (), LABELS: ()}, rmw=rmw, other_users=("robot",), **IDLE)
+    text = only_problem(seen, "not-running")
+    assert (
+        text.endswith(
+            "; nodes of the user 'robot' on this machine keep their names from others with Fast DDS: look as that user"
+        )
+        == is_named
     )
 
 

@@ -4,6 +4,8 @@ import pytest
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile
 
+from mpvss_ros.doctor.snapshot import NodeStatus
+
 from .snapshots import (
     BEST_EFFORT,
     CONSUMER,
@@ -120,3 +122,12 @@ def test_who_waits_for_labels_elsewhere_is_named_where_nobody_subscribes():
             f"should be labels, remap it to {LABELS}",
         )
     ]
+
+
+def test_what_a_cloud_node_misses_is_a_problem_of_its_own():
+    text = "nobody publishes /depth: remap depth to the topic that has it"
+    clouds = {
+        "/mpvss/cloud": NodeStatus(kind="points", is_ok=False, message=text, values={}),
+        "/mpvss/rear/cloud": NodeStatus(kind="points", is_ok=True, message="14.9 Hz", values={}),
+    }
+    assert only_problem(graph(clouds=clouds), "cloud-report") == f"/mpvss/cloud: {text}"

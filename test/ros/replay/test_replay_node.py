@@ -158,6 +158,15 @@ def test_a_bag_in_a_loop_is_replayed_until_it_is_interrupted(start_process, peer
     assert (code, "Traceback" in replay.log()) == (0, False), replay.log()
 
 
+def test_a_viewer_is_not_taken_for_the_node_that_is_waited_for(create_node, peer, bag):
+    peer.listen(Image, "/camera/image_raw")
+    node = create_node(bag=str(bag), rate=0, wait_for_node="/mpvss/segmentation", wait_timeout_s=0.5)
+    with pytest.raises(MPVSSError, match="only 0 of 1 subscriptions of /mpvss/segmentation on /camera/image_raw after 0.5 s"):
+        node.replay()
+    waited_for = create_node(bag=str(bag), rate=0, wait_for_node="/peer", wait_timeout_s=50)
+    assert waited_for.replay() == FRAMES
+
+
 def test_nothing_cannot_be_looped(create_node, tmp_path):
     path = write_mcap(tmp_path / "a.mcap", camera_records(frames=()))
     node = create_node(bag=str(path), loop=True, wait_for_subscriptions=0)
