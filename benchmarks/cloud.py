@@ -34,6 +34,7 @@ from std_msgs.msg import Header
 
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
 from mpvss_ros.bags.bag_frames import bag_frames
 from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
@@ -239,7 +240,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--rate", type=float, default=15.0)
     options.add_argument("--width", type=int, default=640)
     options.add_argument("--height", type=int, default=480)
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     options.add_argument("--inference-size", type=int, default=240)
     cores = every_core()
     options.add_argument("--node-cores", default=cores, help="as for taskset -c; all unless given")

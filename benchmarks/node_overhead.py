@@ -27,6 +27,7 @@ from benchmarks.clip_camera import clip_images
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node, wait_for_node
 from mpvss_model import VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.evaluation.timing import Stopwatch, timed_method
 from mpvss_model.images.reduced_image import ReducedImage
 from mpvss_ros.diagnostics.statistics import percentile
@@ -137,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--encodings", nargs="+", default=list(RAW), choices=(*RAW, JPEG, WHOLE_JPEG))
     options.add_argument("--inference-size", type=int, default=-1)
     options.add_argument("--watch", nargs="+", default=[], metavar="TOPIC", help="such as overlay or labels/compressed")
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 

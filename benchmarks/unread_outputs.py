@@ -25,6 +25,7 @@ from benchmarks.node_overhead import PARAMETERS, WARM_UP_FRAMES, camera_message,
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros, running_node
 from mpvss_model import VideoSegmentor
+from mpvss_model.config import DEFAULT_MODEL
 from mpvss_model.evaluation.timing import timed_method
 from mpvss_ros.diagnostics.statistics import percentile
 from mpvss_ros.messages.conversions import image_message
@@ -114,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--width", type=int, default=640)
     options.add_argument("--height", type=int, default=480)
     options.add_argument("--inference-size", type=int, default=-1)
-    options.add_argument("--model", default="rooms-lite")
+    options.add_argument("--model", default=DEFAULT_MODEL)
     return options
 
 
