@@ -15,6 +15,7 @@ from mpvss_model import CheckpointError
 from mpvss_model.checkpoints.starting_model import load_start
 from mpvss_model.evaluation.study import StudyConfig
 from mpvss_model.evaluation.study.report.command import run_study
+from mpvss_model.fleet.config import FleetConfig
 from mpvss_model.segmentor.registry import load_model
 from mpvss_ros.bags.labelled_source import open_sources
 from mpvss_ros.cli.app import main
@@ -71,7 +72,7 @@ def test_a_study_finds_the_same_with_one_worker_and_with_two(model, small_clips,
             tmp_path / str(workers),
             model=model,
             device="cpu",
-            workers=workers,
+            fleet=FleetConfig(workers=workers),
             config=StudyConfig(intervals=(2,)),
         )
         for workers in (1, 2)
