@@ -29,15 +29,17 @@ from torch import nn
 
 from mpvss_model import StreamConfig, VideoSegmentor
 from mpvss_model.checkpoints.mpvss_model import paper_config
+from mpvss_model.config import FRAME_SIZE
 from mpvss_model.evaluation.flops import loaded_cost
 from mpvss_model.runtime.device import processor_name
 from mpvss_model.runtime.flop_count import count_parameters, counted, meta_tensor, total_gflops
+from mpvss_model.segmentor.config_file import read_config, recommended_inference_size
 from mpvss_model.segmentor.network_files import quiet
+from mpvss_model.segmentor.shipped_models import model_location
 from mpvss_model.segmentor.videomt.network import segment_frame
 
 CAMERA_SIZE = (480, 640)
-# What they see of that camera, height and width.
-SHIPPED_MODELS = {"rooms": (320, 427), "rooms-lite": CAMERA_SIZE}
+SHIPPED_MODELS = ("rooms", "rooms-lite")
 TOKENS_OF_A_TASK = 77
 # Of each Swin: width, layers and heads by stage, window.
 SWINS = {
@@ -295,11 +297,19 @@ def beit() -> nn.Module:
     return transformers.BeitForSemanticSegmentation(config)
 
 
+def seen_size(shipped: str) -> tuple[int, int]:
+    """Height and width of what a shipped model sees of the camera, as its configuration recommends."""
+    location = model_location(shipped)
+    recommended = recommended_inference_size(read_config(location), location) or FRAME_SIZE
+    return StreamConfig().inference_frame_size(CAMERA_SIZE, recommended=recommended)
+
+
 def print_costs(models: list[HubModel]) -> None:
     """A table in Markdown, our own models first."""
     columns = ("`model_type`", "checkpoint", "classes", "network's input", "parameters (M)", "GFLOPs per key frame")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for name, size in SHIPPED_MODELS.items():
+    for name in SHIPPED_MODELS:
+        size = seen_size(name)
         own = loaded_cost(name, frame_size=size)
         gflops = sum(part.gflops for part in own.parts.values() if part.runs_on == "key")
         print_row("mpvss", name, own.num_classes, size, own.parameters, gflops)
