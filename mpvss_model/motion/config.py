@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from mpvss_model.errors import ConfigError
+from mpvss_model.image import MASK_STRIDE
 
 __all__ = ["MotionConfig"]
 
+TRACKED_FLOW_STRIDES = (1, 2, MASK_STRIDE)
 NUM_ENCODER_STAGES = 6
 NUM_UPSAMPLING_STEPS = 4
 
@@ -28,6 +30,7 @@ class MotionConfig:
         upsampled_channels: Output channels of the upsampling steps of the pixel-wise branch, coarse to fine.
         refines_tracked_flow: Whether the key image and the masks are first carried to the current frame by tracked flow, and
             the module estimates what motion is left. Not part of the published method.
+        tracked_flow_stride: That flow is measured on frames of 1/4, 1/2 or all of their size: 4, 2 or 1.
 
     Raises:
         ConfigError: If a size is not a positive whole number, a list has the wrong length, or sizes do not fit.
@@ -42,12 +45,15 @@ class MotionConfig:
     encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 1024)
     upsampled_channels: tuple[int, ...] = (128, 128, 128, 64)
     refines_tracked_flow: bool = False
+    tracked_flow_stride: int = MASK_STRIDE
 
     def __post_init__(self) -> None:
         for name in ("num_queries", "query_size", "hidden_size", "num_layers", "num_heads", "ffn_size"):
             _check_positive_int(name, getattr(self, name))
         if not isinstance(self.refines_tracked_flow, bool):
             raise ConfigError(f"refines_tracked_flow must be true or false, got {self.refines_tracked_flow!r}")
+        if self.tracked_flow_stride not in TRACKED_FLOW_STRIDES:
+            raise ConfigError(f"tracked_flow_stride must be one of {TRACKED_FLOW_STRIDES}, got {self.tracked_flow_stride!r}")
         _check_channels("encoder_channels", self.encoder_channels, NUM_ENCODER_STAGES)
         _check_channels("upsampled_channels", self.upsampled_channels, NUM_UPSAMPLING_STEPS)
         if self.hidden_size % self.num_heads or self.hidden_size % 4:

@@ -118,7 +118,7 @@ class RefinedFlowPropagator(TrackedFlowPropagator):
     """
 
     def __init__(self, module: MotionModule, *, released_grid: bool = False, flow: str = "segment") -> None:
-        super().__init__()
+        super().__init__(module.config.tracked_flow_stride)
         self.module: MotionModule = module
         self.name = flow
         self._released_grid = released_grid

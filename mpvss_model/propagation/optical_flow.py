@@ -21,16 +21,26 @@ from mpvss_model.warp import backward_warp
 if TYPE_CHECKING:
     from mpvss_model.motion.module import MotionModule
 
-__all__ = ["DenseFlowPropagator", "TrackedFlowPropagator", "into_frame", "positions_in_key", "warped_image", "warped_masks"]
+__all__ = [
+    "DenseFlowPropagator",
+    "FineFlowPropagator",
+    "TrackedFlowPropagator",
+    "into_frame",
+    "positions_in_key",
+    "warped_image",
+    "warped_masks",
+]
 
 DIS_MIN_SIDE_PX = 12
+# Of the frame's size, for motion that masks at 1/4 of it cannot tell apart.
+FINE_STRIDE = 2
 # A key frame that was made in the background may come so many frames later.
 MAX_STEPS = 128
 
 
 @dataclass(frozen=True)
 class Step:
-    """A frame, and the flow from it to the frame before it: float32 ``[h, w, 2]`` in pixels of the masks' grid."""
+    """A frame, and the flow from it to the frame before it: float32 ``[h, w, 2]`` in pixels of the flow's own grid."""
 
     frame: weakref.ref[np.ndarray]
     flow: np.ndarray
@@ -41,12 +51,16 @@ class DenseFlowPropagator:
 
     The flow goes from the current frame straight to the key frame, the direction that a backward warp needs, and is the same
     for all queries.
+
+    Args:
+        stride: Flow is measured on frames of 1/``stride`` of their size: 4, that of the masks, or 2 or 1 for finer motion.
     """
 
     name = "dense"
     module: MotionModule | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = MASK_STRIDE) -> None:
+        self._stride = stride
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
         # The preset ends at 1/4 of the frame's size, too, but begins with, and returns to, all of it.
         self._dis.setFinestScale(0)
@@ -65,7 +79,7 @@ class DenseFlowPropagator:
 
     def for_new_stream(self) -> DenseFlowPropagator:
         """Another one for another stream: OpenCV's flow has buffers that threads must not share."""
-        return type(self)()
+        return type(self)(self._stride)
 
     @frame_part("flow")
     def flow_to_key(self, key_image: np.ndarray, frame: np.ndarray, padding: FramePadding) -> np.ndarray:
@@ -75,27 +89,43 @@ class DenseFlowPropagator:
             float32 ``[H'/4, W'/4, 2]``, x then y, of the padded frame, in pixels of that grid.
         """
         if self._key_image is not key_image:
-            self._key_image, self._earlier_gray = key_image, _small_gray(key_image)
-        return self._flow_to_earlier(_small_gray(frame), padding)
+            self._key_image, self._earlier_gray = key_image, _small_gray(key_image, self._stride)
+        return self._of_masks(self._flow_to_earlier(_small_gray(frame, self._stride), padding))
 
     def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
-        """As `flow_to_key`, to the frame that `_earlier_gray` is of."""
+        """Flow to the frame that `_earlier_gray` is of, ``[H'/stride, W'/stride, 2]``, in pixels of that grid."""
         flow = self._dis.calc(gray, self._earlier_gray, None)
-        flow = flow[: -(-padding.height // MASK_STRIDE), : -(-padding.width // MASK_STRIDE)]
-        height, width = padding.mask_size
+        flow = flow[: -(-padding.height // self._stride), : -(-padding.width // self._stride)]
+        height, width = self._grid_size(padding)
         return cv2.copyMakeBorder(flow, 0, height - flow.shape[0], 0, width - flow.shape[1], cv2.BORDER_REPLICATE)
+
+    def _grid_size(self, padding: FramePadding) -> tuple[int, int]:
+        """Of the flow, before it is that of masks."""
+        height, width = padding.padded_size
+        return height // self._stride, width // self._stride
+
+    def _of_masks(self, flow: np.ndarray) -> np.ndarray:
+        """Flow ``[H'/stride, W'/stride, 2]`` -> ``[H'/4, W'/4, 2]``, each in pixels of its own grid."""
+        if self._stride == MASK_STRIDE:
+            return flow
+        ratio = MASK_STRIDE // self._stride
+        height, width = flow.shape[0] // ratio, flow.shape[1] // ratio
+        return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / ratio
 
 
 class TrackedFlowPropagator(DenseFlowPropagator):
     """As `DenseFlowPropagator`, but with flow from each frame to the one before it, added up on the way to the key frame.
 
     DIS finds small motion well and large motion badly, and there is little motion between two frames in a row.
+
+    Args:
+        stride: As of `DenseFlowPropagator`; flow is also added up at that resolution.
     """
 
     name = "tracked"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, stride: int = MASK_STRIDE) -> None:
+        super().__init__(stride)
         # From the last frame to the key frame; of no frame yet.
         self._tracked = np.empty((0, 0, 2), np.float32)
         self._steps: tuple[Step, ...] = ()
@@ -105,16 +135,16 @@ class TrackedFlowPropagator(DenseFlowPropagator):
         """As `DenseFlowPropagator.flow_to_key`; to be called once for each frame, in their order."""
         if self._key_image is not key_image:
             self._begin(key_image, padding)
-        gray = _small_gray(frame)
+        gray = _small_gray(frame, self._stride)
         step = self._flow_to_earlier(gray, padding)
         self._tracked = _composed(step, self._tracked)
         self._earlier_gray = gray
         self._steps = (*self._steps, Step(weakref.ref(frame), step))[-MAX_STEPS:]
-        return self._tracked
+        return self._of_masks(self._tracked)
 
     def _begin(self, key_image: np.ndarray, padding: FramePadding) -> None:
         """Track another key frame: from where it was passed if it was one of the frames since the last, else from itself."""
-        self._tracked = np.zeros((*padding.mask_size, 2), np.float32)
+        self._tracked = np.zeros((*self._grid_size(padding), 2), np.float32)
         passed = [i for i, step in enumerate(self._steps) if step.frame() is key_image]
         if passed:
             self._steps = self._steps[passed[0] + 1 :]
@@ -122,8 +152,17 @@ class TrackedFlowPropagator(DenseFlowPropagator):
                 self._tracked = _composed(step.flow, self._tracked)
         else:
             self._steps = ()
-            self._earlier_gray = _small_gray(key_image)
+            self._earlier_gray = _small_gray(key_image, self._stride)
         self._key_image = key_image
+
+
+class FineFlowPropagator(TrackedFlowPropagator):
+    """As `TrackedFlowPropagator`, measured at 1/2 of the frame's size: outlines of thin and of small things stay in place."""
+
+    name = "fine"
+
+    def __init__(self, stride: int = FINE_STRIDE) -> None:
+        super().__init__(stride)
 
 
 def _carried_masks(mask_logits: torch.Tensor, flow: torch.Tensor) -> tuple[torch.Tensor]:
@@ -164,16 +203,16 @@ def positions_in_key(flow: np.ndarray, padding: FramePadding) -> tuple[np.ndarra
     return xs + flow_px[..., 0], ys + flow_px[..., 1]
 
 
-def _small_gray(image: np.ndarray) -> np.ndarray:
-    """uint8 at the masks' resolution, with its edge repeated up to whole cells and to the size that DIS needs.
+def _small_gray(image: np.ndarray, stride: int) -> np.ndarray:
+    """uint8 at 1/``stride`` of its size, with its edge repeated up to whole cells and to the size that DIS needs.
 
     OpenCV crashes on thinner images.
     """
-    sides = (max(-(-side // MASK_STRIDE), DIS_MIN_SIDE_PX) for side in image.shape[:2])
-    height, width = (side * MASK_STRIDE for side in sides)
+    sides = (max(-(-side // stride), DIS_MIN_SIDE_PX) for side in image.shape[:2])
+    height, width = (side * stride for side in sides)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     gray = cv2.copyMakeBorder(gray, 0, height - gray.shape[0], 0, width - gray.shape[1], cv2.BORDER_REPLICATE)
-    return cv2.resize(gray, (width // MASK_STRIDE, height // MASK_STRIDE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(gray, (width // stride, height // stride), interpolation=cv2.INTER_AREA)
 
 
 def _composed(step: np.ndarray, flow: np.ndarray) -> np.ndarray:

@@ -278,14 +278,14 @@ class MotionStage(Stage):
 
     def dataset(self, clips: ClipSet, config: TrainingConfig, style: RandomStyle | None = None) -> FramePairDataset:
         """Pairs of frames."""
-        tracked = self.model.motion.config.refines_tracked_flow
-        if tracked and config.loss.flow_weight:
+        motion = self.model.motion.config
+        if motion.refines_tracked_flow and config.loss.flow_weight:
             raise ConfigError("loss.flow_weight must be 0 for a motion module that refines tracked flow: its own is not known")
         return FramePairDataset(
             clips,
             max_frame_distance=config.max_frame_distance,
             pairs=config.pairs_per_key_frame,
-            tracked=tracked,
+            tracked_stride=motion.tracked_flow_stride if motion.refines_tracked_flow else 0,
             **sample_settings(config, style),
         )
 

@@ -99,7 +99,7 @@ def test_the_node_offers_it_without_importing_pytorch_or_the_package(found):
     command = [sys.executable, "-c", script, "--help"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "auto, segment, pixel, tracked, dense, copy, upside_down" in " ".join(done.stdout.split())
+    assert "auto, segment, pixel, fine, tracked, dense, copy, upside_down" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -179,9 +179,9 @@ class FramePairDataset(ClipDataset):
     With ``augmentation.synthetic_probability``, the labelled frame is instead the key frame of a `synthetic_pair`. ``flow`` is
     float32 ``[2, H/8, W/8]``, as `Motion.pixel_flow`: exact in such pairs, NaN in all others.
 
-    With ``tracked``, ``tracked_flow`` is float32 ``[2, H/4, W/4]``, as `TrackedFlowPropagator` adds it up over all frames
-    between the two, and ``tracked_image``, uint8 RGB ``[3, H, W]``, the key image that it carries to the labelled frame. The
-    motion of a synthetic pair then takes up to ``max_frame_distance`` frames.
+    With a ``tracked_stride``, ``tracked_flow`` is float32 ``[2, H/4, W/4]``, as `TrackedFlowPropagator` adds it up over all
+    frames between the two, and ``tracked_image`` the key image that it carries to the labelled frame, uint8 RGB ``[3, H, W]``.
+    The motion of a synthetic pair then takes up to ``max_frame_distance`` frames.
 
     With several ``pairs``, there are so many labelled frames for each key frame, and everything but ``key_image`` has them as
     its first dimension.
@@ -190,19 +190,19 @@ class FramePairDataset(ClipDataset):
         clips: Where the samples come from.
         max_frame_distance: Between a key frame and a later one; at least 1.
         pairs: Labelled frames for each key frame; 1 in the published recipe.
-        tracked: For a motion module that refines tracked flow.
+        tracked_stride: For a motion module that refines tracked flow: its `MotionConfig.tracked_flow_stride`; 0 for others.
         settings: As of `ClipDataset`; the frames of a sample are changed alike.
     """
 
     needed = "a labelled frame after its first frame"
 
     def __init__(
-        self, clips: ClipSet, *, max_frame_distance: int, pairs: int = 1, tracked: bool = False, **settings: Any
+        self, clips: ClipSet, *, max_frame_distance: int, pairs: int = 1, tracked_stride: int = 0, **settings: Any
     ) -> None:
         super().__init__(clips, **settings)
         self._max_frame_distance = max_frame_distance
         self.samples_per_item = pairs
-        self._tracked = tracked
+        self._tracked_stride = tracked_stride
 
     @staticmethod
     def _targets(clip: Clip) -> list[int]:
@@ -211,23 +211,36 @@ class FramePairDataset(ClipDataset):
     def _sample(self, clip: Clip, target: int, rng: np.random.Generator) -> Sample:
         synthetic_probability = self._augmentation.synthetic_probability
         if synthetic_probability and rng.random() < synthetic_probability:
-            steps = int(rng.integers(self._max_frame_distance)) + 1 if self._tracked else 1
+            steps = int(rng.integers(self._max_frame_distance)) + 1 if self._tracked_stride else 1
             (image,) = self._images(clip, [target], rng)
             images, label, flow_px = augmented_synthetic_pair(
                 image, clip.frames[target].read_label(), self._augmentation, rng, steps=steps
             )
             sample = _pairs(images[0], [images[-1]], [label], [_at_flow_resolution(flow_px)])
-            return sample | _tracking(images, [steps]) if self._tracked else sample
+            return sample | self._tracking(images, [steps])
         key = int(rng.integers(max(0, target - self._max_frame_distance), target))
         later = self._later(clip, key, target, rng)
-        shown = range(key, max(later) + 1) if self._tracked else sorted({key, *later})
+        shown = range(key, max(later) + 1) if self._tracked_stride else sorted({key, *later})
         labels = [clip.frames[i].read_label() for i in later]
         images, labels = augmented_frames(self._images(clip, shown, rng), labels, self._augmentation, rng)
         height, width = labels[0].shape
         unknown = np.full((height // FLOW_STRIDE, width // FLOW_STRIDE, 2), np.nan, np.float32)
         places = [shown.index(i) for i in later]
         sample = _pairs(images[0], [images[i] for i in places], labels, [unknown] * len(later))
-        return sample | _tracking(images, places) if self._tracked else sample
+        return sample | self._tracking(images, places)
+
+    def _tracking(self, images: list[np.ndarray], places: list[int]) -> Sample:
+        """At the indices ``places`` of successive frames, the first of them the key frame; nothing if nothing is tracked."""
+        if not self._tracked_stride:
+            return {}
+        key_image, *later = images
+        padding = FramePadding(*key_image.shape[:2])
+        tracker = TrackedFlowPropagator(self._tracked_stride)
+        flows = [None, *(tracker.flow_to_key(key_image, image, padding) for image in later)]
+        return {
+            "tracked_flow": _stacked([_channels_first(flows[i]) for i in places]),
+            "tracked_image": _stacked([_channels_first(warped_image(key_image, flows[i], padding)) for i in places]),
+        }
 
     def _later(self, clip: Clip, key: int, target: int, rng: np.random.Generator) -> list[int]:
         """The target and other labelled frames that are not too far from the key frame; some twice if there are too few."""
@@ -247,18 +260,6 @@ def _pairs(
         "image": _stacked([_channels_first(image) for image in images]),
         "label": _stacked([torch.from_numpy(label) for label in labels]),
         "flow": _stacked([_channels_first(flow) for flow in flows]),
-    }
-
-
-def _tracking(images: list[np.ndarray], places: list[int]) -> Sample:
-    """Of successive frames, the first of them the key frame, at those with the indices ``places``."""
-    key_image, *later = images
-    padding = FramePadding(*key_image.shape[:2])
-    tracker = TrackedFlowPropagator()
-    flows = [None, *(tracker.flow_to_key(key_image, image, padding) for image in later)]
-    return {
-        "tracked_flow": _stacked([_channels_first(flows[i]) for i in places]),
-        "tracked_image": _stacked([_channels_first(warped_image(key_image, flows[i], padding)) for i in places]),
     }
 
 

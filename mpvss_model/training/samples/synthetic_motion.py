@@ -21,6 +21,8 @@ MAX_ZOOM = 1.25  # as by driving forward
 # Of what moves by itself, relative to the frame's size.
 MOVER_PROBABILITY = 0.5
 MOVER_WIDTH, MOVER_HEIGHT = (0.08, 0.3), (0.15, 0.7)
+# It may have the outline of something in the frame, if that is of such a share of it.
+SEGMENT_PROBABILITY, SEGMENT_AREA = 0.5, (0.0005, 0.15)
 MOVER_SHIFT_STD, MOVER_TURN_STD_RAD, MOVER_GROWTH_STD = 0.05, 0.05, 0.08
 
 
@@ -45,7 +47,7 @@ class SyntheticPair(NamedTuple):
 def synthetic_pair(
     image: np.ndarray, label: np.ndarray, view_width_px: int, rng: np.random.Generator, *, steps: int = 1
 ) -> SyntheticPair:
-    """Let the camera that took a frame, and perhaps an ellipse in its view, move on at random.
+    """Let the camera that took a frame, and perhaps an ellipse or a copy of a segment in its view, move on at random.
 
     Args:
         image: uint8 RGB ``[H, W, 3]``.
@@ -56,7 +58,7 @@ def synthetic_pair(
     """
     height, width = label.shape
     key_from_current = _camera_motion(width, height, view_width_px, rng)
-    mover = _Mover.random(np.array([width, height]), rng) if rng.random() < MOVER_PROBABILITY else None
+    mover = _Mover.random(label, rng) if rng.random() < MOVER_PROBABILITY else None
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)  # [H, W, 2]
     cameras = _parts_of_motion(key_from_current, steps)
     if mover is None:
@@ -112,31 +114,38 @@ def _camera_motion(width: int, height: int, view_width_px: int, rng: np.random.G
 
 
 class _Mover(NamedTuple):
-    """An ellipse in front of the key frame that moves by itself.
+    """An ellipse, or a copy of a segment, in front of the key frame that moves by itself.
 
     Attributes:
         center: In the key frame, ``[2]``, x then y.
         half_axes: Likewise.
+        outline: 1 where the frame shows the segment, uint8 ``[H, W]``; None for an ellipse.
         content_shift: From its pixels to those of the frame that it shows, float32 ``[2]``, whole numbers.
         motion: Affine ``[3, 3]``, from where it would be if only the camera moved to where it was.
     """
 
     center: np.ndarray
     half_axes: np.ndarray
+    outline: np.ndarray | None
     content_shift: np.ndarray
     motion: np.ndarray
 
     @classmethod
-    def random(cls, size: np.ndarray, rng: np.random.Generator) -> _Mover:
-        """For a frame of this width and height."""
+    def random(cls, label: np.ndarray, rng: np.random.Generator) -> _Mover:
+        """For a frame with this label, uint8 ``[H, W]``."""
+        size = np.array(label.shape[::-1])
         center = rng.uniform(0, size)
-        half_axes = size / 2 * (rng.uniform(*MOVER_WIDTH), rng.uniform(*MOVER_HEIGHT))
-        content_shift = (rng.uniform(half_axes, size - half_axes) - center).round().astype(np.float32)
+        if (segment := _random_segment(label, rng) if rng.random() < SEGMENT_PROBABILITY else None) is not None:
+            outline, content_center, half_axes = segment
+        else:
+            outline, half_axes = None, size / 2 * (rng.uniform(*MOVER_WIDTH), rng.uniform(*MOVER_HEIGHT))
+            content_center = rng.uniform(half_axes, size - half_axes)
+        content_shift = (content_center - center).round().astype(np.float32)
         motion = np.eye(3)
         turn_deg, scale = np.degrees(rng.normal(0, MOVER_TURN_STD_RAD)), np.exp(rng.normal(0, MOVER_GROWTH_STD))
         motion[:2] = cv2.getRotationMatrix2D(center, turn_deg, scale)
         motion[:2, 2] += rng.normal(0, MOVER_SHIFT_STD, 2) * size
-        return cls(center, half_axes, content_shift, motion)
+        return cls(center, half_axes, outline, content_shift, motion)
 
     def shown(self, in_key: np.ndarray, in_mover: np.ndarray) -> _Seen:
         """A view in which it stands before what is at ``in_key``, and its own pixels were at ``in_mover`` in the key frame."""
@@ -146,8 +155,29 @@ class _Mover(NamedTuple):
 
     def covers(self, points: np.ndarray) -> np.ndarray:
         """Whether it covers points ``[H, W, 2]`` of the key frame, ``[H, W, 1]``."""
+        if self.outline is not None:
+            return cv2.remap(self.outline, points + self.content_shift, None, cv2.INTER_NEAREST)[..., None] > 0
         x, y = np.moveaxis((points - self.center.astype(np.float32)) / self.half_axes.astype(np.float32), -1, 0)
         return (x * x + y * y <= 1)[..., None]
+
+
+def _random_segment(label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Something in one piece that the frame shows: its outline, and the center and half axes of its box, x then y.
+
+    None if what was drawn is too large or too small.
+    """
+    classes = np.unique(label)
+    if not (classes := classes[classes != UNLABELED]).size:
+        return None
+    of_class = (label == rng.choice(classes)).astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(of_class)
+    piece = int(rng.integers(1, count))
+    left, top, width, height, area = stats[piece]
+    low, high = SEGMENT_AREA
+    if not low <= area / label.size <= high:
+        return None
+    half_axes = np.array([width, height]) / 2
+    return (pieces == piece).astype(np.uint8), np.array([left, top]) + half_axes, half_axes
 
 
 def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:

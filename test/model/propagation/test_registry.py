@@ -46,7 +46,7 @@ def key_frame():
     )
 
 
-@pytest.mark.parametrize("name", ["segment", "pixel", "tracked", "dense", "copy"])
+@pytest.mark.parametrize("name", ["segment", "pixel", "fine", "tracked", "dense", "copy"])
 def test_nothing_moves_between_a_frame_and_itself(name, motion, key_frame):
     queries = torch.tensor([0, 2, 3])
     with torch.inference_mode():
@@ -90,5 +90,5 @@ def test_learned_flow_needs_a_motion_module(name):
 
 
 def test_an_unknown_propagation_is_named():
-    with pytest.raises(ConfigError, match="must be one of auto, segment, pixel, tracked, dense, copy, got 'magic'"):
+    with pytest.raises(ConfigError, match="must be one of auto, segment, pixel, fine, tracked, dense, copy, got 'magic'"):
         make_propagator("magic", motion=None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import DenseFlowPropagator, FineFlowPropagator, TrackedFlowPropagator
 from test.brightness import BrightnessSegmentor
 
 QUERIES = torch.arange(3)
@@ -78,3 +78,41 @@ def test_a_copy_goes_its_own_way(frames):
     followed(copy(propagator), key_frame, frames[8:])
     expected = followed(TrackedFlowPropagator(), key_frame, frames[1:6])[3:]
     assert all(map(torch.equal, followed(propagator, key_frame, frames[4:6]), expected))
+
+
+def test_fine_flow_keeps_the_outline_of_something_small():
+    """A post of 20 pixels, which is five cells of the masks, moves before a wall that stays."""
+    rng = np.random.default_rng(1)
+    wall, post = (cv2.GaussianBlur(rng.integers(0, 256, (128, 192, 3), np.uint8), (5, 5), 0) for _ in range(2))
+    frames = [wall.copy() for _ in range(4)]
+    for i, frame in enumerate(frames):
+        frame[:, 64 + 4 * i : 84 + 4 * i] = post[:, 64:84]
+    padding = BrightnessSegmentor().segment(frames[0], 0.0).padding
+    is_post = np.zeros(48, bool)
+    is_post[19:24] = True  # 76..95
+
+    def error_px(propagator):
+        flow_px = [propagator.flow_to_key(frames[0], frame, padding) for frame in frames[1:]][-1] * 4
+        return np.abs(flow_px[4:-4, 14:30, 0] - np.where(is_post, -12, 0)[14:30]).mean()
+
+    fine, coarse = error_px(FineFlowPropagator()), error_px(TrackedFlowPropagator())
+    assert fine < 0.5 * coarse
+
+
+def test_a_new_stream_keeps_the_resolution_of_its_flow():
+    assert isinstance(FineFlowPropagator().for_new_stream(), FineFlowPropagator)
+
+
+@pytest.mark.parametrize("size", [(97, 131), (5, 7), (64, 96)])
+def test_fine_flow_has_the_masks_grid_at_any_size(size):
+    key, frame = (np.random.default_rng(i).integers(0, 256, (*size, 3), np.uint8) for i in range(2))
+    padding = BrightnessSegmentor().segment(key, 0.0).padding
+    flow = FineFlowPropagator().flow_to_key(key, frame, padding)
+    assert flow.shape == (*padding.mask_size, 2) and flow.dtype == np.float32 and np.isfinite(flow).all()
+
+
+def test_fine_flow_is_in_pixels_of_the_masks_grid(frames):
+    padding = BrightnessSegmentor().segment(frames[0], 0.0).padding
+    flow = FineFlowPropagator().flow_to_key(frames[0], frames[1], padding)
+    # The camera turns right: what is here now was further right in the key frame.
+    assert np.median(flow[4:-4, 4:-8, 0]) == pytest.approx(PIXELS_PER_FRAME / 4, abs=0.1)

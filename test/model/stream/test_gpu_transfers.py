@@ -74,7 +74,7 @@ def answers_of(stream, frames, before=lambda: None):
 
 @pytest.mark.parametrize(
     ("way", "replays"),
-    [("tracked", 1), ("dense", 1), ("copy", 0), ("pixel", 1), ("segment", 1), ("refined", 2)],
+    [("tracked", 1), ("fine", 1), ("dense", 1), ("copy", 0), ("pixel", 1), ("segment", 1), ("refined", 2)],
 )
 @pytest.mark.filterwarnings("error:runs without CUDA graph")
 def test_a_frame_is_one_transfer_there_one_back_and_one_wait(tiny_motion_checkpoint, gpu, way, replays):

@@ -94,6 +94,34 @@ def test_something_moves_by_itself_with_the_label_of_its_content(monkeypatch):
     assert moved > 10
 
 
+def test_what_moves_may_have_the_outline_of_a_segment(monkeypatch):
+    """The only thing in the frame is a pole, and a copy of it moves."""
+    monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 1.0)
+    monkeypatch.setattr(synthetic_motion, "SEGMENT_PROBABILITY", 1.0)
+    monkeypatch.setattr(synthetic_motion, "_camera_motion", lambda *_: np.eye(3))
+    image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    image[20:80, 60:66] = 220
+    label = np.where(image[..., 0] > 100, 1, 255).astype(np.uint8)
+    copies = 0
+    for seed in range(20):
+        pair = synthetic_pair(image, label, WIDTH, np.random.default_rng(seed))
+        in_key, _ = inside(pair.flow_px)
+        is_mover = (pair.flow_px != 0).any(axis=2)
+        assert (pair.label[is_mover] == 1).all() and 1 <= (pair.label == 1).sum() / 360 < 3
+        if is_mover.any():
+            assert (cv2.remap(pair.key_image, in_key, None, cv2.INTER_NEAREST)[is_mover, 0] > 100).mean() > 0.9
+            copies += 1
+    assert copies > 10
+
+
+def test_without_anything_of_a_fitting_size_an_ellipse_moves(monkeypatch):
+    monkeypatch.setattr(synthetic_motion, "SEGMENT_PROBABILITY", 1.0)
+    monkeypatch.setattr(synthetic_motion, "MOVER_PROBABILITY", 1.0)
+    for label in (np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 255, np.uint8)):
+        mover = synthetic_motion._Mover.random(label, np.random.default_rng(0))
+        assert mover.outline is None and (mover.half_axes < (WIDTH / 2, HEIGHT / 2)).all()
+
+
 def test_the_motion_of_a_pair_takes_as_many_even_steps_as_asked_for(monkeypatch):
     image = cv2.resize(smooth_frame()[0], (WIDTH, HEIGHT))
     ramp = np.repeat(np.arange(WIDTH, dtype=np.uint8)[None] * 2, HEIGHT, axis=0)
@@ -170,7 +198,7 @@ def test_synthetic_pairs_are_tracked_as_far_as_they_moved(monkeypatch):
     frame = Frame(stamp_ns=0, read_image=lambda: wall, read_label=lambda: np.zeros((HEIGHT, WIDTH), np.uint8))
     clips = ClipSet("one clip", ("a", "b"), (Clip("a", [frame] * 2),))
     augmentation = AugmentationConfig(short_sides_px=(HEIGHT,), synthetic_probability=1.0, flip_probability=0.0, **SETTINGS)
-    dataset = FramePairDataset(clips, max_frame_distance=3, tracked=True, augmentation=augmentation, seed=0)
+    dataset = FramePairDataset(clips, max_frame_distance=3, tracked_stride=4, augmentation=augmentation, seed=0)
     for sample in (dataset[i] for i in range(4)):
         tracked = sample["tracked_flow"][:, 4:-4, 4:-4].flatten(1).median(dim=1).values
         torch.testing.assert_close(tracked * 4, torch.tensor([8.0, -4.0]), rtol=0, atol=1.0)

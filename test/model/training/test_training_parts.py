@@ -304,7 +304,7 @@ def test_tracking_of_a_pair_goes_over_all_frames_between():
     label = np.zeros((96, 96), np.uint8)
     clip = Clip("turn", [Frame(i * 66_666_667, lambda view=view: view, lambda: label) for i, view in enumerate(views)])
     changes = dataclasses.replace(EXACT, short_sides_px=(96,), max_long_side_px=96, crop_height_px=96, crop_width_px=96)
-    dataset = FramePairDataset(clip_set(clip), max_frame_distance=7, tracked=True, augmentation=changes, seed=0)
+    dataset = FramePairDataset(clip_set(clip), max_frame_distance=7, tracked_stride=4, augmentation=changes, seed=0)
     for sample in (dataset[i] for i in range(10)):
         image, key_image = (sample[name].permute(1, 2, 0).numpy() for name in ("image", "key_image"))
         first, last = (next(i for i, view in enumerate(views) if np.array_equal(view, x)) for x in (key_image, image))

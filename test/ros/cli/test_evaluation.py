@@ -117,7 +117,7 @@ def test_a_model_with_other_classes_is_refused_before_anything_is_segmented(fold
 
 
 def test_an_unknown_propagation_is_refused(small_bag):
-    with pytest.raises(ConfigError, match="per-frame, auto, segment, pixel, tracked, dense, copy, got 'magic'"):
+    with pytest.raises(ConfigError, match="per-frame, auto, segment, pixel, fine, tracked, dense, copy, got 'magic'"):
         evaluate_source(small_bag, model="rooms-lite", propagation="magic", interval=5)
 
 

@@ -13,7 +13,7 @@ from mpvss_ros.node.segmentation_node import SegmentationNode
 WRONG = [
     ("model", "", "the name of a model"),
     ("model", 7, "text"),
-    ("propagation", "magic", "auto, segment, pixel, tracked, dense, copy"),
+    ("propagation", "magic", "auto, segment, pixel, fine, tracked, dense, copy"),
     ("propagation", True, "text"),
     ("device", "tpu", "auto, cpu, cuda or cuda:N"),
     ("device", "cuda:one", "auto, cpu, cuda or cuda:N"),
