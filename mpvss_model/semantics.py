@@ -359,7 +359,7 @@ class _Cells:
 
         Returns:
             A class for each part, uint8 ``[rows, columns]``; the parts ``[N]`` whose pixels are not sure to have it; and the
-            classes that may win there, bool ``[C, N]``.
+            classes that may win there, float32 ``[C, N]``, 1 or 0.
         """
         masks = self._corners if self._probabilities is None else self._corners.sigmoid()
         bounds = (_of_corners(of_two, masks).flatten(1) for of_two in (torch.maximum, torch.minimum))
@@ -383,13 +383,13 @@ class _Cells:
 
         Args:
             parts: To be grouped.
-            may_win: Which classes may win in each, bool ``[C, n]``.
+            may_win: Which classes may win in each, ``[C, n]``, 1 or 0.
         """
         if len(may_win) <= FEW_CLASSES or not len(parts):
             yield from ((some, None) for some in self.blocks(parts))
             return
         # Side by side those that have the same classes.
-        order = (0.5 ** torch.arange(len(may_win)) @ may_win.float()).argsort()
+        order = (0.5 ** torch.arange(len(may_win)) @ may_win).argsort()
         for some in self.blocks(order):
             yield parts[some], may_win[:, some].any(dim=1).nonzero()[:, 0]
 
@@ -457,16 +457,18 @@ class _Cells:
         """What follows from the bounds of masks.
 
         Args:
-            most: ``[Q, n]``.
+            most: ``[Q, n]``; may be changed.
             least: ``[Q, n]``.
 
         Returns:
-            A class for each, uint8 ``[n]``; where several may win, which ones, bool ``[C, N]``; and where that is, ``[N]``.
+            A class for each, uint8 ``[n]``; where several may win, which ones, float32 ``[C, N]``, 1 or 0; and where that is,
+            ``[N]``.
         """
         best, worst = self._mixed(most), self._mixed(least)
-        may_win = best >= worst.amax(dim=0) - ROUNDING
+        # In place of the scores themselves: booleans take torch four times as long.
+        may_win = best.ge_(worst.amax(dim=0) - ROUNDING)
         numbers = torch.arange(len(may_win), dtype=torch.float32)
-        count, label = torch.stack([torch.ones_like(numbers), numbers]) @ may_win.float()
+        count, label = torch.stack([torch.ones_like(numbers), numbers]) @ may_win
         undecided = (count != 1).nonzero()[:, 0]
         # The sum of several classes' numbers is none of them; it is not used then.
         return label.to(torch.uint8), may_win.index_select(1, undecided), undecided
