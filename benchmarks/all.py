@@ -108,6 +108,7 @@ BENCHMARKS = (
         f"{LARGE_OVERHEAD} --frames 20 --watch overlay labels/compressed",
         600.0,
     ),
+    Benchmark("large frames", "large_frame", "", "--frames 6 --interval 3", 300.0),
     Benchmark("unread outputs", "unread_outputs", "", "--frames 30", 600.0),
     Benchmark("slow segmentor", "slow_segmentor", "", "--seconds 5", 300.0),
     Benchmark("kills", "random_kills", "", "--times 2", 1800.0),

@@ -89,8 +89,8 @@ class FramePadding:
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image at another height and width; the image itself if it has them.
 
-    Each pixel has a share in a smaller one. Where sizes allow it, that takes a tenth of the time in which OpenCV averages over
-    parts of pixels: whole blocks are averaged first, then comes bilinear interpolation.
+    Each pixel has a share in a smaller one, without averages over parts of pixels, for which OpenCV takes two to ten times as
+    long: averages are of whole blocks of pixels, before bilinear interpolation or after it.
 
     Args:
         image: uint8 ``[H, W, 3]``.
@@ -103,7 +103,10 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_steps(before: tuple[int, int], after: tuple[int, int]) -> list[tuple[tuple[int, int], int]]:
-    """The sizes that `resized` brings an image to, one after the other, and OpenCV's interpolation to each."""
+    """The sizes that `resized` brings an image to, one after the other, and OpenCV's interpolation to each.
+
+    ``INTER_AREA`` is always the average of blocks, of as many whole pixels along both sides.
+    """
     if before == after:
         return []
     steps = []
@@ -112,7 +115,9 @@ def resize_steps(before: tuple[int, int], after: tuple[int, int]) -> list[tuple[
         before = before[0] // factor, before[1] // factor
         steps.append((before, cv2.INTER_AREA))
     reduction = max(old / new for old, new in zip(before, after, strict=True))
-    return [*steps, (after, cv2.INTER_LINEAR if reduction <= MAX_BILINEAR_REDUCTION else cv2.INTER_AREA)]
+    factor = max(1, math.ceil(reduction / MAX_BILINEAR_REDUCTION))
+    steps.append(((factor * after[0], factor * after[1]), cv2.INTER_LINEAR))
+    return [*steps, (after, cv2.INTER_AREA)] if factor > 1 else steps
 
 
 def _block_side(before: tuple[int, ...], after: tuple[int, int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ContextDecorator
 
 import torch
@@ -31,11 +32,13 @@ class FrameParts:
 
     Args:
         device: What is waited for.
+        clock: Tells seconds; ``time.thread_time`` for the processor time of this thread alone.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> None:
         self.seconds: dict[str, float] = {}
         self._device = device
+        self._clock = clock
         self._running: list[str] = []
         self._since_s = 0.0
 
@@ -68,7 +71,7 @@ class FrameParts:
     def _now_s(self) -> float:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+        return self._clock()
 
 
 class _Threads(threading.local):

@@ -119,11 +119,11 @@ def image_message(image: np.ndarray, encoding: str, header) -> Image:
     """An array ``[H, W]`` or ``[H, W, C]``, of the encoding's type, as an Image message with the given header."""
     from sensor_msgs.msg import Image
 
-    # A numpy array assigned to `data` would be converted element by element, which takes tens of milliseconds.
-    data = array("B")
-    data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     height, width = image.shape[:2]
-    return Image(header=header, height=height, width=width, encoding=encoding, step=image[0].nbytes, is_bigendian=0, data=data)
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=image[0].nbytes, is_bigendian=0)
+    # Given to the constructor, or assigned, it would be copied once or twice more; a numpy array even element by element.
+    message.data.frombytes(np.ascontiguousarray(image).data.cast("B"))
+    return message
 
 
 def compressed_message(image: np.ndarray, file_format: str, header, *, quality: int = 95) -> CompressedImage:

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -69,6 +70,8 @@ def test_an_image_that_has_the_size_is_not_copied():
         ((480, 640), (240, 320)),
         ((460, 620), (240, 323)),
         ((1079, 1921), (240, 427)),
+        ((540, 960), (320, 569)),
+        ((600, 800), (320, 427)),
         ((640, 360), (427, 240)),
         ((48, 64), (96, 128)),
     ],
@@ -81,10 +84,21 @@ def test_an_image_keeps_its_brightness_and_its_places_when_it_is_resized(before,
     np.testing.assert_allclose(made[after[0] // 2, :, 1], expected.clip(0, 255), atol=1.6)
 
 
-def test_nothing_of_an_image_is_left_out_of_a_smaller_one():
+@pytest.mark.parametrize(
+    ("before", "after"), [((270, 480), (60, 107)), ((540, 960), (320, 569)), ((600, 800), (320, 427)), ((359, 641), (80, 142))]
+)
+def test_nothing_of_an_image_is_left_out_of_a_smaller_one(before, after):
     """Lines one pixel wide darken it, wherever they are, about as much as they darken the image."""
     for x in range(100, 116):
-        image = np.full((270, 480, 3), 255, np.uint8)
+        image = np.full((*before, 3), 255, np.uint8)
         image[:, x] = 0
-        lost = 255.0 - resized(image, (60, 107))
-        assert lost.sum() == pytest.approx(60 * 3 * 255 * 107 / 480, rel=0.4)
+        lost = 255.0 - resized(image, after)
+        assert lost.sum() == pytest.approx(after[0] * 3 * 255 * after[1] / before[1], rel=0.4)
+
+
+@pytest.mark.parametrize(("before", "after"), [((540, 960), (320, 569)), ((601, 803), (320, 427)), ((359, 641), (80, 142))])
+def test_a_smaller_image_hardly_differs_from_averages_over_parts_of_pixels(before, after):
+    small = np.random.default_rng(0).integers(0, 256, (45, 60, 3), np.uint8)
+    image = cv2.resize(small, before[::-1], interpolation=cv2.INTER_CUBIC)
+    difference = resized(image, after).astype(int) - cv2.resize(image, after[::-1], interpolation=cv2.INTER_AREA)
+    assert abs(difference).max() <= 3 and abs(difference).mean() < 0.5 and abs(difference.mean()) < 0.25

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mpvss_model import semantics
 from mpvss_model.image import FramePadding
 from mpvss_model.semantics import (
+    ClassesOfMasks,
     best_labels,
     best_scores,
     class_probabilities,
@@ -14,6 +15,7 @@ from mpvss_model.semantics import (
     class_shares,
     confidence_map,
     label_map,
+    labels_of_masks,
     relevant_queries,
 )
 
@@ -114,7 +116,7 @@ def test_the_best_classes_are_those_of_the_largest_scores(seed, height, width, q
 def test_inside_of_segments_pixels_are_not_looked_at_one_by_one(monkeypatch):
     padding, counted = FramePadding(240, 320), []
     seen = semantics._Cells.scores
-    monkeypatch.setattr(semantics._Cells, "scores", lambda self, cells: counted.append(len(cells)) or seen(self, cells))
+    monkeypatch.setattr(semantics._Cells, "scores", lambda self, *some: counted.append(len(some[0])) or seen(self, *some))
     classes = torch.eye(9, 10) * 12
     best_labels(smooth_masks(0, padding, 9, 16), classes, padding)
     assert 0 < sum(counted) < 0.4 * (256 // 4) * (320 // 4)
@@ -131,14 +133,42 @@ def smooth_masks(seed, padding, queries, smoothness):
 @given(
     seed=st.integers(0, 200), frame=st.tuples(st.integers(16, 120), st.integers(16, 120)),
     size=st.tuples(st.integers(1, 300), st.integers(1, 300)), smoothness=st.sampled_from([1, 4, 16]),
+    classes=st.sampled_from([5, 40, 254]),
 )  # fmt: skip
-def test_labels_of_another_size_are_those_of_all_upsampled_masks(seed, frame, size, smoothness):
+def test_labels_of_another_size_are_those_of_all_upsampled_masks(seed, frame, size, smoothness, classes):
     padding = FramePadding(*frame)
     masks = smooth_masks(seed, padding, 9, smoothness)
-    classes = torch.randn(9, 6, generator=torch.Generator().manual_seed(seed)) * 4
-    labels = best_labels(masks, classes, padding, size)
+    class_logits = torch.randn(9, classes + 1, generator=torch.Generator().manual_seed(seed)) * 4
+    labels = best_labels(masks, class_logits, padding, size)
     assert labels.shape == size
-    np.testing.assert_array_equal(labels, label_map(class_scores(masks, classes, padding, size)))
+    np.testing.assert_array_equal(labels, label_map(class_scores(masks, class_logits, padding, size)))
+
+
+@pytest.mark.parametrize("size", [(96, 128), (270, 480), (1080, 1920)])
+def test_labels_of_networks_that_classify_pixels_are_the_largest_masks(size):
+    padding, classes = FramePadding(96, 128), 40
+    masks = smooth_masks(1, padding, classes, 4)
+    sure = torch.eye(classes, classes + 1).flip(0) * 400 - 200  # the first mask is of the last class
+    upsampled = torch.nn.functional.interpolate(masks[None], size=size, mode="bilinear")[0]
+    labels = labels_of_masks(masks, ClassesOfMasks.of(sure), padding, size)
+    two = upsampled.topk(2, dim=0).values
+    clear = two[0] - two[1] > 1e-4  # here and there torch rounds in another way
+    assert clear.float().mean() > 0.999
+    np.testing.assert_array_equal(labels[clear], classes - 1 - upsampled.argmax(dim=0)[clear])
+
+
+def test_of_cells_that_borders_cross_only_parts_are_looked_at_and_there_only_classes_that_may_win(monkeypatch):
+    padding, size, compared = FramePadding(96, 128), (864, 1152), []
+    masks, classes = smooth_masks(0, padding, 12, 4), torch.eye(12, 41) * 12
+    seen = semantics._best
+    monkeypatch.setattr(semantics, "_best", lambda scores, *some: compared.append(scores.shape) or seen(scores, *some))
+    best_labels(masks, classes, padding, size)
+    pixels = sum(count for _, count in compared)
+    assert 0 < pixels < 0.4 * size[0] * size[1] and sum(few * count for few, count in compared) < 12 * pixels
+    compared.clear()
+    monkeypatch.setattr(semantics, "PART_PX", 1000)
+    best_labels(masks, classes, padding, size)
+    assert sum(count for _, count in compared) > 1.3 * pixels
 
 
 @pytest.mark.parametrize("numbers", [2**24, 5 * 432 * 7])

@@ -9,7 +9,6 @@ import numpy as np
 
 from mpvss_model.config import StreamConfig
 from mpvss_model.data import Clip
-from mpvss_model.errors import DataError, MPVSSError
 from mpvss_model.evaluation.clip_evaluation import CONSISTENCY_WINDOWS, ClipEvaluation
 from mpvss_model.evaluation.flops import Cost, stream_cost
 from mpvss_model.evaluation.metrics import ConfusionMatrix
@@ -99,17 +98,14 @@ class ClipStudy:
             None if it was stopped.
 
         Raises:
-            DataError: If a frame or label cannot be used; names the clip.
+            MPVSSError: If a frame or label cannot be used.
         """
         measurement = _Measurement(self)
-        try:
-            for index, frame in enumerate(clip.frames):
-                if stopped():
-                    return None
-                ground_truth = frame.read_label() if frame.is_labelled else None
-                measurement.add_frame(index, frame.read_image(), frame.stamp_ns, ground_truth)
-        except MPVSSError as error:
-            raise DataError(f"clip {clip.name!r}: {error}") from error
+        for index, frame in enumerate(clip.frames):
+            if stopped():
+                return None
+            ground_truth = frame.read_label() if frame.is_labelled else None
+            measurement.add_frame(index, frame.read_image(), frame.stamp_ns, ground_truth)
         return measurement.result()
 
 

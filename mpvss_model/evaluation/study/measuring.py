@@ -11,10 +11,10 @@ import cv2
 import torch
 
 from mpvss_model.data import Clip
-from mpvss_model.errors import MPVSSError
 from mpvss_model.evaluation.study.clip_study import ClipStudy
 from mpvss_model.evaluation.study.config import StudyConfig
 from mpvss_model.evaluation.study.result import ClipResult, cache_key
+from mpvss_model.evaluation.study.study_report import ClipFailure
 from mpvss_model.fleet import FleetConfig, Link, Unit, open_fleet
 from mpvss_model.runtime.last_values import LastValues
 from mpvss_model.segmentor.registry import load_model
@@ -86,30 +86,28 @@ class MeasureClip:
     """What a worker does with a clip.
 
     Attributes:
-        number: Of the clip.
         job: The clip.
         settings: Of the process, which keeps the model for the next clip.
         start: Different for each start, between which a model may change.
     """
 
-    number: int
     job: ClipJob
     settings: WorkerSettings
     start: str
 
-    def __call__(self, link: Link) -> tuple[int, ClipResult | None, bool]:
-        """Number of the clip, what was found (None if it was stopped), and whether it was found before."""
+    def __call__(self, link: Link) -> tuple[ClipResult | None, bool]:
+        """What was found (None if it was stopped), and whether it was found before."""
         study = _studies.get((self.settings, self.start), self.settings.start)
         if link.is_stopped():
-            return self.number, None, False
+            return None, False
         key = cache_key(self.job.clip, study.digest)
         kept = ClipResult.load(self.job.file, key)
         if kept is not None:
-            return self.number, kept, True
+            return kept, True
         result = study.measure(self.job.clip, link.is_stopped)
         if result is not None:
             result.save(self.job.file, key)
-        return self.number, result, False
+        return result, False
 
 
 def measure_clips(
@@ -118,7 +116,7 @@ def measure_clips(
     settings: WorkerSettings,
     fleet: FleetConfig,
     stopped: Callable[[], bool] = lambda: False,
-    on_failure: Callable[[str], None] = lambda line: None,
+    on_failure: Callable[[ClipJob, ClipFailure], None] = lambda job, failure: None,
 ) -> Iterator[ClipMeasurement]:
     """Measure clips, or take up what their files hold; yields in the order in which they are finished.
 
@@ -127,23 +125,21 @@ def measure_clips(
         settings: Of each process.
         fleet: Who does it.
         stopped: Asked at every frame whether to stop; clips that are not finished then are given up.
-        on_failure: Is told of each clip that cannot be measured, in a line.
+        on_failure: Is told of each clip that cannot be measured, which stops no other.
 
     Raises:
-        MPVSSError: If clips cannot be measured, when all others are: it names the first and says why. What is finished is
-            kept.
+        ConfigError: If the fleet cannot work.
     """
-    failures, start = [], uuid.uuid4().hex
+    start = uuid.uuid4().hex
+    job_of = {Unit(job.source, MeasureClip(job, settings, start)): job for job in jobs}
     with open_fleet(fleet, stopped=stopped) as workers:
-        workers.add(Unit(job.source, MeasureClip(number, job, settings, start)) for number, job in enumerate(jobs))
+        workers.add(job_of)
         for outcome in workers.outcomes():
+            job = job_of[outcome.unit]
             if outcome.is_failed:
-                failures.append(f"{outcome.unit.source}: {outcome.error}".removeprefix(": "))
-                on_failure(f"failed: {failures[-1]}")
+                why = {"error": outcome.error, "details": outcome.details}
+                on_failure(job, ClipFailure(source=job.source, clip=job.clip.name, **why))
                 continue
-            number, result, is_kept = outcome.value
+            result, is_kept = outcome.value
             if result is not None:
-                yield ClipMeasurement(jobs[number], result, is_kept)
-    if failures and not stopped():
-        others = f" (and {len(failures) - 1} more of {len(jobs)} clips; see above)" if len(failures) > 1 else ""
-        raise MPVSSError(f"{failures[0]}{others}; the results of all other clips are kept")
+                yield ClipMeasurement(job, result, is_kept)

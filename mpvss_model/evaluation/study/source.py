@@ -50,20 +50,29 @@ class Source:
             class_names: By class index of the model.
             model_name: For messages.
 
+        A clip that cannot be read through is said to have no frames, and fails when it is measured.
+
         Raises:
-            DataError: If a frame cannot be read, none has ground truth, or source and model have other classes.
+            DataError: If all clips can be read and no frame has ground truth, or source and model have other classes.
         """
         clip_set = in_classes_of(self.clip_set, class_names, model_name)
-        is_labelled = [[frame.is_labelled for frame in clip.frames] for clip in clip_set.clips]
+        is_labelled = [_is_labelled(clip) for clip in clip_set.clips]
         labelled_frames = sum(map(sum, is_labelled))
         notes = tuple(
             note for clip in clip_set.clips if isinstance(clip.frames, CountedFrames) for note in clip.frames.counts.lines()
         )
-        if not labelled_frames:
+        if not labelled_frames and all(is_labelled):
             why = "".join(f"; {note}" for note in notes)
             raise DataError(f"{self.location} has no frame with ground truth, which a study compares with{why}")
         frames_of_clips = tuple(map(len, is_labelled))
         return replace(self, clip_set=clip_set, notes=notes, frames_of_clips=frames_of_clips, labelled_frames=labelled_frames)
+
+    def of_clips(self, indices: Sequence[int]) -> Source:
+        """The same with some of its clips only; ``notes`` tell which are missing, the counts stay."""
+        clips = tuple(self.clips[index] for index in indices)
+        missing = [clip.name for index, clip in enumerate(self.clips) if index not in indices]
+        notes = (*self.notes, *([f"Left out, since they could not be measured: {', '.join(missing)}"] if missing else []))
+        return replace(self, clip_set=replace(self.clip_set, clips=clips), notes=notes)
 
 
 def check_names(sources: Sequence[Source]) -> None:
@@ -72,3 +81,11 @@ def check_names(sources: Sequence[Source]) -> None:
     for source in sources:
         if not source.slug or slugs.count(source.slug) > 1:
             raise ConfigError(f"{source.name!r} names no source or several: give different --names, with letters or digits")
+
+
+def _is_labelled(clip: Clip) -> list[bool]:
+    """Whether each frame has ground truth; empty if the clip cannot be read through."""
+    try:
+        return [frame.is_labelled for frame in clip.frames]
+    except DataError:
+        return []

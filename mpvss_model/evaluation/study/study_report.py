@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["RunFigures", "SourceFigures", "SourceReport", "StudyReport"]
+__all__ = ["ClipFailure", "RunFigures", "SourceFigures", "SourceReport", "StudyReport"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFailure:
+    """A clip that could not be measured.
+
+    Attributes:
+        source: Its name in tables and plots.
+        clip: Name of the clip.
+        error: Why, in one line.
+        details: Where in the program that was, if it is none of the errors that users cause.
+    """
+
+    source: str
+    clip: str
+    error: str
+    details: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source}, {self.clip}: failed: {self.error}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +142,8 @@ class StudyReport:
         corruption_repeats: Random corruptions were measured so many times.
         seed: Of the first of them.
         versions: Of Python and of the libraries that computed this, by name.
-        sources: In the order in which they were given.
+        sources: In the order in which they were given, without those of which no clip could be measured.
+        failures: Clips that could not be measured, in the same order.
     """
 
     command: str
@@ -141,7 +162,9 @@ class StudyReport:
     seed: int
     versions: dict[str, str]
     sources: list[SourceReport]
+    failures: list[ClipFailure] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the contents of ``study.json``."""
-        return {**vars(self), "sources": [source.as_dict() for source in self.sources]}
+        sources = [source.as_dict() for source in self.sources]
+        return {**vars(self), "sources": sources, "failures": [asdict(failure) for failure in self.failures]}

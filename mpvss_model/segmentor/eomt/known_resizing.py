@@ -41,7 +41,7 @@ class KnownResizing(nn.Module):
 
 
 class _Blocks(nn.Module):
-    """Each pixel is the mean of a square of them, as ``INTER_AREA`` of a whole number of pixels."""
+    """Each pixel is the mean of a square of them, as ``INTER_AREA`` of whole pixels."""
 
     def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
         super().__init__()
@@ -51,21 +51,6 @@ class _Blocks(nn.Module):
         means = F.avg_pool2d(frames, self._side)
         # Blocks of four are rounded up in the middle, all others to even numbers.
         return (means + 0.5).floor() if self._side == 2 else means.round()
-
-
-class _Shares(nn.Module):
-    """Each pixel is the mean of what it covers, also of parts of pixels, as ``INTER_AREA``."""
-
-    def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
-        super().__init__()
-        self._taps = [_taps(old, new) for old, new in zip(before, after, strict=True)]
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        # Added up in OpenCV's order: where a mean lies between two numbers, rounding decides.
-        (ys, y_shares), (xs, x_shares) = self._taps
-        across = sum(frames.index_select(3, index) * share for index, share in zip(xs, x_shares, strict=True))
-        down = sum(across.index_select(2, index) * share[:, None] for index, share in zip(ys, y_shares, strict=True))
-        return down.round()
 
 
 class _Bilinear(nn.Module):
@@ -98,19 +83,5 @@ def _pairs(before: int, after: int, *, keeps_weights: bool) -> list[tuple[torch.
     ]
 
 
-def _taps(before: int, after: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels along a side that make up each one after it, and what share each of them has, ``[most, after]`` both."""
-    shares = cv2.resize(np.eye(before, dtype=np.float32), (after, before), interpolation=cv2.INTER_AREA)  # [before, after]
-    first = (shares > 0).argmax(axis=0)
-    most = int((shares > 0).sum(axis=0).max())
-    index = (first + np.arange(most)[:, None]).clip(max=before - 1)
-    # Beyond the last pixel it is the last one again, which must not count twice.
-    is_there = first + np.arange(most)[:, None] < before
-    return torch.from_numpy(index), torch.from_numpy(shares[index, np.arange(after)] * is_there)
-
-
 def _step(before: tuple[int, int], after: tuple[int, int], interpolation: int) -> nn.Module:
-    if interpolation == cv2.INTER_LINEAR:
-        return _Bilinear(before, after)
-    is_whole = before[0] % after[0] == before[1] % after[1] == 0 and before[0] // after[0] == before[1] // after[1]
-    return _Blocks(before, after) if is_whole else _Shares(before, after)
+    return _Bilinear(before, after) if interpolation == cv2.INTER_LINEAR else _Blocks(before, after)

@@ -186,7 +186,7 @@ def _evaluate_several(sources: GivenSources, out: Path | None, task: EvaluationT
     print_failures(ledger)
     if out is not None:
         print(f"  {out}")
-    end(ledger)
+    end(ledger.failures)
 
 
 def _runs(propagation: str, streams: tuple[StreamConfig, ...]) -> list[tuple[str, StreamConfig]]:

@@ -52,7 +52,8 @@ def study(
 ) -> None:
     """Compare all ways of propagation on labelled video: tables, plots and pictures.
 
-    Goes on where it was stopped; exit code 130 or 143 if SIGINT or SIGTERM did that.
+    Goes on where it was stopped. Exit code 1 if some clips failed, which the report names and is without; 130 or 143 if SIGINT
+    or SIGTERM stopped it.
     """
     import shlex
 
@@ -62,6 +63,7 @@ def study(
     from mpvss_model.runtime.progress import new_console
     from mpvss_ros.bags.fleet.sources import found_sources
     from mpvss_ros.bags.labelled_source import open_sources
+    from mpvss_ros.cli.common.fleet import end
 
     found = found_sources(sources, leave_out=out)
     report = run_study(
@@ -79,4 +81,7 @@ def study(
     if not report.has_motion_module:
         left_out = " and ".join(row.name for row in propagations() if row.needs_motion)
         print(f"left out {left_out}: model {report.model!r} has no motion module")
+    for failure in report.failures:
+        print(f"  {failure}")
     print(f"  {out / 'README.md'}")
+    end(report.failures)

@@ -83,7 +83,7 @@ def print_failures(ledger: Ledger) -> None:
             console.print(f"  {entry.name}: {line}", markup=False)
 
 
-def end(ledger: Ledger) -> None:
-    """End the command with exit code 1 if a source failed."""
-    if ledger.failures:
+def end(failures: Sequence[object]) -> None:
+    """End the command with exit code 1 if some of its sources, or of their clips, failed."""
+    if failures:
         raise typer.Exit(SOME_FAILED)

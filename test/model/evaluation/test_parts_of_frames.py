@@ -46,3 +46,13 @@ def test_optical_flow_is_a_part_of_propagated_frames_alone(monkeypatch):
     assert list(propagated.parts_ms) == ["flow", "upload", "graph", "labels", "download", "rest"]
     assert 20 <= propagated.parts_ms["flow"] <= propagated.frame_ms
     assert all(part_ms >= 0 for part_ms in propagated.parts_ms.values())
+
+
+def test_parts_may_be_measured_by_another_clock():
+    ticks = iter(range(100))
+    with FrameParts(CPU, clock=lambda: float(next(ticks))) as parts:
+        with frame_part("one"):
+            pass
+        with frame_part("two"), frame_part("inner"):
+            pass
+    assert parts.seconds == {REST: 3.0, "one": 1.0, "two": 2.0, "inner": 1.0}

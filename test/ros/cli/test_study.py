@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -207,6 +208,69 @@ def test_a_study_that_is_stopped_keeps_what_it_measured_and_goes_on(small_clips,
     report = run_study([replace(source, clip_set=replace(source.clip_set, clips=clips[:1]))], tmp_path, **changed)
     assert kept.stat().st_mtime_ns != before and {run.interval for run in report.sources[0].figures.grid} == {1, 3}
     assert report.corruption_repeats == 2 and "the mean of 2 repeats" in (tmp_path / "README.md").read_text()
+
+
+@pytest.fixture
+def partly_broken(small_clips, tmp_path):
+    """Of the small clips 5 frames, an image of ``b`` cut off, and a clip ``c`` whose second label image is too small."""
+    data = tmp_path / "drives"
+    shutil.copytree(small_clips, data, ignore=shutil.ignore_patterns("000[5-9].png", "001?.png"))
+    cut = data / "b" / "images" / "0002.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    shutil.copytree(data / "a", data / "c")
+    cv2.imwrite(str(data / "c" / "labels" / "0001.png"), np.zeros((16, 48), np.uint8))
+    return data
+
+
+def test_a_clip_that_fails_stops_no_study_and_is_named_by_report_and_terminal(mpvss, partly_broken, tiny_checkpoint, tmp_path):
+    out, options = tmp_path / "out", ("--model", tiny_checkpoint, "--device", "cpu")
+    code, said, progress = mpvss("study", partly_broken, f"{partly_broken}:second", "--out", out, *options)
+    assert code == 1
+    study = json.loads((out / "study.json").read_text())
+    failures = [f"{failure['source']}, {failure['clip']}: failed: {failure['error']}" for failure in study["failures"]]
+    assert [failure["clip"] for failure in study["failures"]] == ["b", "c", "b"]
+    assert f"{partly_broken / 'b' / 'images' / '0002.png'} cannot be read as an image" in failures[0]
+    assert "frames of one clip must be of one size, but" in failures[1] and "48 x 16 pixels" in failures[1]
+    page = (out / "README.md").read_text()
+    assert "3 of 4 clips could not be measured" in page
+    for number, failure in enumerate(failures):
+        assert f"  {failure}" in said.splitlines() and f"- {failure}" in page.splitlines()
+        assert f"clip {(2, 3, 4)[number]}/4, {failure}" in progress.splitlines()
+    # A source without any clip is in no table; of the other the figures are those of its whole clip alone.
+    (source,) = study["sources"]
+    assert (source["name"], source["clips"], source["frames"]) == ("drives", 1, 5)
+    assert source["notes"] == ["Left out, since they could not be measured: b, c"]
+    whole = run_study(open_sources([f"{partly_broken}:first"]), tmp_path / "whole", model=tiny_checkpoint, device="cpu")
+    assert [run["miou"] for run in source["grid"]] == [run.miou for run in whole.sources[0].figures.grid]
+    assert whole.failures == [] and "Clips left out" not in (tmp_path / "whole" / "README.md").read_text()
+    # Repaired, the same command measures what failed and nothing else.
+    shutil.copy(partly_broken / "b" / "images" / "0003.png", partly_broken / "b" / "images" / "0002.png")
+    shutil.rmtree(partly_broken / "c")
+    code, _, progress = mpvss("study", partly_broken, "--out", out, *options)
+    assert code == 0 and json.loads((out / "study.json").read_text())["failures"] == []
+    assert [line.endswith("measured before") for line in progress.splitlines() if line.startswith("clip ")] == [True, False]
+
+
+def test_a_study_writes_no_page_if_no_clip_can_be_measured(mpvss, partly_broken, tiny_checkpoint, tmp_path):
+    out = tmp_path / "out"
+    code, _, said = mpvss("study", f"{partly_broken}:second", "--model", tiny_checkpoint, "--device", "cpu", "--out", out)
+    assert code == 2 and not (out / "README.md").exists()
+    assert re.search(r"mpvss: no clip could be measured: second, b: failed: .*0002.png cannot be read as an image", said)
+
+
+def test_a_recording_that_cannot_be_read_through_fails_when_it_is_measured(small_clips):
+    class Torn(list):
+        def __iter__(self):
+            yield self[0]
+            raise DataError("the file ends here")
+
+    (source,) = open_sources([str(small_clips)])
+    whole, clip = source.clips
+    torn = replace(source, clip_set=replace(source.clip_set, clips=(whole, Clip("torn", Torn(clip.frames)))))
+    names = source.clip_set.class_names
+    assert torn.labelled_for(names, "m").frames_of_clips == (18, 0)
+    alone = replace(torn, clip_set=replace(torn.clip_set, clips=torn.clips[1:]))
+    assert alone.labelled_for(names, "m").frames_of_clips == (0,)
 
 
 def test_sources_without_ground_truth_or_a_name_of_their_own_are_refused(small_clips, tiny_checkpoint, tmp_path):

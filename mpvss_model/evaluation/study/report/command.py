@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from mpvss_model.class_names import distinct_names
+from mpvss_model.errors import MPVSSError
 from mpvss_model.evaluation.study import (
     ClipJob,
     ClipResult,
@@ -29,7 +30,7 @@ from mpvss_model.evaluation.study.report.pictures import write_pictures
 from mpvss_model.evaluation.study.report.plots import write_plots
 from mpvss_model.evaluation.study.report.progress import StudyReporter
 from mpvss_model.evaluation.study.source import Source, check_names
-from mpvss_model.evaluation.study.study_report import SourceReport, StudyReport
+from mpvss_model.evaluation.study.study_report import ClipFailure, SourceReport, StudyReport
 from mpvss_model.fleet import FleetConfig
 from mpvss_model.runtime.device import processor_name, resolve_device
 from mpvss_model.runtime.interruption import Interrupted, StopSignals
@@ -59,6 +60,7 @@ def run_study(
     """Measure a model's ways of propagation on several sources and write tables, plots and pictures.
 
     The result of each clip is kept in ``out_dir/.cache`` and taken up again as long as clip, model and settings are the same.
+    A clip that cannot be measured stops no other: the report names it, and is of all others. The next call tries it again.
 
     Args:
         sources: With classes of the model, in any order, and with ground truth.
@@ -76,7 +78,7 @@ def run_study(
     Raises:
         StudyInterrupted: If SIGINT or SIGTERM came; the next call goes on with what was measured.
         ConfigError: If ``out_dir`` holds the study of another model, or files of others that would be replaced.
-        MPVSSError: If a source, the model or a setting cannot be used.
+        MPVSSError: If a source, the model or a setting cannot be used, or no clip can be measured.
     """
     check_names(sources)
     folder = StudyFolder(out_dir, model)
@@ -92,13 +94,17 @@ def run_study(
     reporter = StudyReporter(console or new_console(visible=False), study=study, sources=sources, fleet=fleet)
     with reporter, StopSignals() as signals, folder.result() as new:
         reporter.summary()
-        results = _measure(sources, folder.cache_dir, settings=settings, fleet=fleet, reporter=reporter, signals=signals)
+        results, failures = _measure(
+            sources, folder.cache_dir, settings=settings, fleet=fleet, reporter=reporter, signals=signals
+        )
         reports = []
         for source in sources:
-            reports.append(_source_report(study, source, results[source.name], new))
+            if not (measured := results[source.name]):
+                continue
+            reports.append(_source_report(study, source.of_clips([*measured]), [*measured.values()], new))
             reporter.source(reports[-1])
             _check_signals(signals, "all clips are measured", folder.cache_dir)
-        report = _report(study, settings, reports, model=model, command=command)
+        report = _report(study, settings, reports, failures, model=model, command=command)
         write_plots(new, report)
         (new / STUDY_FILE).write_text(json.dumps(report.as_dict(), indent=1) + "\n")
         (new / PAGE_FILE).write_text(markdown(report))
@@ -113,24 +119,42 @@ def _measure(
     fleet: FleetConfig,
     reporter: StudyReporter,
     signals: StopSignals,
-) -> dict[str, list[ClipResult]]:
-    """The results of each source's clips, in the order of the clips."""
-    jobs = {
-        cache_dir / source.slug / f"{i:04d}.npz": (source, clip) for source in sources for i, clip in enumerate(source.clips)
-    }
+) -> tuple[dict[str, dict[int, ClipResult]], list[ClipFailure]]:
+    """The results of each source's clips by their index, and the clips that have none; all in the order of the clips.
+
+    Raises:
+        StudyInterrupted: If a signal came.
+        MPVSSError: If no clip could be measured.
+    """
+    jobs = {cache_dir / source.slug / f"{i:04d}.npz": (source, i) for source in sources for i in range(len(source.clips))}
     done: dict[Path, ClipResult] = {}
+    failed: dict[Path, ClipFailure] = {}
+
+    def fail(job: ClipJob, failure: ClipFailure) -> None:
+        failed[job.file] = failure
+        source, index = jobs[job.file]
+        reporter.failure(failure, source.frames_of_clips[index])
+
     measurements = measure_clips(
-        [ClipJob(clip, file, source.name) for file, (source, clip) in jobs.items()],
+        [ClipJob(source.clips[i], file, source.name) for file, (source, i) in jobs.items()],
         settings=settings,
         fleet=fleet,
         stopped=signals.is_received,
-        on_failure=reporter.say,
+        on_failure=fail,
     )
     for measurement in measurements:
         done[measurement.job.file] = measurement.result
         reporter.clip(jobs[measurement.job.file][0], measurement)
     _check_signals(signals, f"{len(done)} of {len(jobs)} clips are measured", cache_dir)
-    return {source.name: [done[file] for file, (owner, _) in jobs.items() if owner is source] for source in sources}
+    failures = [failed[file] for file in jobs if file in failed]
+    if not done:
+        others = f" (and {len(failures) - 1} more; see above)" if len(failures) > 1 else ""
+        raise MPVSSError(f"no clip could be measured: {failures[0]}{others}")
+    results = {
+        source.name: {i: done[file] for file, (owner, i) in jobs.items() if owner is source and file in done}
+        for source in sources
+    }
+    return results, failures
 
 
 def _check_signals(signals: StopSignals, done: str, cache_dir: Path) -> None:
@@ -144,7 +168,13 @@ def _check_signals(signals: StopSignals, done: str, cache_dir: Path) -> None:
 
 
 def _report(
-    study: ClipStudy, settings: WorkerSettings, sources: list[SourceReport], *, model: str, command: str
+    study: ClipStudy,
+    settings: WorkerSettings,
+    sources: list[SourceReport],
+    failures: list[ClipFailure],
+    *,
+    model: str,
+    command: str,
 ) -> StudyReport:
     segmentor, motion, config = study.model.segmentor, study.model.motion, settings.config
     return StudyReport(
@@ -164,6 +194,7 @@ def _report(
         seed=config.seed,
         versions={"Python": platform.python_version(), **library_versions()},
         sources=sources,
+        failures=failures,
     )
 
 

@@ -21,6 +21,7 @@ def markdown(report: StudyReport) -> str:
         f"# How well `{report.model}` labels video",
         _introduction(sources[0]),
         _facts(report),
+        *_failures(report),
         "## Key-frame interval",
         "![mIoU over the key-frame interval](miou_over_interval.png)",
         METRICS,
@@ -87,6 +88,15 @@ def _facts(report: StudyReport) -> str:
     if report.refines_tracked_flow:
         facts.append("Learned flow, pixel-wise and segment-aware, is estimated on top of tracked flow")
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _failures(report: StudyReport) -> list[str]:
+    """Which clips are in no figure of the page; nothing if all are."""
+    if not report.failures:
+        return []
+    clips = len(report.failures) + sum(source.figures.clips for source in report.sources)
+    failed = f"{len(report.failures)} of {clips} clips could not be measured, and are in none of the figures below"
+    return ["## Clips left out", f"{failed}:", "\n".join(f"- {failure}" for failure in report.failures)]
 
 
 def _machine(report: StudyReport) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from mpvss_model.evaluation.study import PER_FRAME, ClipMeasurement, ClipStudy, Run
 from mpvss_model.evaluation.study.report.methods import method_named
 from mpvss_model.evaluation.study.source import Source
-from mpvss_model.evaluation.study.study_report import SourceReport
+from mpvss_model.evaluation.study.study_report import ClipFailure, SourceReport
 from mpvss_model.fleet import FleetConfig
 from mpvss_model.runtime.progress import ProgressReporter, duration
 
@@ -69,6 +69,18 @@ class StudyReporter(ProgressReporter):
             f"{method_named(run.method).label} at interval {run.interval}"
         )
         self.say(f"{line}; {'measured before' if measurement.is_kept else self._rate()}")
+        self.advance(self._done)
+
+    def failure(self, failure: ClipFailure, frames: int) -> None:
+        """Say that a clip could not be measured.
+
+        Args:
+            failure: Which one and why.
+            frames: Of the clip.
+        """
+        self._done += 1
+        self._frames_left -= frames
+        self.say(f"clip {self._done}/{self._total}, {failure}")
         self.advance(self._done)
 
     def source(self, report: SourceReport) -> None:

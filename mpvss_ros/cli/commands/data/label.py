@@ -152,7 +152,7 @@ def _label_several(sources: GivenSources, out: Path, fleet: FleetConfig, **task:
     Console().print(labelled_sources_table(ledger))
     print_failures(ledger)
     print(f"  {out / LEDGER_FILE}")
-    end(ledger)
+    end(ledger.failures)
 
 
 def _say(notes: Sequence[str], frames: int, class_names: Sequence[str], out: Path) -> None:

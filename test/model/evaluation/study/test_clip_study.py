@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mpvss_model import ConfigError, DataError
+from mpvss_model import ConfigError
 from mpvss_model.data import Clip, Frame, open_clips
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.evaluation.study import (
@@ -217,10 +218,34 @@ def test_two_workers_find_what_one_finds_and_nothing_is_measured_again(tiny_moti
                 assert np.array_equal(getattr(results[name], field), value, equal_nan=value.dtype.kind == "f"), field
 
 
-def test_a_clip_that_cannot_be_measured_is_named(study, clips):
+def test_clips_that_cannot_be_measured_are_named_with_the_reason_and_all_others_are_measured(
+    tiny_motion_checkpoint, clips, tmp_path
+):
+    settings = WorkerSettings(location=tiny_motion_checkpoint, device="cpu", threads=1, config=CONFIG)
     frame = clips[0].frames[0]
-    with pytest.raises(DataError, match=r"clip 'odd': .*labels \[9\]"):
-        study.measure(Clip("odd", [Frame(0, frame.read_image, lambda: np.full_like(frame.read_label(), 9))]))
+
+    def label_of_class_9():
+        return np.full_like(frame.read_label(), 9)
+
+    def defect():
+        return 1 // 0
+
+    odd = Clip("odd", [frame, Frame(66_666_667, frame.read_image, label_of_class_9)])
+    small_label = Clip("small label", [Frame(0, frame.read_image, lambda: frame.read_label()[:16])])
+    broken = Clip("broken", [Frame(0, defect)])
+    whole = Clip("whole", [frame])
+    jobs = [ClipJob(clip, tmp_path / f"{clip.name}.npz", "day") for clip in (odd, small_label, broken, whole)]
+    failures = []
+    (measured,) = measure_clips(
+        jobs, settings=settings, fleet=FleetConfig(), on_failure=lambda job, failure: failures.append((job, failure))
+    )
+    assert measured.job is jobs[-1] and [file.name for file in tmp_path.iterdir()] == ["whole.npz"]
+    assert [job for job, _ in failures] == jobs[:-1]
+    first, second, third = (failure for _, failure in failures)
+    assert re.fullmatch(r"day, odd: failed: .*labels \[9\].*", str(first)) and not first.details
+    assert re.fullmatch(r"day, small label: failed: .*16.*32.*|day, small label: failed: .*32.*16.*", str(second))
+    assert str(third) == "day, broken: failed: ZeroDivisionError: integer division or modulo by zero"
+    assert "1 // 0" in third.details
 
 
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
