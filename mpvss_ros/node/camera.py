@@ -339,8 +339,9 @@ class Camera:
                 camera_info=self._camera_info,
                 config=config,
             )
+            latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
+            self._outputs.publish_confidence(message.header, segmentation, config)
             drawing = Drawing(pictures, activation=self._silenced)
-        latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
         self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
         if pictures:
             self._put_drawing(drawing)
