@@ -174,6 +174,23 @@ def test_labels_do_not_wait_for_their_confidence(start_node, peer, frames, monke
     assert peer.received["/mpvss/confidence"][0].header == peer.received[LABELS][0].header == header(0)
 
 
+def test_a_calibration_that_was_sent_once_and_latched_before_the_node_came_is_passed_on(start_node, peer, frames):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = CameraInfo(width=64, height=48, k=[50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0])
+    peer.create_publisher(CameraInfo, "/camera/camera_info", latched).publish(info)
+    peer.listen(CameraInfo, "/mpvss/camera_info")
+    start_node()
+    camera = peer.connect(Image, "/camera/image_raw")
+    sent = itertools.count()
+
+    def is_passed_on():
+        camera.publish(image_message(frames[0], "rgb8", header(next(sent))))
+        return peer.received["/mpvss/camera_info"]
+
+    peer.spin_until(is_passed_on)
+    assert peer.received["/mpvss/camera_info"][0].k[0] == 50.0
+
+
 def test_malformed_images_are_counted_and_the_node_goes_on(start_node, peer, frames):
     start_node()
     camera = peer.connect(Image, "/camera/image_raw")
