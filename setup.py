@@ -34,6 +34,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", [f"launch/{name}.launch.py" for name in ("cloud", "demo", "segment")]),
         (f"share/{PACKAGE}/config", ["config/segment.yaml"]),
+        (f"share/{PACKAGE}/config/dds", ["config/dds/fastdds.xml"]),
         (f"share/{PACKAGE}/config/foxglove", ["config/foxglove/mpvss.json"]),
         (f"share/{PACKAGE}/config/rviz", ["config/rviz/mpvss.rviz"]),
         (

@@ -1,13 +1,19 @@
 """What labelled point clouds cost: their rate and time, and the latency of labels with and without them.
 
-    python -m benchmarks.cloud --seconds 30
+    python -m benchmarks.cloud --seconds 30 --rounds 3
 
 An RGB-D camera, the shipped clip enlarged, sends images and depth at a fixed rate: first to a cloud node alone, with labels
-from the clip, then to a segmentation node, then to both, each in a process of its own, while somebody listens to what they
-make. Latencies are those that the nodes report in ``/diagnostics``; on fewer than three free cores the processes take the time
-from each other: ``--node-cores 0 --cloud-cores 1 --camera-cores 1`` leave one of two to the labels. With ``--rounds`` all is
-measured again in turn, and the medians of the rounds are the last rows. Processor time is that of the whole process, threads
-and DDS included, for each message that it published: a busy machine blurs it less.
+from the clip, then to a segmentation node, then to both, while somebody listens to what they make. Camera, nodes and listeners
+are each a process of its own, as on a robot; those that send have ``config/dds/fastdds.xml``, as far as ``--shared-memory``
+names them. With ``--rounds`` all is measured again in turn, and the medians of the rounds are the last rows.
+
+*sent Hz* is what the camera sends: less than ``--rate`` means that the machine is too small for the camera, whatever the nodes
+do. *p50* and *p99* are from the image's stamp until the listener has the message, of the seconds that are measured; *making*
+is the cloud node's own part, of its last 500 clouds. *CPU* is processor time of whole processes, threads and DDS included, for
+each message that the node published, the camera sent or the listener got; *cores* is that of all of them together in a second.
+
+Where cores are few the processes take the time from each other: ``--node-cores 0 --camera-cores 0 --cloud-cores 1`` leave one
+of two to the labels.
 """
 
 from __future__ import annotations
@@ -20,102 +26,101 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import cycle
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
 
 from benchmarks.rows import Row, printed
 from benchmarks.running_node import ros
 from mpvss_model.config import DEFAULT_MODEL
-from mpvss_ros.bags.bag import GROUND_TRUTH_TOPIC, Bag
-from mpvss_ros.bags.bag_frames import bag_frames
-from mpvss_ros.bags.rooms_bag import CAMERA_INFO_TOPIC, DEPTH_TOPIC, FRAME_ID
-from mpvss_ros.cli.common.options import SAMPLE_BAG
 from mpvss_ros.cloud.parameters import CloudConfig
-from mpvss_ros.messages.conversions import image_message, labels_from_message
 
-FRAMES = 30
 WARM_UP_S = 5.0
-LABELS, CLOUD = "segmentation: output", "/mpvss/cloud: points"
+START_LIMIT_S, END_LIMIT_S = 60.0, 10.0
+# Names of statuses in diagnostics.
+LABELS, CLOUD, CAMERA = "segmentation: output", "/mpvss/cloud: points", "camera"
+SENDERS = {CAMERA: "camera", LABELS: "labels", CLOUD: "clouds"}
+LISTENERS = {LABELS: "listener_of_labels", CLOUD: "listener_of_points"}
+OUTPUTS = {LABELS: ("/mpvss/labels", "Image"), CLOUD: ("/mpvss/points", "PointCloud2")}
 SET_UPS = (("clouds alone", (CLOUD,)), ("labels alone", (LABELS,)), ("both", (LABELS, CLOUD)))
 # Images of this size do not fit into DDS's shared memory, and many would be lost.
 RELIABLE = "qos_overrides./image.subscription.reliability"
+PROFILE = Path(__file__).parents[1] / "config" / "dds" / "fastdds.xml"
+REMAPPINGS = ("image:=/image", "depth:=/depth", "camera_info_in:=/camera_info")
 
 
-class RgbdCamera:
-    """Publishes frames of the clip in turn.
+@dataclass(frozen=True)
+class Sample:
+    """What a process had done when its diagnostics came.
 
-    Args:
-        node: Owns the publishers.
-        size: Width and height of all images.
+    Attributes:
+        time_s: When that was, on the steady clock.
+        processor_s: Processor time that it had used.
+        values: Of the diagnostics.
     """
 
-    def __init__(self, node: Node, size: tuple[int, int]) -> None:
-        self._node = node
-        with Bag(SAMPLE_BAG) as bag:
-            images = [frame.read_image() for frame, _ in zip(bag_frames(bag, bag.image_topic()), range(FRAMES), strict=False)]
-            depths = [_depth(m) for m, _ in zip(bag.messages(DEPTH_TOPIC), range(FRAMES), strict=False)]
-            labels = [labels_from_message(m) for m, _ in zip(bag.messages(GROUND_TRUTH_TOPIC), range(FRAMES), strict=False)]
-            info = next(iter(bag.messages(CAMERA_INFO_TOPIC)))
-        self._frames = cycle(
-            (cv2.resize(image, size), *(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST) for values in pixels))
-            for image, *pixels in zip(images, depths, labels, strict=True)
-        )
-        scale = np.array([size[0] / info.width, size[1] / info.height, 1.0])
-        self._info = CameraInfo(width=size[0], height=size[1], k=(np.diag(scale) @ info.k.reshape(3, 3)).ravel())
-        topics = {"image": Image, "depth": Image, "camera_info": CameraInfo}
-        self._publishers = {topic: node.create_publisher(kind, f"/{topic}", 5) for topic, kind in topics.items()}
-        self._labels: Publisher | None = None
+    time_s: float
+    processor_s: float
+    values: Mapping[str, str]
 
-    @contextmanager
-    def labelling(self) -> Iterator[None]:
-        """Sends the clip's own labels, too, as long as the block lasts."""
-        self._labels = self._node.create_publisher(Image, "/mpvss/labels", 5)
-        try:
-            yield
-        finally:
-            self._node.destroy_publisher(self._labels)
-            self._labels = None
-
-    def send(self) -> None:
-        """One frame, stamped now."""
-        image, depth, labels = next(self._frames)
-        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=FRAME_ID)
-        self._info.header = header
-        in_bytes = image_message(depth.view(np.uint8), "16UC1", header)
-        in_bytes.width = depth.shape[1]
-        self._publishers["camera_info"].publish(self._info)
-        self._publishers["image"].publish(image_message(image, "rgb8", header))
-        self._publishers["depth"].publish(in_bytes)
-        if self._labels is not None:
-            self._labels.publish(image_message(labels, "mono8", header))
+    @property
+    def count(self) -> int:
+        """Messages until then."""
+        return int(self.values.get("published", 0))
 
 
-def _depth(message) -> np.ndarray:
-    return np.frombuffer(message.data, "<u2").reshape(message.height, message.width)
+def commands(options: argparse.Namespace, nodes: Sequence[str]) -> dict[str, list[str]]:
+    """Command lines of the processes by the name of their status, with the cores that each may use.
+
+    Args:
+        options: Of the command line.
+        nodes: `LABELS`, `CLOUD` or both.
+    """
+    of_labels = {"model": options.model, "threads": 1, "inference_size": options.inference_size, RELIABLE: "reliable"}
+    of_clouds = {"niceness": options.niceness, "confidence": options.confidence}
+    size = f"{options.width}x{options.height}"
+    camera = ["benchmarks.rgbd_camera", "--size", size, "--rate", str(options.rate)]
+    found = {CAMERA: [options.camera_cores, *camera, *([] if LABELS in nodes else ["--labels"])]}
+    settings = {LABELS: (options.node_cores, "node", of_labels), CLOUD: (options.cloud_cores, "cloud", of_clouds)}
+    for name in nodes:
+        cores, room, parameters = settings[name]
+        given = [text for key, value in parameters.items() for text in ("-p", f"{key}:={value}")]
+        remapped = [text for remapping in REMAPPINGS for text in ("-r", remapping)]
+        found[name] = [cores, f"mpvss_ros.{room}.main", "--ros-args", *given, *remapped]
+        topic, kind = OUTPUTS[name]
+        window = str(round(options.rate * options.seconds))
+        beside = options.cloud_cores if name == CLOUD else options.camera_cores
+        found[LISTENERS[name]] = [beside, "benchmarks.listener", "--topic", topic, "--type", kind, "--window", window]
+    return {
+        name: ["env", *environment(name, options), "taskset", "-c", cores, sys.executable, "-m", *rest]
+        for name, (cores, *rest) in found.items()
+    }
+
+
+def environment(name: str, options: argparse.Namespace) -> Iterator[str]:
+    """What is set for the process of a status, as for ``env``."""
+    if SENDERS.get(name) in options.shared_memory:
+        yield f"FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
 
 
 @contextmanager
-def process(module: str, parameters: Mapping[str, object], cores: str) -> Iterator[subprocess.Popen]:
-    """A node in a process of its own, on these cores, until the block ends."""
-    remappings = ("image:=/image", "depth:=/depth", "camera_info_in:=/camera_info")
-    arguments = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
-    arguments += [text for remapping in remappings for text in ("-r", remapping)]
-    command = ["taskset", "-c", cores, sys.executable, "-m", f"mpvss_ros.{module}", "--ros-args", *arguments]
+def process(command: Sequence[str]) -> Iterator[subprocess.Popen]:
+    """A program in a process of its own until the block ends."""
     started = subprocess.Popen(command)
     try:
         yield started
     finally:
         started.send_signal(signal.SIGINT)
-        started.wait()
+        try:
+            started.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            print(f"process {started.pid} does not end: killed", file=sys.stderr)
+            started.kill()
+            started.wait()
 
 
 def processor_s(process: subprocess.Popen) -> float:
@@ -124,102 +129,90 @@ def processor_s(process: subprocess.Popen) -> float:
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(node: Node, camera: RgbdCamera, options: argparse.Namespace, nodes: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Values of the nodes' last diagnostics by status, and ``processor_ms`` for each message that was published.
+def run(observer: Node, command_lines: Mapping[str, Sequence[str]], seconds: float) -> dict[str, tuple[Sample, Sample]]:
+    """Have processes work together; what each had done at the begin and at the end of the measured time.
 
     Args:
-        node: Listens.
-        camera: Sends; also labels, where no node does.
-        options: Of the command line.
-        nodes: `LABELS`, `CLOUD` or both.
+        observer: Listens to their diagnostics.
+        command_lines: By the name of their status.
+        seconds: To measure, after all are at work and warm.
     """
-    newest: dict[str, dict[str, str]] = {}
+    newest: dict[str, Sample] = {}
 
     def note(message: DiagnosticArray) -> None:
-        newest.update({status.name: {pair.key: pair.value for pair in status.values} for status in message.status})
+        for status in message.status:
+            if status.name in processes:
+                values = {pair.key: pair.value for pair in status.values}
+                newest[status.name] = Sample(time.monotonic(), processor_s(processes[status.name]), values)
 
     def spin(seconds: float) -> None:
         end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
-            rclpy.spin_once(node, timeout_sec=0.1)
+        while (left_s := end_s - time.monotonic()) > 0.0:
+            rclpy.spin_once(observer, timeout_sec=left_s)
 
-    def used() -> dict[str, np.ndarray]:
-        return {name: np.array([processor_s(p), int(newest[name]["published"])]) for name, p in processes.items()}
-
-    of_labels = {"model": options.model, "threads": 1, "inference_size": options.inference_size, RELIABLE: "reliable"}
-    settings = {LABELS: ("node.main", of_labels), CLOUD: ("cloud.main", {"niceness": options.niceness})}
     with ExitStack() as stack:
-        if LABELS not in nodes:
-            stack.enter_context(camera.labelling())
-        cores = {LABELS: options.node_cores, CLOUD: options.cloud_cores}
-        processes = {name: stack.enter_context(process(*settings[name], cores[name])) for name in nodes}
-        subscriptions = [node.create_subscription(DiagnosticArray, "/diagnostics", note, 10)]
-        outputs = {LABELS: (Image, "/mpvss/labels"), CLOUD: (PointCloud2, "/mpvss/points")}
-        for name in nodes:
-            subscriptions.append(node.create_subscription(*outputs[name], lambda data: None, 2, raw=True))
-        while not all(int(newest.get(name, {}).get("published", 0)) for name in processes):
-            camera.send()
+        processes = {name: stack.enter_context(process(command)) for name, command in command_lines.items()}
+        subscription = observer.create_subscription(DiagnosticArray, "/diagnostics", note, 10)
+        began_s = time.monotonic()
+        while waiting := [name for name in processes if name not in newest or not newest[name].count]:
             spin(0.2)
-        timer = node.create_timer(1.0 / options.rate, camera.send)
+            for name, started in processes.items():
+                if started.poll() is not None:
+                    raise RuntimeError(f"{name} ended with exit code {started.returncode}: its output says why")
+            if time.monotonic() - began_s > START_LIMIT_S:
+                raise RuntimeError(f"nothing has come from {', '.join(waiting)} for {START_LIMIT_S:.0f} s")
         spin(WARM_UP_S)
-        before = used()
-        spin(options.seconds)
-        for name, after in used().items():
-            seconds, count = after - before[name]
-            newest[name]["processor_ms"] = f"{1000 * seconds / max(count, 1):.1f}"
-        node.destroy_timer(timer)
-        for subscription in subscriptions:
-            node.destroy_subscription(subscription)
-    return newest
+        before = dict(newest)
+        spin(seconds)
+        observer.destroy_subscription(subscription)
+    return {name: (before[name], newest[name]) for name in processes}
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:
-    """A row for each node, alone and beside the other, in each round; latencies are from stamp to publish.
-
-    Medians of the rounds follow, if there are several.
-    """
+    """A row for each node, alone and beside the other, in each round. Medians of the rounds follow, if there are several."""
     rows: list[Row] = []
-    with ros(), on_cores(options.camera_cores):
-        node = rclpy.create_node("camera")
-        camera = RgbdCamera(node, (options.width, options.height))
+    with ros():
+        observer = rclpy.create_node("observer")
         for number in range(options.rounds):
             for title, nodes in SET_UPS:
-                found = run(node, camera, options, nodes)
+                if title not in options.set_ups:
+                    continue
+                found = run(observer, commands(options, nodes), options.seconds)
                 for name in nodes:
-                    rows.append({"round": number + 1} | row_of(title, name, found[name]))
+                    rows.append({"round": number + 1} | row_of(title, name, found))
                     yield rows[-1]
     if options.rounds > 1:
         of_a_round = len(rows) // options.rounds
         yield from (median_row(rows[first::of_a_round]) for first in range(of_a_round))
 
 
-@contextmanager
-def on_cores(cores: str) -> Iterator[None]:
-    """All threads of this process are on some cores, as for ``taskset -c``, until the block ends."""
-    before = every_core()
-    _pin(cores)
-    try:
-        yield
-    finally:
-        _pin(before)
+def row_of(title: str, name: str, found: Mapping[str, tuple[Sample, Sample]]) -> Row:
+    """A node's figures, and those of who sends and listens to it."""
+    (_, node), (_, listener) = found[name], found[LISTENERS[name]]
+    row: Row = {"run": title, "of": "labels" if name == LABELS else "clouds", "sent Hz": rate_hz(*found[CAMERA])}
+    row |= {"Hz": rate_hz(*found[LISTENERS[name]])}
+    row |= {f"p{p} ms": float(listener.values[f"p{p}_ms"]) for p in (50, 99)}
+    row |= {
+        f"making p{p} ms": float(node.values[key]) if (key := f"making_p{p}_ms") in node.values else None for p in (50, 99)
+    }
+    processes = {"CPU": name, "camera CPU": CAMERA, "listener CPU": LISTENERS[name]}
+    row |= {f"{column} ms": processor_ms(*found[process]) for column, process in processes.items()}
+    row |= {
+        "cores": sum(
+            (after.processor_s - before.processor_s) / (after.time_s - before.time_s) for before, after in found.values()
+        )
+    }
+    return row | {"failed": int(node.values["failed"]) if "failed" in node.values else None}
 
 
-def every_core() -> str:
-    """Those that this process may use, as for ``taskset -c``."""
-    return ",".join(map(str, sorted(os.sched_getaffinity(0))))
+def rate_hz(before: Sample, after: Sample) -> float:
+    """Messages a second."""
+    return (after.count - before.count) / (after.time_s - before.time_s)
 
 
-def _pin(cores: str) -> None:
-    subprocess.run(["taskset", "-acp", cores, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
-
-
-def row_of(title: str, name: str, values: Mapping[str, str]) -> Row:
-    """What a node's diagnostics say."""
-    figures = {"Hz": "rate_hz", "p50 ms": "stamp_to_publish_p50_ms", "p99 ms": "stamp_to_publish_p99_ms"}
-    figures |= {"CPU ms": "processor_ms", "making p50 ms": "making_p50_ms", "making p99 ms": "making_p99_ms"}
-    row: Row = {"run": title, "of": "labels" if name == LABELS else "clouds"}
-    row |= {column: float(values[key]) if key in values else None for column, key in figures.items()}
-    return row | {"failed": int(values["failed"]) if "failed" in values else None}
+def processor_ms(before: Sample, after: Sample) -> float:
+    """Processor time for each message."""
+    return 1000 * (after.processor_s - before.processor_s) / max(after.count - before.count, 1)
 
 
 def median_row(rounds: Sequence[Row]) -> Row:
@@ -242,11 +235,18 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--height", type=int, default=480)
     options.add_argument("--model", default=DEFAULT_MODEL)
     options.add_argument("--inference-size", type=int, default=240)
-    cores = every_core()
-    options.add_argument("--node-cores", default=cores, help="as for taskset -c; all unless given")
-    options.add_argument("--cloud-cores", default=cores, help="as for taskset -c; all unless given")
-    options.add_argument("--camera-cores", default=cores, help="of camera and listeners, as for taskset -c; all unless given")
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    options.add_argument("--node-cores", default=cores, help="of the segmentation node, as for taskset -c; all unless given")
+    options.add_argument("--cloud-cores", default=cores, help="of the cloud node and who listens to clouds")
+    options.add_argument("--camera-cores", default=cores, help="of the camera and who listens to labels")
     options.add_argument("--niceness", type=int, default=CloudConfig().niceness, help="the cloud node's parameter")
+    options.add_argument("--confidence", default="true", help="the cloud node's parameter")
+    senders = list(SENDERS.values())
+    options.add_argument(
+        "--shared-memory", nargs="*", choices=senders, default=senders, metavar="SENDER", help=f"who has 64 MB, of {senders}"
+    )
+    titles = [title for title, _ in SET_UPS]
+    options.add_argument("--set-ups", nargs="+", choices=titles, default=titles, metavar="TITLE", help=f"of {titles}")
     options.add_argument("--rounds", type=int, default=1)
     return options
 

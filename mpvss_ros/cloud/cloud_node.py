@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -28,6 +28,7 @@ from mpvss_ros.cloud.transforms import NoTransform, Transforms
 from mpvss_ros.diagnostics.statistics import Latencies, Rate, shortened
 from mpvss_ros.messages.conversions import stamp_ns
 from mpvss_ros.process.node_process import serve_and_leave
+from mpvss_ros.process.offered_qos import offered_qos
 from mpvss_ros.process.overrides import QOS_PREFIX, unused_overrides
 from mpvss_ros.process.parameter_files import files_without_effect
 
@@ -42,8 +43,6 @@ LOG_THROTTLE_S = 5.0
 # An input of which nothing has come for so long is named.
 SILENCE_S = 2.0
 NANOSECONDS = 1_000_000_000
-BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
-VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
 INPUT_DEPTH, OUTPUT_DEPTH = 5, 2
 
 
@@ -77,7 +76,7 @@ class CloudNode(Node):
         self._points = self.create_publisher(
             PointCloud2,
             "points",
-            QoSProfile(depth=OUTPUT_DEPTH, reliability=RELIABLE),
+            QoSProfile(depth=OUTPUT_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -156,25 +155,14 @@ class CloudNode(Node):
         yield "camera_info_in", self._subscribe(CameraInfo, "camera_info_in", self._on_info)
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
-        reliability, durability = self._offered(self.resolve_topic_name(topic))
+        reliability, durability = offered_qos(self, self.resolve_topic_name(topic))
         qos = QoSProfile(depth=INPUT_DEPTH, reliability=reliability, durability=durability)
         return self.create_subscription(message_type, topic, callback, qos)
-
-    def _offered(self, topic: str) -> tuple[ReliabilityPolicy, DurabilityPolicy]:
-        """What all publishers of a topic offer.
-
-        Of large messages best effort loses too many where reliable can be had, and a calibration that is latched may be sent
-        once only.
-        """
-        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
-        is_reliable = {qos.reliability for qos in offered} == {RELIABLE}
-        is_latched = {qos.durability for qos in offered} == {LATCHED}
-        return RELIABLE if is_reliable else BEST_EFFORT, LATCHED if is_latched else VOLATILE
 
     def _follow_publishers(self) -> None:
         """Subscribe anew where publishers came or changed, so that others are heard, or heard better."""
         for name, old in self._inputs.items():
-            if self._offered(old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
+            if offered_qos(self, old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
                 self._inputs[name] = self._subscribe(old.msg_type, old.topic_name, old.callback)
                 self.destroy_subscription(old)
         optional = (name for name in self.config.optional if name in self._inputs)

@@ -28,6 +28,7 @@ __all__ = [
 
 # What Fast DDS gives a participant unless it is told otherwise.
 SHARED_MEMORY_BYTES = 512 * 1024
+PROFILE = "$(ros2 pkg prefix mpvss_ros)/share/mpvss_ros/config/dds/fastdds.xml"
 MB = 1e6
 
 
@@ -114,13 +115,12 @@ def large_images(seen: GraphSnapshot) -> Iterator[Finding]:
             continue
         ends = (*seen.publishers(camera.image.name), *_own_subscriptions(seen, camera))
         if any(end.qos.reliability == ReliabilityPolicy.BEST_EFFORT for end in ends):
-            room_mb = -(-2 * image.size_bytes // 10**6)
             yield Finding(
                 "large-images",
                 f"an image on {camera.image.name} has {image.size_bytes / MB:.1f} MB, more than Fast DDS's shared memory of "
-                "0.5 MB, and with best effort one that loses a part is lost: take image_transport:=compressed, make both "
-                f"sides reliable (-p qos_overrides.{camera.image.name}.subscription.reliability:=reliable), or start them "
-                f"with FASTDDS_BUILTIN_TRANSPORTS='LARGE_DATA?max_msg_size={room_mb}MB&sockets_size={room_mb}MB'",
+                "0.5 MB, and with best effort one that loses a part is lost: start the camera's driver with "
+                f"FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}, which gives it 64 MB, take image_transport:=compressed, or make "
+                f"both sides reliable (-p qos_overrides.{camera.image.name}.subscription.reliability:=reliable)",
                 is_problem=camera.status is not None and not _arrives(camera),
             )
 

@@ -11,7 +11,7 @@ from threading import Condition, Lock
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -34,10 +34,12 @@ from mpvss_ros.node.label_outputs import Picture
 from mpvss_ros.node.mailbox import FrameMailbox
 from mpvss_ros.node.outputs import Outputs
 from mpvss_ros.node.parameters import NodeConfig
+from mpvss_ros.process.offered_qos import offered_qos
 
 __all__ = ["Camera", "image_topic"]
 
 LOG_THROTTLE_S = 5.0
+CALIBRATION_DEPTH = 5
 # A camera may well start after the node.
 NO_CAMERA_LOG_S = 5.0
 # Results that wait for a subscriber that is held up. In lossless mode none may be overwritten.
@@ -174,12 +176,22 @@ class Camera:
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        camera_info = self._node.create_subscription(
-            CameraInfo, self._prefix + "camera_info_in", self._on_camera_info, qos_profile_sensor_data
-        )
-        self._subscriptions = [image, camera_info]
+        self._subscriptions = [image, self._subscribe_to_calibration()]
         self._subscribed_s = time.monotonic()
         self._node.get_logger().info(f"waiting for {message_type.__name__} on {image.topic_name}")
+
+    def _subscribe_to_calibration(self) -> Subscription:
+        topic = self._node.resolve_topic_name(self._prefix + "camera_info_in")
+        reliability, durability = offered_qos(self._node, topic)
+        qos = QoSProfile(depth=CALIBRATION_DEPTH, reliability=reliability, durability=durability)
+        return self._node.create_subscription(CameraInfo, topic, self._on_camera_info, qos)
+
+    def _follow_calibration(self) -> None:
+        """Subscribe anew where publishers came or changed: one that is latched may have been sent before anybody listened."""
+        old = self._subscriptions[1]
+        if offered_qos(self._node, old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
+            self._subscriptions[1] = self._subscribe_to_calibration()
+            self._node.destroy_subscription(old)
 
     def unsubscribe(self) -> None:
         """Stop listening; frames that wait are not answered any more."""
@@ -208,6 +220,7 @@ class Camera:
         """Look for what is wrong with the camera and its peers, and log what is new."""
         if not self._subscriptions:
             return CameraCheck(active=False, outputs=check_outputs(self._node, self._outputs.publishers))
+        self._follow_calibration()
         image, camera_info = self._subscriptions
         inputs = check_inputs(self._node, image=image, camera_info=camera_info, argument=f"{self._prefix}image")
         found = CameraCheck(
@@ -339,8 +352,9 @@ class Camera:
                 camera_info=self._camera_info,
                 config=config,
             )
+            latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
+            self._outputs.publish_confidence(message.header, segmentation, config)
             drawing = Drawing(pictures, activation=self._silenced)
-        latency_s = (self._node.get_clock().now().nanoseconds - segmentation.stamp_ns) * 1e-9
         self.statistics.count_output(segmentation, processing_s=time.monotonic() - started_s, latency_s=latency_s)
         if pictures:
             self._put_drawing(drawing)

@@ -87,7 +87,7 @@ class Outputs:
         camera_info: CameraInfo | None,
         config: NodeConfig,
     ) -> list[Picture]:
-        """Publish one frame's results under the camera image's own header.
+        """Publish one frame's results, all but the confidence, under the camera image's own header.
 
         Args:
             header: Of the camera image.
@@ -106,18 +106,28 @@ class Outputs:
             self._key_frame.publish(TimeReference(header=header, time_ref=key_time, source=source))
         if camera_info is not None and self.camera_info_is_wanted:
             self._publish_camera_info(header, camera_info, labels.shape, config.label_size)
-        if self._confidence.get_subscription_count():
-            confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
-            self._confidence.publish(image_message(resized(confidence, config.label_size), "mono8", header))
         if segmentation.evidence.panoptic is not None and self.things_are_wanted:
             self._things.publish(header, segmentation, config.label_size)
-        # Labels come last: whoever waits for them finds the rest of the frame, but for its pictures, already sent.
+        # Labels come last: whoever waits for them finds the rest of the frame already sent, but for its pictures and for the
+        # confidence, which may take as long as a propagated frame itself.
         self._labels.publish(header, labels, segmentation, config.label_size)
         pictures = list(self._labels.pictures(header, labels, config.label_size))
         if self._overlay.get_subscription_count():
             draw = partial(_overlay_message, header, whole_frame, labels, config.overlay_alpha)
             pictures.append(Picture(self._overlay, draw))
         return pictures
+
+    def publish_confidence(self, header, segmentation: Segmentation, config: NodeConfig) -> None:
+        """Publish how sure the frame's labels are, once those have been sent; nothing while nobody subscribes.
+
+        Args:
+            header: Of the camera image.
+            segmentation: Its result.
+            config: Size of the labels.
+        """
+        if self._confidence.get_subscription_count():
+            confidence = np.rint(segmentation.confidence * 255).astype(np.uint8)
+            self._confidence.publish(image_message(resized(confidence, config.label_size), "mono8", header))
 
     @property
     def camera_info_is_wanted(self) -> bool:

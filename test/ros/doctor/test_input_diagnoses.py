@@ -156,7 +156,7 @@ def test_large_images_by_best_effort_are_a_matter_of_fast_dds(size_bytes, qos, r
     assert problems(seen) == []
     if is_named:
         ((_, text),) = notes(seen)
-        assert "has 6.2 MB" in text and "max_msg_size=13MB&sockets_size=13MB" in text
+        assert "has 6.2 MB" in text and "/share/mpvss_ros/config/dds/fastdds.xml, which gives it 64 MB" in text
 
 
 def test_large_images_are_a_problem_where_none_arrives():

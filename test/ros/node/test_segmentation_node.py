@@ -4,6 +4,7 @@ import itertools
 import signal
 import subprocess
 import sys
+from threading import Event
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 
-from mpvss_model import ConfigError
+from mpvss_model import ConfigError, Segmentation
 from mpvss_ros.messages.conversions import compressed_message, image_message, labels_from_message
 from mpvss_ros.node.parameters import PARAMETERS
 
@@ -147,6 +148,46 @@ def test_optional_outputs_share_the_header(start_node, peer, frames):
         assert peer.received[f"/mpvss/{topic}"][0].header in [header(i) for i in range(sent)]
     assert peer.received["/mpvss/overlay"][0].encoding == "rgb8"
     assert peer.received["/mpvss/confidence"][0].encoding == "mono8"
+    assert peer.received["/mpvss/camera_info"][0].k[0] == 50.0
+
+
+def test_labels_do_not_wait_for_their_confidence(start_node, peer, frames, monkeypatch):
+    labels_came = Event()
+    confidence_of = Segmentation.confidence.fget
+
+    def late_confidence(segmentation):
+        labels_came.wait()
+        return confidence_of(segmentation)
+
+    monkeypatch.setattr(Segmentation, "confidence", property(late_confidence))
+    peer.listen(Image, "/mpvss/confidence")
+    start_node()
+    camera = peer.connect(Image, "/camera/image_raw")
+    peer.spin_until(lambda: peer.count_publishers("/mpvss/confidence"))
+    try:
+        camera.publish(image_message(frames[0], "rgb8", header(0)))
+        peer.spin_until(lambda: peer.received[LABELS])
+        assert not peer.received["/mpvss/confidence"]
+    finally:
+        labels_came.set()
+    peer.spin_until(lambda: peer.received["/mpvss/confidence"])
+    assert peer.received["/mpvss/confidence"][0].header == peer.received[LABELS][0].header == header(0)
+
+
+def test_a_calibration_that_was_sent_once_and_latched_before_the_node_came_is_passed_on(start_node, peer, frames):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = CameraInfo(width=64, height=48, k=[50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0])
+    peer.create_publisher(CameraInfo, "/camera/camera_info", latched).publish(info)
+    peer.listen(CameraInfo, "/mpvss/camera_info")
+    start_node()
+    camera = peer.connect(Image, "/camera/image_raw")
+    sent = itertools.count()
+
+    def is_passed_on():
+        camera.publish(image_message(frames[0], "rgb8", header(next(sent))))
+        return peer.received["/mpvss/camera_info"]
+
+    peer.spin_until(is_passed_on)
     assert peer.received["/mpvss/camera_info"][0].k[0] == 50.0
 
 
