@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
@@ -88,7 +86,7 @@ def with_labels(cloud: PointCloud2, labels: np.ndarray, probabilities: np.ndarra
     added["label"] = added["class_id"] = labels
     added["probability"] = np.where(labels == UNLABELED, 0.0, probabilities)
     names = {name for name, _, _ in LABEL_FIELDS}
-    return PointCloud2(
+    labelled = PointCloud2(
         header=cloud.header,
         height=cloud.height,
         width=cloud.width,
@@ -97,9 +95,11 @@ def with_labels(cloud: PointCloud2, labels: np.ndarray, probabilities: np.ndarra
         is_bigendian=cloud.is_bigendian,
         point_step=step,
         row_step=step * cloud.width,
-        data=array("B", points.tobytes()),
         is_dense=cloud.is_dense,
     )
+    # Given to the constructor, it would be copied twice more.
+    labelled.data.frombytes(points.ravel())
+    return labelled
 
 
 def _rows(cloud: PointCloud2) -> np.ndarray:
