@@ -87,7 +87,9 @@ class DepthCloud:
         else:
             # Whole points with the padding between their fields, which NumPy would leave as the memory was.
             points = self._points.view(f"V{POINT.itemsize}")[is_measured]
-            message = _message(len(points), 1, array("B", points.tobytes()))
+            message = _message(len(points), 1, array("B"))
+            # Given to the constructor, they would be copied twice more.
+            message.data.frombytes(points.view(np.uint8))
             message.is_dense = True
         message.header = header
         return message
