@@ -104,7 +104,7 @@ def commands(options: argparse.Namespace, nodes: Sequence[str]) -> dict[str, lis
 def environment(name: str, options: argparse.Namespace) -> Iterator[str]:
     """What is set for the process of a status, as for ``env``."""
     if SENDERS.get(name) in options.shared_memory:
-        yield f"FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
+        yield from (f"{version}_DEFAULT_PROFILES_FILE={PROFILE}" for version in ("FASTRTPS", "FASTDDS"))
 
 
 @contextmanager

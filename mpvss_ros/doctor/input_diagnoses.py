@@ -119,7 +119,8 @@ def large_images(seen: GraphSnapshot) -> Iterator[Finding]:
                 "large-images",
                 f"an image on {camera.image.name} has {image.size_bytes / MB:.1f} MB, more than Fast DDS's shared memory of "
                 "0.5 MB, and with best effort one that loses a part is lost: start the camera's driver with "
-                f"FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}, which gives it 64 MB, take image_transport:=compressed, or make "
+                f"FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}, which gives it 64 MB (up to Jazzy the variable is "
+                "FASTRTPS_DEFAULT_PROFILES_FILE), take image_transport:=compressed, or make "
                 f"both sides reliable (-p qos_overrides.{camera.image.name}.subscription.reliability:=reliable)",
                 is_problem=camera.status is not None and not _arrives(camera),
             )

@@ -17,7 +17,8 @@ from pathlib import Path
 
 rclpy.init()
 node = rclpy.create_node("sender")
-mapped = re.findall(r"^(\\w+)-(\\w+) .*/dev/shm/fastdds_[0-9a-f]{16}$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+maps = Path("/proc/self/maps").read_text()
+mapped = re.findall(r"^(\\w+)-(\\w+) .*/dev/shm/fast(?:dds|rtps)_[0-9a-f]{16}$", maps, re.MULTILINE)
 print(max(int(end, 16) - int(begin, 16) for begin, end in mapped))
 """
 
@@ -26,7 +27,9 @@ print(max(int(end, 16) - int(begin, 16) for begin, end in mapped))
 @pytest.mark.skipif(not get_rmw_implementation_identifier().startswith("rmw_fastrtps"), reason="of another middleware")
 def test_a_sender_with_the_profile_has_64_megabytes():
     sizes = {}
-    for name, added in (("default", {}), ("profile", {"FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE)})):
+    # The first name is that up to Jazzy.
+    profile = {f"{version}_DEFAULT_PROFILES_FILE": str(PROFILE) for version in ("FASTRTPS", "FASTDDS")}
+    for name, added in (("default", {}), ("profile", profile)):
         done = subprocess.run(
             [sys.executable, "-c", MAPPED_BYTES], env=os.environ | added, capture_output=True, text=True, check=True
         )

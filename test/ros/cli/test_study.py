@@ -119,7 +119,7 @@ def test_the_page_shows_every_file_and_all_files_are_whole(written):
 def test_a_study_tells_what_it_measures_and_what_came_of_each_part(written, told, small_clips):
     report, _ = written
     model, first, both, bag, *lines = told.file.getvalue().splitlines()
-    ways = "copy, dense, tracked, pixel, segment"
+    ways = "copy, dense, tracked, fine, pixel, segment"
     assert re.fullmatch(rf"model .*: 3 classes, ways of propagation {ways}, a key frame every 2, 5 frames, 1 process", model)
     assert first == f"first clip ({small_clips}:first): 1 clip, 18 of 18 frames labelled"
     assert both.endswith("2 clips, 35 of 35 frames labelled") and bag.endswith("1 clip, 18 of 18 frames labelled")

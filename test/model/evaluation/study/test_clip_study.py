@@ -69,11 +69,11 @@ def test_motion_blur_keeps_brightness():
 
 
 def test_every_method_of_the_model_runs_at_every_interval(study, tiny_checkpoint):
-    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 5 * 3 + 3 + 2
+    assert study.runs[:3] == (Run(PER_FRAME, 1), Run("copy", 1), Run("copy", 2)) and len(study.runs) == 1 + 6 * 3 + 3 + 2
     assert study.runs[-5:-2] == tuple(Run("segment", interval, history_weight=0.5) for interval in (1, 2, 6))
     assert study.runs[-2:] == (Run("segment", 6, 0.03, 0.5), Run("segment", 6, 0.1, 0.5))
     without_motion = ClipStudy(model=load_model(tiny_checkpoint, device=torch.device("cpu")), config=CONFIG)
-    assert without_motion.methods == ("copy", "dense", "tracked")
+    assert without_motion.methods == ("copy", "dense", "tracked", "fine")
 
 
 def test_any_method_at_interval_1_equals_per_frame(study, result):
@@ -251,7 +251,7 @@ def test_clips_that_cannot_be_measured_are_named_with_the_reason_and_all_others_
 def test_costs_and_times_are_averages_over_key_frames_and_others(study, result, clips):
     latency = measure_latency(study, list(clips[0].frames)[:3], pairs=1)
     assert min(latency.key_ms.values()) > 0
-    assert set(latency.propagated_ms) == {"copy", "dense", "tracked", "pixel", "segment", "segment, with history"}
+    assert set(latency.propagated_ms) == {"copy", "dense", "tracked", "fine", "pixel", "segment", "segment, with history"}
     summary = source_summary(study, [result, result], latency)
     assert summary.frames == 2 * len(clips[0].frames) == summary.labelled_frames
     of = {(run.way, run.interval): run for run in summary.grid}
