@@ -114,4 +114,4 @@ def _is_one_bag(folder: Path) -> bool:
     if not is_bag_folder(folder):
         return False
     files = [path.name for path in folder.iterdir() if path.name.endswith(BAG_SUFFIXES)]
-    return (folder / METADATA).is_file() or all(name.startswith(f"{folder.name}_") for name in files)
+    return (folder / METADATA).is_file() or all(name.startswith((f"{folder.name}_", f"{folder.name}.")) for name in files)

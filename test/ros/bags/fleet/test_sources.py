@@ -49,13 +49,18 @@ def test_patterns(drives):
 
 
 def test_files_without_metadata_are_one_bag_only_if_they_are_called_like_their_folder(tmp_path):
-    for folder, files in (("split", ("split_0.mcap", "split_1.mcap")), ("loose", ("x.mcap", "y.db3.zstd", ".z.mcap"))):
+    files_of = {
+        "split": ("split_0.mcap", "split_1.mcap"),
+        "whole": ("whole.mcap",),
+        "loose": ("x.mcap", "y.db3.zstd", ".z.mcap"),
+    }
+    for folder, files in files_of.items():
         (tmp_path / folder).mkdir()
         for file in files:
             (tmp_path / folder / file).touch()
-    assert not found_sources([str(tmp_path / "split")]).are_several
+    assert not any(found_sources([str(tmp_path / folder)]).are_several for folder in ("split", "whole"))
     assert named(found_sources([str(tmp_path / "loose")]), tmp_path) == ["loose/x.mcap", "loose/y.db3.zstd"]
-    assert named(found_sources([str(tmp_path)]), tmp_path) == ["loose/x.mcap", "loose/y.db3.zstd", "split"]
+    assert named(found_sources([str(tmp_path)]), tmp_path) == ["loose/x.mcap", "loose/y.db3.zstd", "split", "whole"]
 
 
 def test_names_and_fingerprints(drives, small_clips):
