@@ -27,8 +27,8 @@ from mpvss_ros.cloud.stamp_matcher import StampMatcher
 from mpvss_ros.cloud.transforms import NoTransform, Transforms
 from mpvss_ros.diagnostics.statistics import Latencies, Rate, shortened
 from mpvss_ros.messages.conversions import stamp_ns
+from mpvss_ros.process.best_subscription import best_subscription, followed
 from mpvss_ros.process.node_process import serve_and_leave
-from mpvss_ros.process.offered_qos import offered_qos
 from mpvss_ros.process.overrides import QOS_PREFIX, unused_overrides
 from mpvss_ros.process.parameter_files import files_without_effect
 
@@ -155,16 +155,11 @@ class CloudNode(Node):
         yield "camera_info_in", self._subscribe(CameraInfo, "camera_info_in", self._on_info)
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
-        reliability, durability = offered_qos(self, self.resolve_topic_name(topic))
-        qos = QoSProfile(depth=INPUT_DEPTH, reliability=reliability, durability=durability)
-        return self.create_subscription(message_type, topic, callback, qos)
+        return best_subscription(self, message_type, topic, callback, depth=INPUT_DEPTH)
 
     def _follow_publishers(self) -> None:
-        """Subscribe anew where publishers came or changed, so that others are heard, or heard better."""
-        for name, old in self._inputs.items():
-            if offered_qos(self, old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
-                self._inputs[name] = self._subscribe(old.msg_type, old.topic_name, old.callback)
-                self.destroy_subscription(old)
+        """Hear publishers that came or changed, and do not wait for what nobody publishes."""
+        self._inputs = {name: followed(self, subscription) for name, subscription in self._inputs.items()}
         optional = (name for name in self.config.optional if name in self._inputs)
         self._matcher.expected = {name for name in optional if self.count_publishers(self._inputs[name].topic_name)}
 

@@ -34,7 +34,7 @@ from mpvss_ros.node.label_outputs import Picture
 from mpvss_ros.node.mailbox import FrameMailbox
 from mpvss_ros.node.outputs import Outputs
 from mpvss_ros.node.parameters import NodeConfig
-from mpvss_ros.process.offered_qos import offered_qos
+from mpvss_ros.process.best_subscription import best_subscription, followed
 
 __all__ = ["Camera", "image_topic"]
 
@@ -176,22 +176,12 @@ class Camera:
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        self._subscriptions = [image, self._subscribe_to_calibration()]
+        camera_info = best_subscription(
+            self._node, CameraInfo, self._prefix + "camera_info_in", self._on_camera_info, depth=CALIBRATION_DEPTH
+        )
+        self._subscriptions = [image, camera_info]
         self._subscribed_s = time.monotonic()
         self._node.get_logger().info(f"waiting for {message_type.__name__} on {image.topic_name}")
-
-    def _subscribe_to_calibration(self) -> Subscription:
-        topic = self._node.resolve_topic_name(self._prefix + "camera_info_in")
-        reliability, durability = offered_qos(self._node, topic)
-        qos = QoSProfile(depth=CALIBRATION_DEPTH, reliability=reliability, durability=durability)
-        return self._node.create_subscription(CameraInfo, topic, self._on_camera_info, qos)
-
-    def _follow_calibration(self) -> None:
-        """Subscribe anew where publishers came or changed: one that is latched may have been sent before anybody listened."""
-        old = self._subscriptions[1]
-        if offered_qos(self._node, old.topic_name) != (old.qos_profile.reliability, old.qos_profile.durability):
-            self._subscriptions[1] = self._subscribe_to_calibration()
-            self._node.destroy_subscription(old)
 
     def unsubscribe(self) -> None:
         """Stop listening; frames that wait are not answered any more."""
@@ -220,8 +210,9 @@ class Camera:
         """Look for what is wrong with the camera and its peers, and log what is new."""
         if not self._subscriptions:
             return CameraCheck(active=False, outputs=check_outputs(self._node, self._outputs.publishers))
-        self._follow_calibration()
         image, camera_info = self._subscriptions
+        camera_info = followed(self._node, camera_info)
+        self._subscriptions = [image, camera_info]
         inputs = check_inputs(self._node, image=image, camera_info=camera_info, argument=f"{self._prefix}image")
         found = CameraCheck(
             active=True,
