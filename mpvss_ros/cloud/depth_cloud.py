@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from functools import lru_cache
 
 import cv2
@@ -12,6 +11,7 @@ from sensor_msgs.msg import PointCloud2
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.cloud.calibration import Calibration
 from mpvss_ros.cloud.layout import POINT, POINT_FIELDS
+from mpvss_ros.messages.message_data import with_data
 
 __all__ = ["DepthCloud", "nearest_pixels", "probabilities_of", "sampled"]
 
@@ -64,7 +64,7 @@ class DepthCloud:
         if self._max_depth_m > 0.0:
             z = np.where(z <= self._max_depth_m, z, np.float32(np.nan))
         if self._points.shape != (height, width):
-            self._message = _message(width, height, array("B", bytes(POINT.itemsize * height * width)))
+            self._message = with_data(_message(width, height), np.zeros((height, width), POINT))
             self._points = np.frombuffer(self._message.data, POINT).reshape(height, width)
         ray_x, ray_y = (np.broadcast_to(rays, z.shape) for rays in _rays(calibration, width, height))
         packed_colors = cv2.cvtColor(colors, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0]
@@ -87,15 +87,13 @@ class DepthCloud:
         else:
             # Whole points with the padding between their fields, which NumPy would leave as the memory was.
             points = self._points.view(f"V{POINT.itemsize}")[is_measured]
-            message = _message(len(points), 1, array("B"))
-            # Given to the constructor, they would be copied twice more.
-            message.data.frombytes(points.view(np.uint8))
+            message = with_data(_message(len(points), 1), points)
             message.is_dense = True
         message.header = header
         return message
 
 
-def _message(width: int, height: int, data: array) -> PointCloud2:
+def _message(width: int, height: int) -> PointCloud2:
     return PointCloud2(
         height=height,
         width=width,
@@ -103,7 +101,6 @@ def _message(width: int, height: int, data: array) -> PointCloud2:
         is_bigendian=False,
         point_step=POINT.itemsize,
         row_step=POINT.itemsize * width,
-        data=data,
     )
 
 

@@ -8,6 +8,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from mpvss_model import FrameError
 from mpvss_model.semantics import UNLABELED
 from mpvss_ros.cloud.layout import LABEL_FIELDS, numpy_type
+from mpvss_ros.messages.message_data import with_data
 
 __all__ = ["labels_at", "positions", "visible", "with_labels"]
 
@@ -97,9 +98,7 @@ def with_labels(cloud: PointCloud2, labels: np.ndarray, probabilities: np.ndarra
         row_step=step * cloud.width,
         is_dense=cloud.is_dense,
     )
-    # Given to the constructor, it would be copied twice more.
-    labelled.data.frombytes(points.ravel())
-    return labelled
+    return with_data(labelled, points)
 
 
 def _rows(cloud: PointCloud2) -> np.ndarray:

@@ -6,7 +6,6 @@ evaluation decode a frame with the very same code.
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,6 +18,7 @@ from mpvss_model.images.reduced_image import NeededSize, ReducedImage
 from mpvss_model.images.sixteen_bits import SixteenBitRange
 from mpvss_model.stamps import seconds
 from mpvss_ros.messages.compressed_image import reduced_rgb_from_compressed_image, rgb_from_compressed_image
+from mpvss_ros.messages.message_data import with_data
 from mpvss_ros.messages.raw_image import packed_rows, rgb_from_raw_image
 
 if TYPE_CHECKING:
@@ -121,9 +121,7 @@ def image_message(image: np.ndarray, encoding: str, header) -> Image:
 
     height, width = image.shape[:2]
     message = Image(header=header, height=height, width=width, encoding=encoding, step=image[0].nbytes, is_bigendian=0)
-    # Given to the constructor, or assigned, it would be copied once or twice more; a numpy array even element by element.
-    message.data.frombytes(np.ascontiguousarray(image).data.cast("B"))
-    return message
+    return with_data(message, image)
 
 
 def compressed_message(image: np.ndarray, file_format: str, header, *, quality: int = 95) -> CompressedImage:
@@ -133,7 +131,7 @@ def compressed_message(image: np.ndarray, file_format: str, header, *, quality: 
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if file_format == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
     _, encoded = cv2.imencode("." + file_format, bgr, options)
-    return CompressedImage(header=header, format=file_format, data=array("B", encoded.tobytes()))
+    return with_data(CompressedImage(header=header, format=file_format), encoded)
 
 
 def compressed_labels_message(labels: np.ndarray, encoding: str, header) -> CompressedImage:
@@ -146,7 +144,7 @@ def compressed_labels_message(labels: np.ndarray, encoding: str, header) -> Comp
     # PNG knows no sign, and OpenCV would cut off what is below 0.
     pixels = labels if labels.dtype == np.uint8 else labels.view(np.uint16)
     _, encoded = cv2.imencode(".png", pixels, PNG_OF_LABELS)
-    return CompressedImage(header=header, format=f"{encoding}; png compressed ", data=array("B", encoded.tobytes()))
+    return with_data(CompressedImage(header=header, format=f"{encoding}; png compressed "), encoded)
 
 
 def _decoded_labels(message, max_image_pixels: int) -> np.ndarray:

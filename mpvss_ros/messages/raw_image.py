@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from array import array
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +14,7 @@ from mpvss_model.config import MAX_IMAGE_PIXELS
 from mpvss_model.errors import first_line
 from mpvss_model.images.encoded_image import check_image_size
 from mpvss_model.images.sixteen_bits import SixteenBitRange
+from mpvss_ros.messages.message_data import with_data
 
 __all__ = ["BAYER_CODES", "packed_rows", "rgb_from_raw_image"]
 
@@ -151,12 +151,9 @@ def _genuine(message, rows: np.ndarray):
     # Bytes have no order, but cv_bridge would swap those of another order than the machine's, and fails at it.
     if isinstance(message, Image) and bool(message.is_bigendian) == is_bigendian and len(message.data) == rows.nbytes:
         return message
-    data = array("B")
-    data.frombytes(rows.data.cast("B"))
     height, step = rows.shape
-    return Image(
-        height=height, width=message.width, encoding=message.encoding, step=step, is_bigendian=int(is_bigendian), data=data
-    )
+    image = Image(height=height, width=message.width, encoding=message.encoding, step=step, is_bigendian=int(is_bigendian))
+    return with_data(image, rows)
 
 
 def _rgb_from_packed(message, rows: np.ndarray, packing: PackedEncoding, sixteen_bits: SixteenBitRange) -> np.ndarray:
