@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from mpvss_ros.diagnostics.statistics import percentile
+from mpvss_ros.diagnostics.statistics import Latencies
 
 __all__ = ["CountReport"]
 
@@ -26,7 +25,7 @@ class CountReport:
     def __init__(self, node: Node, window: int) -> None:
         self._node = node
         self._count = 0
-        self._latencies_ms: deque[float] = deque(maxlen=window)
+        self._latencies = Latencies(window)
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         node.create_timer(PERIOD_S, self._report)
 
@@ -34,10 +33,10 @@ class CountReport:
         """One message, with its stamp if it came from somebody else."""
         self._count += 1
         if stamp_s is not None:
-            self._latencies_ms.append(1000 * (time.time() - stamp_s))
+            self._latencies.add(time.time() - stamp_s)
 
     def _report(self) -> None:
         values = {"published": str(self._count)}
-        values |= {f"p{p}_ms": f"{percentile(list(self._latencies_ms), p):.1f}" for p in (50, 99)}
+        values |= {f"p{p}_ms": f"{self._latencies.percentile_ms(p):.1f}" for p in (50, 99)}
         status = DiagnosticStatus(name=self._node.get_name(), values=[KeyValue(key=k, value=v) for k, v in values.items()])
         self._publisher.publish(DiagnosticArray(status=[status]))

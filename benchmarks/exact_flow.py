@@ -22,7 +22,7 @@ from mpvss_model.data import Clip, open_clips
 from mpvss_model.evaluation.clip_evaluation import ClipEvaluation
 from mpvss_model.evaluation.metrics import ConfusionMatrix
 from mpvss_model.image import FramePadding
-from mpvss_model.propagation.optical_flow import MASK_STRIDE, DenseFlowPropagator, TrackedFlowPropagator
+from mpvss_model.propagation.optical_flow import DenseFlowPropagator, TrackedFlowPropagator
 from mpvss_model.propagation.propagator import Propagator
 from mpvss_model.propagation.ways.copy import CopyPropagator
 from mpvss_model.runtime.threads import use_threads
@@ -37,7 +37,7 @@ class ExactFlowPropagator(DenseFlowPropagator):
     """
 
     def __init__(self, clip_dir: Path, unseen: list[float]) -> None:
-        super().__init__()
+        super().__init__(stride=1)
         self._flows_px = [np.load(path)["flow_px"] for path in sorted((clip_dir / "flow").glob("*.npz"))]
         self._depths = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((clip_dir / "depth").glob("*.png"))]
         height, width = self._depths[0].shape
@@ -56,7 +56,7 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._step(self._flows_px[self._index], self._depths[self._index])
         self._index += 1
         self._unseen.append(1 - self._seen.mean())
-        return _at_mask_resolution(self._flow_px, padding)
+        return self._of_masks(self._padded(self._flow_px, padding))
 
     def _step(self, flow_px: np.ndarray, depth: np.ndarray) -> None:
         """Go on to the next frame with the flow to it, ``[H, W, 2]``, and this frame's depth ``[H, W]``."""
@@ -75,14 +75,6 @@ class ExactFlowPropagator(DenseFlowPropagator):
         self._flow_px = _filled(moved.reshape(height, width, 2), known)
         # A surface that comes nearer leaves holes of a pixel.
         self._seen = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(bool)
-
-
-def _at_mask_resolution(flow_px: np.ndarray, padding: FramePadding) -> np.ndarray:
-    """Flow of the frame, float32 ``[H, W, 2]``, -> flow ``[H'/4, W'/4, 2]`` of the padded frame, in pixels of that grid."""
-    height, width = padding.padded_size
-    missing = height - padding.height, width - padding.width
-    flow_px = cv2.copyMakeBorder(flow_px, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    return cv2.resize(flow_px, (width // MASK_STRIDE, height // MASK_STRIDE), interpolation=cv2.INTER_AREA) / MASK_STRIDE
 
 
 def _filled(flow_px: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -95,7 +95,10 @@ class DenseFlowPropagator:
     def _flow_to_earlier(self, gray: np.ndarray, padding: FramePadding) -> np.ndarray:
         """Flow to the frame that `_earlier_gray` is of, ``[H'/stride, W'/stride, 2]``, in pixels of that grid."""
         flow = self._dis.calc(gray, self._earlier_gray, None)
-        flow = flow[: -(-padding.height // self._stride), : -(-padding.width // self._stride)]
+        return self._padded(flow[: -(-padding.height // self._stride), : -(-padding.width // self._stride)], padding)
+
+    def _padded(self, flow: np.ndarray, padding: FramePadding) -> np.ndarray:
+        """Flow of the frame -> that of the padded one, with its edge repeated; of the same grid."""
         height, width = self._grid_size(padding)
         return cv2.copyMakeBorder(flow, 0, height - flow.shape[0], 0, width - flow.shape[1], cv2.BORDER_REPLICATE)
 

@@ -62,10 +62,14 @@ class Rate:
 
 
 class Latencies:
-    """Percentiles of the last 500 durations."""
+    """Percentiles of the last durations.
 
-    def __init__(self) -> None:
-        self._values_ms: deque[float] = deque(maxlen=WINDOW_SAMPLES)
+    Args:
+        samples: So many of them.
+    """
+
+    def __init__(self, samples: int = WINDOW_SAMPLES) -> None:
+        self._values_ms: deque[float] = deque(maxlen=samples)
 
     def add(self, seconds: float) -> None:
         """Record one duration."""

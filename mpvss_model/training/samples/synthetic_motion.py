@@ -118,14 +118,14 @@ class _Mover(NamedTuple):
 
     Attributes:
         center: In the key frame, ``[2]``, x then y.
-        half_axes: Likewise.
+        half_axes: Of an ellipse, likewise; None for a segment.
         outline: 1 where the frame shows the segment, uint8 ``[H, W]``; None for an ellipse.
         content_shift: From its pixels to those of the frame that it shows, float32 ``[2]``, whole numbers.
         motion: Affine ``[3, 3]``, from where it would be if only the camera moved to where it was.
     """
 
     center: np.ndarray
-    half_axes: np.ndarray
+    half_axes: np.ndarray | None
     outline: np.ndarray | None
     content_shift: np.ndarray
     motion: np.ndarray
@@ -136,7 +136,7 @@ class _Mover(NamedTuple):
         size = np.array(label.shape[::-1])
         center = rng.uniform(0, size)
         if (segment := _random_segment(label, rng) if rng.random() < SEGMENT_PROBABILITY else None) is not None:
-            outline, content_center, half_axes = segment
+            (outline, content_center), half_axes = segment, None
         else:
             outline, half_axes = None, size / 2 * (rng.uniform(*MOVER_WIDTH), rng.uniform(*MOVER_HEIGHT))
             content_center = rng.uniform(half_axes, size - half_axes)
@@ -161,8 +161,8 @@ class _Mover(NamedTuple):
         return (x * x + y * y <= 1)[..., None]
 
 
-def _random_segment(label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Something in one piece that the frame shows: its outline, and the center and half axes of its box, x then y.
+def _random_segment(label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+    """Something in one piece that the frame shows: its outline, and the center of its box, x then y.
 
     None if what was drawn is too large or too small.
     """
@@ -176,8 +176,7 @@ def _random_segment(label: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
     low, high = SEGMENT_AREA
     if not low <= area / label.size <= high:
         return None
-    half_axes = np.array([width, height]) / 2
-    return (pieces == piece).astype(np.uint8), np.array([left, top]) + half_axes, half_axes
+    return (pieces == piece).astype(np.uint8), np.array([left + width / 2, top + height / 2])
 
 
 def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
